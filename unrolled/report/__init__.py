@@ -1,0 +1,42 @@
+"""Reports: one self-contained HTML page, or one SVG picture, from plain data (no torch, no network, the same bytes each time)."""
+
+from unrolled.report.draw import svg
+from unrolled.report.kinds import (
+    Cell,
+    Chart,
+    Code,
+    Definitions,
+    Heatmap,
+    HiddenLines,
+    IntervalChart,
+    IntervalRow,
+    LineChart,
+    Sample,
+    Section,
+    Sentence,
+    Series,
+    Table,
+    Tune,
+)
+from unrolled.report.page import page, write
+
+__all__ = [
+    "Cell",
+    "Chart",
+    "Code",
+    "Definitions",
+    "Heatmap",
+    "HiddenLines",
+    "IntervalChart",
+    "IntervalRow",
+    "LineChart",
+    "Sample",
+    "Section",
+    "Sentence",
+    "Series",
+    "Table",
+    "Tune",
+    "page",
+    "svg",
+    "write",
+]
