@@ -1,0 +1,1 @@
+"""Files to batches: readers, codecs, splits, token files and samplers. Nothing here imports torch but sampler and collate."""

@@ -1,0 +1,119 @@
+"""Near-duplicate documents: the same tune under two names, a text saved twice with small changes.
+
+Documents are compared by their shingles (runs of 8 characters of the body, white space removed); two are near-duplicates
+when at least half of the smaller one's shingles occur in the other. Exact by an inverted index, no sampling up to
+`KEPT` shingles; above that a fixed part of all shingles stands for them (A. Broder, "On the resemblance and containment
+of documents", 1997)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unrolled.datasets.spelling import code_points
+
+LENGTH = 8  # characters a shingle spans
+SHARED = 0.5  # of the smaller document's shingles
+KEPT = 1 << 24  # shingles held before only every n-th is
+COMMON = 1000  # a shingle in more documents than this is boilerplate and says nothing
+
+TUNE = re.compile(r"\s*(?:%[^\n]*\n)*X:")
+FIELD = re.compile(r"^[A-Za-z]:(?![|:\]]).*$", re.MULTILINE)
+SPACE = re.compile(r"\s+")
+
+Hashes = NDArray[np.uint64]
+
+
+def body(text: str) -> str:
+    """What is compared: for ABC the music without its header fields; always without white space."""
+    return SPACE.sub("", FIELD.sub("", text) if TUNE.match(text) else text)
+
+
+def shingles(text: str) -> Hashes:
+    """The sorted, distinct hashes of the text's shingles; a text shorter than one is a single shingle."""
+    points = code_points(body(text)).astype(np.uint64)
+    if len(points) < LENGTH:
+        points = np.pad(points, (0, LENGTH - len(points)), constant_values=1 << 32)
+    windows = len(points) - LENGTH + 1
+    total = np.zeros(windows, np.uint64)
+    for shift in range(LENGTH):
+        total = total * np.uint64(0x9E3779B97F4A7C15) + points[shift : shift + windows]
+    return np.unique(_mix(total))
+
+
+def _mix(values: Hashes) -> Hashes:
+    """splitmix64's finisher: spreads a polynomial over all 64 bits, so that any part of them is a fair sample."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(values ^ (values >> np.uint64(31)), np.uint64)
+
+
+class Index:
+    """Collects the shingles of documents one by one; `groups` then joins those that are near-duplicates."""
+
+    def __init__(self) -> None:
+        self._held: list[Hashes] = []
+        self._part = 0  # a shingle is kept when its lowest `_part` bits are 0
+        self._total = 0
+
+    def add(self, text: str) -> None:
+        """The next document."""
+        found = self._sampled(shingles(text))
+        self._held.append(found)
+        self._total += len(found)
+        while self._total > KEPT:
+            self._part += 1
+            self._held = [self._sampled(hashes) for hashes in self._held]
+            self._total = sum(map(len, self._held))
+
+    def _sampled(self, hashes: Hashes) -> Hashes:
+        return hashes if self._part == 0 else hashes[hashes & np.uint64((1 << self._part) - 1) == 0]
+
+    def groups(self) -> list[list[int]]:
+        """Groups of two or more documents, each in order, that are joined by near-duplicate pairs."""
+        sizes = [len(hashes) for hashes in self._held]
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        values = np.concatenate([np.zeros(0, np.uint64), *self._held])
+        order = np.argsort(values, kind="stable")
+        _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+        postings, begins = owner[order], np.cumsum(counts) - counts
+        parent = list(range(len(sizes)))
+        at = 0
+        for document, size in enumerate(sizes):
+            mine = which[at : at + size]
+            at += size
+            mine = mine[(counts[mine] > 1) & (counts[mine] <= COMMON)]
+            if not len(mine):
+                continue
+            lengths = counts[mine]
+            begin = np.repeat(begins[mine] - np.cumsum(lengths) + lengths, lengths)
+            others, shared = np.unique(postings[begin + np.arange(lengths.sum())], return_counts=True)
+            for other, common in zip(others.tolist(), shared.tolist(), strict=True):
+                if other < document and common >= SHARED * min(size, sizes[other]):
+                    parent[_root(parent, document)] = _root(parent, other)
+        return _joined(parent)
+
+
+def near_duplicates(texts: Iterable[str]) -> list[list[int]]:
+    """Groups of near-duplicates among the texts, by position."""
+    index = Index()
+    for text in texts:
+        index.add(text)
+    return index.groups()
+
+
+def _root(parent: list[int], node: int) -> int:
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+def _joined(parent: list[int]) -> list[list[int]]:
+    members: dict[int, list[int]] = {}
+    for node in range(len(parent)):
+        members.setdefault(_root(parent, node), []).append(node)
+    return [group for group in members.values() if len(group) > 1]

@@ -1,0 +1,53 @@
+"""The data that ships with the package, and what a `data=` value stands for: a shipped name, a file, a folder or a glob."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unrolled.datasets.readers import WILD, missing
+from unrolled.errors import UserError, nearest
+
+FOLDER = Path(__file__).parent / "samples"
+
+
+def names() -> dict[str, list[Path]]:
+    """Shipped name -> its files. The name is the file's own up to the first full stop."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(FOLDER.iterdir()):
+        if not path.name.startswith(".") and not path.name.endswith((".md", ".LICENSE.txt")):
+            found.setdefault(path.name.split(".")[0], []).append(path)
+    return found
+
+
+def resolve(data: str) -> Path:
+    """The path of a shipped set, a file, a folder or a glob. A shipped name wins; write `./irish` for one's own file.
+
+    A set of several files resolves to the glob that matches them. Raises UserError with the nearest known name."""
+    shipped = names()
+    if data in shipped:
+        files = shipped[data]
+        return files[0] if len(files) == 1 else FOLDER / f"{data}.*"
+    if not data.strip():
+        raise UserError(
+            f"data is empty. Expected a file, a folder, a glob or a shipped name: {', '.join(shipped)}."
+        )
+    path = Path(data).expanduser()
+    if path.exists() or WILD.search(data):
+        return path
+    guess = nearest(data, shipped)
+    if path.name != data or path.suffix:  # it looks like a path, so the folder beside it is the better helper
+        raise missing(path)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    raise UserError(
+        f"unknown data {data!r}: no such file or folder, and no shipped set.{hint} Shipped: {', '.join(shipped)}."
+    )
+
+
+def listing() -> list[tuple[str, str]]:
+    """(name, what it is) of every shipped set, from the table in LICENSES.md."""
+    says: dict[str, str] = {}
+    for line in (FOLDER / "LICENSES.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) > 3 and cells[1].startswith("`"):
+            says.setdefault(cells[1].strip("`").split(".")[0], cells[2].split(";")[0].replace("*", ""))
+    return [(name, says.get(name, "")) for name in names()]

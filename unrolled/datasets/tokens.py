@@ -1,0 +1,158 @@
+"""Token files: documents as ids on disk, opened as a memory map, so that a corpus larger than memory trains.
+
+`STEM.bin` holds raw little-endian uint16 or uint32: for each document a 0 and its tokens, then one closing 0.
+`STEM.json` holds the counts and the SHA-256 of the .bin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unrolled.datasets.codecs import Codec
+from unrolled.datasets.readers import Record
+from unrolled.datasets.spelling import BOUNDARY, Ids
+from unrolled.errors import RunFailed, UserError
+
+SCAN = 1 << 22  # tokens looked at at a time when a whole file is walked
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Encoded text on its way to the disk: a document, or a further part of the one before."""
+
+    tokens: Ids
+    characters: int
+    bytes: int
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """A token file on disk. `tokens` is (count,) read only; documents are `0 t1..tn`, and a 0 ends the file.
+
+    `characters` and `bytes` count the documents' text: scores per character divide by them, whatever the codec."""
+
+    path: Path  # of the .bin
+    dtype: str
+    count: int
+    documents: int
+    characters: int
+    bytes: int
+    sha256: str
+
+    @property
+    def tokens(self) -> NDArray[Any]:
+        """(count,) unsigned integers, mapped from the disk."""
+        return np.memmap(self.path, dtype=self.dtype, mode="r", shape=(self.count,))
+
+    def each(self) -> Iterator[Ids]:
+        """The documents one after another, without boundaries."""
+        bounds = boundaries(self.tokens)
+        for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+            yield self.tokens[begin + 1 : end].astype(np.int64)
+
+    @classmethod
+    def write(cls, folder: Path, stem: str, documents: Iterable[Ids], vocabulary: int = 1 << 16) -> TokenFile:
+        """Writes ids alone. Without a text to count, `characters` and `bytes` are 0."""
+        return cls._write(folder, stem, (Piece(np.asarray(ids), 0, 0) for ids in documents), vocabulary)
+
+    @classmethod
+    def encode(cls, folder: Path, stem: str, records: Iterable[Record | str], codec: Codec) -> TokenFile:
+        """Encodes and writes texts or records, piece by piece: memory holds one record at a time."""
+        return cls._write(folder, stem, map(lambda record: _piece(record, codec), records), codec.size)
+
+    @classmethod
+    def open(cls, folder: Path, stem: str) -> TokenFile:
+        """Opens what was written. Raises UserError when the pair is not there or the .bin has another length."""
+        path = folder / f"{stem}.bin"
+        try:
+            saved = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
+            size = path.stat().st_size
+        except (OSError, json.JSONDecodeError) as error:
+            raise UserError(
+                f"{path}: no readable token file here ({error}). Prepare the data again."
+            ) from error
+        file = cls(path=path, **saved)
+        expected = file.count * np.dtype(file.dtype).itemsize
+        if size != expected:
+            raise UserError(
+                f"{path}: {size} bytes, expected {expected} for {file.count} tokens. Prepare the data again."
+            )
+        return file
+
+    def check(self) -> None:
+        """Reads the whole file and compares its SHA-256. Raises UserError that names the file."""
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        if digest.hexdigest() != self.sha256:
+            raise UserError(
+                f"{self.path}: damaged (its SHA-256 is not the recorded one). Prepare the data again."
+            )
+
+    @classmethod
+    def _write(cls, folder: Path, stem: str, pieces: Iterable[Piece], vocabulary: int) -> TokenFile:
+        """Both files appear whole or not at all: they are written beside and renamed, the .json last."""
+        dtype = "<u2" if vocabulary <= 1 << 16 else "<u4"
+        folder.mkdir(parents=True, exist_ok=True)
+        path, part = folder / f"{stem}.bin", folder / f".{stem}.bin.{os.getpid()}"
+        digest, count, documents, characters, size = hashlib.sha256(), 0, 0, 0, 0
+        try:
+            with part.open("wb") as file:
+                for piece in pieces:
+                    _check(piece.tokens, vocabulary)
+                    start = [] if piece.continues else [BOUNDARY]
+                    data = np.concatenate([np.array(start, np.int64), piece.tokens]).astype(dtype).tobytes()
+                    file.write(data)
+                    digest.update(data)
+                    count += len(start) + len(piece.tokens)
+                    documents += len(start)
+                    characters, size = characters + piece.characters, size + piece.bytes
+                closing = np.array([BOUNDARY], dtype).tobytes()
+                file.write(closing)
+                digest.update(closing)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+            saved = cls(path, dtype, count + 1, documents, characters, size, digest.hexdigest())
+            _write_json(folder / f"{stem}.json", {k: v for k, v in asdict(saved).items() if k != "path"})
+        except OSError as error:
+            raise RunFailed(
+                f"{path}: cannot be written ({error.strerror}). Nothing was kept; free space or choose another folder."
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return saved
+
+
+def boundaries(tokens: NDArray[Any]) -> NDArray[np.int64]:
+    """Positions of the zeros, found block by block so that a mapped file isn't copied."""
+    found = [np.flatnonzero(tokens[i : i + SCAN] == BOUNDARY) + i for i in range(0, len(tokens), SCAN)]
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def _piece(record: Record | str, codec: Codec) -> Piece:
+    text, continues = (
+        (record, False) if isinstance(record, str) else (record["text"], bool(record.get("continues")))
+    )
+    return Piece(codec.encode(text), len(text), len(text.encode("utf-8", "surrogatepass")), continues)
+
+
+def _check(tokens: Ids, vocabulary: int) -> None:
+    if tokens.size and (tokens.min() <= BOUNDARY or tokens.max() >= vocabulary):
+        raise ValueError(f"token ids must lie in 1..{vocabulary - 1}, got {tokens.min()}..{tokens.max()}")
+
+
+def _write_json(path: Path, saved: dict[str, Any]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
+    os.replace(part, path)

@@ -1,0 +1,22 @@
+"""Tasks: what a model is for. `TASKS` is the closed table of those a portable model can name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unrolled.errors import unknown
+from unrolled.tasks.generate import GenerateText
+from unrolled.tasks.task import Score, Task
+
+TASKS = {"generate": GenerateText}
+
+
+def task_from_dict(data: dict[str, Any]) -> GenerateText:
+    """The task that a task's `to_dict` described. Raises UserError for a kind that isn't in the table."""
+    kind = str(data.get("kind"))
+    if kind not in TASKS:
+        raise unknown("task", kind, TASKS)
+    return TASKS[kind].from_dict(data)
+
+
+__all__ = ["TASKS", "GenerateText", "Score", "Task", "task_from_dict"]
