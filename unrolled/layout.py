@@ -1,0 +1,173 @@
+"""Where tokens sit in a (B, T) rectangle: which are real, and where documents start.
+
+Padding is on the right of a row. A row may hold several documents one after the other (packing) and may
+continue a document that began in an earlier call. `None` in place of a layout means dense and continuing,
+which is the fast path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from unrolled.errors import UserError
+
+
+class Piece(NamedTuple):
+    """A stretch of time in which the same rows are consumed together; shorter rows have ended before it."""
+
+    tokens: Int[
+        Tensor, "rows steps"
+    ]  # flat index b * T + t of each token; past a row's end its last token again
+    ended: Bool[Tensor, "rows steps"]  # True past a row's end
+
+
+class Rows(NamedTuple):
+    """Documents as rows, longest first: what kernels and cuDNN consume.
+
+    Only a row's first document continues a state (`source`, unless `fresh`); only its last one leaves a state.
+    """
+
+    pieces: list[Piece]
+    place: Int[
+        Tensor, " tokens"
+    ]  # (B * T,) where each token's output lies in [0, *flat pieces]; padding: at the 0
+    source: Int[Tensor, " rows"]  # batch row whose state a document continues
+    fresh: Bool[Tensor, " rows"]  # True where a document begins in this call
+    last: Int[Tensor, " batch"]  # the document that leaves batch row b's state; any where the row is empty
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`valid[b, t]`: a real token stands here. `start[b, t]`: a document begins here; the past is forgotten.
+
+    Raises UserError from `checked` when padding isn't on the right or the shapes differ.
+    """
+
+    valid: Bool[Tensor, "batch time"]
+    start: Bool[Tensor, "batch time"]
+
+    @classmethod
+    def of_lengths(
+        cls, lengths: Int[Tensor, " batch"], time: int | None = None, fresh: bool = False
+    ) -> Layout:
+        """Rows of the given lengths, padded to `time`; `fresh` marks each row's first token as a start."""
+        longest = int(lengths.max()) if time is None else time
+        steps = torch.arange(longest, device=lengths.device)[None]  # (1, T)
+        valid = steps < lengths[:, None]
+        return cls(valid, valid & (steps == 0) if fresh else torch.zeros_like(valid))
+
+    def checked(self, batch: int, time: int) -> Layout:
+        """This layout with starts in the padding dropped. Reads values, so call it in eager mode only."""
+        for name, mask in (("valid", self.valid), ("start", self.start)):
+            if tuple(mask.shape) != (batch, time) or mask.dtype != torch.bool:
+                raise UserError(
+                    f"layout.{name} is {mask.dtype} of shape {tuple(mask.shape)}; the input needs bool ({batch}, {time})."
+                )
+        if time and bool((self.valid[:, 1:] & ~self.valid[:, :-1]).any()):
+            row = int((self.valid[:, 1:] & ~self.valid[:, :-1]).any(1).nonzero()[0])
+            raise UserError(f"layout.valid: row {row} has padding before a token. Put padding on the right.")
+        if bool((self.start & ~self.valid).any()):
+            return Layout(self.valid, self.start & self.valid)
+        return self
+
+    @cached_property
+    def lengths(self) -> Int[Tensor, " batch"]:
+        """Real tokens of each row."""
+        return self.valid.sum(1)
+
+    @cached_property
+    def segment(self) -> Int[Tensor, "batch time"]:
+        """Which document of its row a token belongs to; 0 continues the past."""
+        return self.start.cumsum(1)
+
+    @cached_property
+    def same_document(self) -> Bool[Tensor, "batch time time"]:
+        """[b, t, s]: tokens t and s of row b stand in one document and s is real, or t == s (padding sees itself)."""
+        same = self.segment[:, :, None] == self.segment[:, None, :]
+        itself = torch.eye(self.valid.shape[1], dtype=torch.bool, device=self.valid.device)
+        return (same & self.valid[:, None, :]) | itself
+
+    def positions(self, before: Int[Tensor, " batch"]) -> Int[Tensor, "batch time"]:
+        """Each token's position in its document, when `before` tokens of the running document came earlier."""
+        steps = torch.arange(self.valid.shape[1], device=before.device)[None]
+        begun = torch.where(self.start, steps, -1).cummax(1).values  # the latest start, -1 if none yet
+        return torch.where(begun >= 0, steps - begun, before[:, None] + steps)
+
+    def at_last(self, values: Tensor, otherwise: Tensor) -> Tensor:
+        """(B, T, ...) -> (B, ...): the values at each row's last real token, `otherwise` (B, ...) where there is none."""
+        index = (self.lengths - 1).clamp(min=0).view(-1, *[1] * (values.ndim - 1))
+        picked = values.gather(1, index.expand(-1, 1, *values.shape[2:]))[:, 0]
+        some = (self.lengths > 0).view(-1, *[1] * (values.ndim - 2))
+        return torch.where(some, picked, otherwise)
+
+    def after(self, before: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """Tokens of the running document once this call is over."""
+        return self.at_last(self.positions(before) + 1, before)
+
+    @cached_property
+    def mirror(self) -> Int[Tensor, "batch time"]:
+        """The index that reads every document backwards and leaves padding where it is."""
+        steps = torch.arange(self.valid.shape[1], device=self.valid.device).expand_as(self.segment)
+        first = torch.where(self.start, steps, 0).cummax(1).values
+        ends = torch.where(
+            self.valid, self.segment, self.segment + self.valid.shape[1] + 1
+        )  # padding: its own group
+        following = torch.cat([ends[:, 1:] != ends[:, :-1], torch.ones_like(self.valid[:, :1])], 1)
+        last = torch.where(following, steps, steps.shape[1]).flip(1).cummin(1).values.flip(1)
+        return torch.where(self.valid, first + last - steps, steps)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Unpacks documents to rows, longest first. Reads values: eager mode only; derived once a call."""
+        valid, (batch, time) = self.valid, self.valid.shape
+        first = self.start.clone()
+        first[:, 0] |= valid[:, 0]
+        begin = first.flatten().nonzero()[:, 0]  # (N,) flat index of each document's first token
+        document = first.flatten().cumsum(0) - 1  # (B * T,) the document of each token
+        lengths = torch.bincount(document[valid.flatten()], minlength=len(begin))
+        order = lengths.argsort(descending=True, stable=True)
+        begin, lengths = begin[order], lengths[order]
+        rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        pieces, place = _pieces(begin, lengths, document, rank, batch * time)
+        documents_until = first.sum(1).cumsum(0)  # (B,) documents up to and with row b
+        last = rank[(documents_until - 1).clamp(min=0)] if len(rank) else documents_until
+        return Rows(pieces, place, begin // max(time, 1), self.start.flatten()[begin], last)
+
+
+def _pieces(
+    begin: Tensor, lengths: Tensor, document: Tensor, rank: Tensor, size: int
+) -> tuple[list[Piece], Tensor]:
+    """Cuts time where a quarter of the rows have ended, so that little work is spent past the ends."""
+    place = torch.zeros(size, dtype=torch.long, device=begin.device)
+    pieces: list[Piece] = []
+    known, offset, now = lengths.tolist(), 1, 0  # longest first
+    while known and now < known[0]:
+        rows = sum(length > now for length in known)
+        until = min(known[0], max(known[int(0.75 * rows)], now + 8))
+        steps = torch.arange(now, until, device=begin.device)[None]
+        ended = steps >= lengths[:rows, None]
+        tokens = begin[:rows, None] + steps.minimum(lengths[:rows, None] - 1)
+        flat = torch.arange(offset, offset + tokens.numel(), device=begin.device).view_as(tokens)
+        place[tokens[~ended]] = flat[~ended]
+        pieces.append(Piece(tokens, ended))
+        offset, now = offset + tokens.numel(), until
+    return pieces, place
+
+
+def select(mask: Bool[Tensor, "*rows"], values: Tensor) -> Tensor:
+    """Zeros where `mask` is False. Selection, not multiplication: NaN in padding leaks neither value nor gradient."""
+    wide = mask.view(*mask.shape, *[1] * (values.ndim - mask.ndim))
+    return torch.where(wide, values, torch.zeros((), dtype=values.dtype, device=values.device))
+
+
+def positions(layout: Layout | None, before: Int[Tensor, " batch"], time: int) -> Int[Tensor, "batch time"]:
+    """Each token's position in its document; without a layout every row simply continues."""
+    if layout is not None:
+        return layout.positions(before)
+    return before[:, None] + torch.arange(time, device=before.device)[None]

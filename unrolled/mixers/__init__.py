@@ -1,0 +1,44 @@
+"""Every kind of mixer by name. The table is open: `un.MIXERS["mine"] = Mine` joins training, streaming, comparison."""
+
+from __future__ import annotations
+
+from unrolled.mixer import Mixer
+from unrolled.mixers.attention import Attention
+from unrolled.mixers.bidirectional import Bidirectional
+from unrolled.mixers.convolution import CausalConv
+from unrolled.mixers.feedforward import FeedForward
+from unrolled.mixers.linear import MinGRU
+from unrolled.mixers.pool import Pool
+from unrolled.mixers.positions import LearnedPositions
+from unrolled.mixers.recurrent import GRU, LSTM, RNN
+from unrolled.mixers.window import Window
+
+MIXERS: dict[str, type[Mixer]] = {
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
+    "mingru": MinGRU,
+    "conv": CausalConv,
+    "window": Window,
+    "attention": Attention,
+    "ffn": FeedForward,
+    "positions": LearnedPositions,
+    "pool": Pool,
+    "bidirectional": Bidirectional,
+}
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MIXERS",
+    "RNN",
+    "Attention",
+    "Bidirectional",
+    "CausalConv",
+    "FeedForward",
+    "LearnedPositions",
+    "MinGRU",
+    "Mixer",
+    "Pool",
+    "Window",
+]

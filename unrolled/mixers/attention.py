@@ -1,0 +1,196 @@
+"""Self-attention with its positions: rotary angles are counted in the mixer's own state, a row at a time."""
+
+from __future__ import annotations
+
+from math import inf, sqrt
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.errors import UserError
+from unrolled.layout import Layout, positions, select
+from unrolled.mixer import Mixer, Reach, listening, note
+from unrolled.mixers.remember import extend, write
+from unrolled.state import Slots, Source, State, Tail
+
+
+class Attention(Mixer):
+    """softmax(q k^T scale) v over the running document: Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
+
+    heads: query heads; kv_heads: key and value heads, shared by groups of query heads (Ainslie et al. 2023,
+    arXiv:2305.13245); window: how many tokens back, itself included, it may look (Beltagy et al. 2020,
+    arXiv:2004.05150, sec. 3.1); rotary: turn queries and keys by position (Su et al. 2021, arXiv:2104.09864, eq. 34).
+    Causal attention remembers in Slots, windowed in a Tail; attention that is not causal can't stream.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        inputs: int | None = None,
+        heads: int = 4,
+        kv_heads: int | None = None,
+        causal: bool = True,
+        window: int | None = None,
+        rotary: bool = True,
+        bias: bool = False,
+        scale: float | None = None,
+    ) -> None:
+        super().__init__(width, inputs=inputs)
+        kv_heads = heads if kv_heads is None else kv_heads
+        if heads < 1 or width % heads or kv_heads < 1 or heads % kv_heads or (rotary and width // heads % 2):
+            raise UserError(
+                f"Attention: got width={width}, heads={heads}, kv_heads={kv_heads}; heads must divide width (rotary: "
+                "into even parts) and kv_heads must divide heads."
+            )
+        if window is not None and (window < 1 or not causal):
+            raise UserError(
+                f"Attention: window={window} with causal={causal}; a window is causal and at least 1."
+            )
+        self.heads, self.kv_heads, self.causal, self.window, self.rotary = (
+            heads,
+            kv_heads,
+            causal,
+            window,
+            rotary,
+        )
+        self.size = width // heads
+        self.scale = 1 / sqrt(self.size) if scale is None else scale
+        self.reach = Reach(inf if window is None else window - 1, 0 if causal else inf)
+        self.project = nn.Linear(self.inputs, (heads + 2 * kv_heads) * self.size, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
+        for linear in (self.project, self.out):
+            nn.init.xavier_uniform_(linear.weight)
+
+    def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
+        if not self.causal:
+            raise UserError(
+                "Attention(causal=False) cannot stream: its output at t needs inputs after t. "
+                "Call it on whole sequences (state=None)."
+            )
+        if self.window is not None:
+            past = (batch, self.window - 1, self.kv_heads, self.size)
+            return Tail((self.zeros(*past), self.zeros(*past)), self.count(batch))
+        held = (batch, capacity + 1, self.kv_heads, self.size)
+        return Slots(self.zeros(*held), self.zeros(*held), self.count(batch), self.count(batch))
+
+    def forward(
+        self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        if state is not None and not self.causal:
+            self.start(len(x))
+        if layout is not None:
+            x = select(layout.valid, x)
+        split = (self.heads * self.size, self.kv_heads * self.size, self.kv_heads * self.size)
+        q, k, v = (
+            part.unflatten(-1, (-1, self.size)) for part in self.project(x).split(split, -1)
+        )  # (B, T, H, D)
+        if self.rotary:
+            position = positions(layout, self._counted(state, len(x)), x.shape[1])
+            angles = rotary_angles(position, self.size, x.dtype)
+            q, k = rotate(q, angles), rotate(k, angles)
+        after: State = None
+        if state is None:
+            y = self._attend(q, k, v, self._whole_mask(x, layout))
+        elif self.window is not None:
+            y, after = self._windowed(q, k, v, state, layout)
+        else:
+            y, after = self._slotted(q, k, v, state, layout)
+        return self.out(y.flatten(2).to(x.dtype)), after
+
+    def _counted(self, state: State, batch: int) -> Int[Tensor, " batch"]:
+        """Tokens of the running document before this call."""
+        if state is None:
+            return self.count(batch)
+        return state.seen if isinstance(state, Tail) else state.filled - state.begin
+
+    def _whole_mask(self, x: Tensor, layout: Layout | None) -> Bool[Tensor, "#batch time time"] | None:
+        """Which of the call's own tokens each may see; None: all (or, causal, all before)."""
+        if self.window is None and layout is None:
+            return None
+        steps = torch.arange(x.shape[1], device=x.device)
+        distance = steps[:, None] - steps[None]
+        seen = distance >= 0 if self.causal else torch.ones_like(distance, dtype=torch.bool)
+        if self.window is not None:
+            seen = seen & (distance < self.window)
+        return seen[None] if layout is None else seen & layout.same_document
+
+    def _windowed(
+        self, q: Tensor, k: Tensor, v: Tensor, state: Tail, layout: Layout | None
+    ) -> tuple[Tensor, Tail]:
+        past = extend(state, (k, v), layout)
+        n, time = int(self.reach.past), q.shape[1]
+        steps = torch.arange(n + time, device=q.device)
+        distance = steps[n:, None] - steps[None]  # (T, n + T)
+        seen = ((distance >= 0) & (distance <= n))[None] & past.alive[:, None]
+        if past.segment is not None:
+            seen = (seen & (past.segment[:, n:, None] == past.segment[:, None])) | (distance == 0)
+        keys, values = past.items
+        return self._attend(q, keys, values, seen), past.tail
+
+    def _slotted(
+        self, q: Tensor, k: Tensor, v: Tensor, state: Slots, layout: Layout | None
+    ) -> tuple[Tensor, Slots]:
+        slots, place, begin = write(state, k, v, layout)
+        bound = slots.capacity
+        if not torch.compiler.is_compiling():
+            bound = max(int(slots.filled.max()), 1)  # attend to what is written, not to all that is reserved
+        held = torch.arange(bound, device=q.device)
+        seen = (held <= place[..., None]) & (held >= begin[..., None])  # (B, T, bound)
+        keys, values = slots.keys[:, :bound], slots.values[:, :bound]
+        everything = q.shape[1] == 1 and not torch.compiler.is_compiling() and bool(seen.all())
+        return self._attend(q, keys, values, seen, everything), slots
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, everything: bool = False
+    ) -> Float[Tensor, "batch time heads size"]:
+        """q (B, T, H, D), k and v (B, S, K, D), seen (B, T, S) or None for all that causality allows."""
+        k, v = k.to(q.dtype), v.to(q.dtype)
+        if self.kv_heads != self.heads:
+            k, v = (part.repeat_interleave(self.heads // self.kv_heads, 2) for part in (k, v))
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        causal = seen is None and self.causal
+        if listening():
+            return attention_reference(q, k, v, seen, causal, self.scale).transpose(1, 2)
+        mask = None if seen is None or everything else seen[:, None]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=self.scale)
+        return y.transpose(1, 2)
+
+    def flops(self, tokens: int) -> int:
+        seen = tokens if self.window is None else min(self.window, tokens)
+        pairs = seen * (seen + 1) // 2 + (tokens - seen) * seen if self.causal else tokens * tokens
+        return super().flops(tokens) + 4 * pairs * self.heads * self.size
+
+
+def attention_reference(
+    q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, causal: bool, scale: float
+) -> Float[Tensor, "batch heads time size"]:
+    """Scores, softmax, weighted sum, as the equation says; q, k, v (B, H, T, D). Names the weights for a probe."""
+    scores = q @ k.transpose(-1, -2) * scale  # (B, H, T, S)
+    if causal:
+        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()[None]
+    if seen is not None:
+        scores = scores.masked_fill(~seen[:, None], -inf)
+    weights = scores.softmax(-1)
+    note("weights", weights)
+    return weights @ v
+
+
+def rotary_angles(
+    position: Int[Tensor, "batch time"], size: int, dtype: torch.dtype
+) -> tuple[Float[Tensor, "batch time 1 half"], Float[Tensor, "batch time 1 half"]]:
+    """Cosine and sine of position * 10000^(-2 i / size), in float32 at least."""
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    half = size // 2
+    frequency = 10000.0 ** (-torch.arange(half, device=position.device, dtype=wide) / half)
+    angle = position[..., None, None].to(wide) * frequency
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x: Float[Tensor, "batch time heads size"], angles: tuple[Tensor, Tensor]) -> Tensor:
+    """Turns the pairs (x_i, x_{i + size/2}) by their angles (the half-split form of GPT-NeoX and Llama)."""
+    cos, sin = angles
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)

@@ -1,0 +1,75 @@
+"""Causal convolution along time: an output sees the last `kernel` inputs, `dilation` apart, of its own document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrolled.errors import UserError
+from unrolled.layout import Layout, select
+from unrolled.mixer import Mixer, Reach, note
+from unrolled.mixers.remember import extend
+from unrolled.state import Source, State, Tail
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "none": lambda x: x,
+}
+
+
+class CausalConv(Mixer):
+    """y_t = act(b + sum_k W_k x_{t - (kernel - 1 - k) dilation}). A stack with growing dilation is a TCN.
+
+    Bai, Kolter & Koltun 2018, arXiv:1803.01271, sec. 3.2-3.3 (van den Oord et al. 2016, arXiv:1609.03499, eq. 2).
+    Inputs before a document's start count as zeros.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        inputs: int | None = None,
+        kernel: int = 3,
+        dilation: int = 1,
+        activation: Literal["relu", "tanh", "none"] = "none",
+    ) -> None:
+        super().__init__(width, inputs=inputs)
+        if kernel < 1 or dilation < 1 or activation not in ACTIVATIONS:
+            raise UserError(
+                f"{type(self).__name__}: got kernel={kernel}, dilation={dilation}, activation={activation!r}; "
+                f"kernel and dilation must be at least 1, activation one of {', '.join(ACTIVATIONS)}."
+            )
+        self.kernel, self.dilation, self.activation = kernel, dilation, activation
+        self.reach = Reach(past=(kernel - 1) * dilation)
+        self.taps = nn.Linear(kernel * self.inputs, width)  # taps side by side, the oldest first
+        nn.init.xavier_uniform_(self.taps.weight)
+        nn.init.zeros_(self.taps.bias)
+
+    def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
+        return Tail((self.zeros(batch, int(self.reach.past), self.inputs),), self.count(batch))
+
+    def forward(
+        self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        time, past = x.shape[1], int(self.reach.past)
+        if layout is not None:
+            x = select(layout.valid, x)
+        past_and_new = extend(self.start(len(x)) if state is None else state, (x,), layout)
+        (full,) = past_and_new.items
+        if state is not None:  # the tail may still hold another document
+            full = select(past_and_new.alive, full)
+        taps = []
+        for back in range(past, -1, -self.dilation):
+            tap = full[:, past - back : past - back + time]
+            if back and layout is not None:  # zeros stand before a start
+                mine, theirs = (past_and_new.segment[:, i : i + time] for i in (past, past - back))  # type: ignore[index]
+                tap = select(mine == theirs, tap)
+            taps.append(tap)
+        y = ACTIVATIONS[self.activation](self.taps(torch.cat(taps, 2).to(x.dtype)))
+        note("output", y)
+        return y, None if state is None else past_and_new.tail

@@ -1,0 +1,57 @@
+"""The feed-forward network: a mixer that looks at one token only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.errors import UserError
+from unrolled.layout import Layout, select
+from unrolled.mixer import Mixer, Reach, note
+from unrolled.state import State
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "swiglu": F.silu}
+
+
+class FeedForward(Mixer):
+    """W_2 act(W_1 x), Vaswani et al. 2017, arXiv:1706.03762, eq. 2; `swiglu`: W_2 (silu(W_1 x) * V x), Shazeer 2020,
+    arXiv:2002.05202, eq. 6.
+
+    hidden: inner width, 4 x width unless given.
+    """
+
+    reach = Reach(0, 0)
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        inputs: int | None = None,
+        hidden: int | None = None,
+        activation: Literal["relu", "gelu", "swiglu"] = "gelu",
+    ) -> None:
+        super().__init__(width, inputs=inputs)
+        if activation not in ACTIVATIONS:
+            raise UserError(f"FeedForward: activation is {activation!r}; known: {', '.join(ACTIVATIONS)}.")
+        self.activation = activation
+        hidden = hidden or 4 * width
+        self.widen = nn.Linear(self.inputs, 2 * hidden if activation == "swiglu" else hidden)
+        self.narrow = nn.Linear(hidden, width)
+
+    def forward(
+        self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        if layout is not None:
+            x = select(layout.valid, x)
+        wide = self.widen(x)
+        if self.activation == "swiglu":
+            gate, value = wide.chunk(2, -1)
+            wide = F.silu(gate) * value
+        else:
+            wide = ACTIVATIONS[self.activation](wide)
+        note("hidden", wide)
+        return self.narrow(wide), state

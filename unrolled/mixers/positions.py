@@ -1,0 +1,50 @@
+"""Positions as a mixer that counts: the count is its state, so nothing above it passes positions."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrolled.errors import UserError
+from unrolled.layout import Layout, positions, select
+from unrolled.mixer import Mixer, Reach
+from unrolled.state import Source, State
+
+
+class LearnedPositions(Mixer):
+    """x + table[position in its document]: Gehring et al. 2017, arXiv:1705.03122, sec. 3.1.
+
+    length: the longest document it can count. Raises UserError beyond it.
+    """
+
+    reach = Reach(0, 0)
+    sublayer = False
+
+    def __init__(self, width: int, *, inputs: int | None = None, length: int = 1024) -> None:
+        super().__init__(width, inputs=inputs)
+        if self.inputs != width:
+            raise UserError(
+                f"LearnedPositions adds to its input: width {width} must equal inputs {self.inputs}."
+            )
+        self.table = nn.Parameter(torch.randn(length, width) * 0.02)
+
+    def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
+        return self.count(batch)
+
+    def forward(
+        self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        before = self.count(len(x)) if state is None else state
+        index = positions(layout, before, x.shape[1])
+        if layout is not None:
+            x, index = select(layout.valid, x), select(layout.valid, index)
+        if not torch.compiler.is_compiling() and index.numel() and int(index.max()) >= len(self.table):
+            raise UserError(
+                f"a document reached position {int(index.max())}; LearnedPositions counts to {len(self.table) - 1}. "
+                "Use length=... when building it, or rotary positions, which have no end."
+            )
+        y = x + self.table[index]
+        if state is None:
+            return y, None
+        return y, before + x.shape[1] if layout is None else layout.after(before)

@@ -1,0 +1,297 @@
+"""The classic recurrent networks: RNN (Elman 1990), LSTM (Hochreiter & Schmidhuber 1997; forget gate Gers et al.
+2000), GRU (Cho et al. 2014), in the semantics and under the parameter names of `torch.nn`.
+
+Each cell's equation is written once, in `cell`. `forward` takes the fastest way to the same numbers:
+`torch.lstm` and its sisters for whole sequences, torch's fused cells for one step, and documents unpacked to rows,
+longest first, where a layout says that rows are ragged or packed.
+
+Initialisation: recurrent matrices orthogonal, a gate at a time (Saxe et al. 2014, arXiv:1312.6120), input
+matrices Glorot uniform (Glorot & Bengio 2010), biases 0 but the LSTM's forget gate 1 (Gers et al. 2000, sec. 4;
+Jozefowicz et al. 2015, sec. 2.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unrolled.errors import UserError
+from unrolled.layout import Layout, Piece, select
+from unrolled.mixer import Mixer, listening, note
+from unrolled.state import Source, State
+
+HOLD = 1e4  # a gate's pre-activation at which a sigmoid is exactly 0 or 1 in every dtype
+
+
+class RNNState(NamedTuple):
+    """hidden (B, H)."""
+
+    hidden: Tensor
+
+
+class LSTMState(NamedTuple):
+    """hidden (B, H) and cell (B, H)."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class Recurrent(Mixer):
+    """What RNN, LSTM and GRU share: parameters, state and the choice of the engine.
+
+    width: hidden size H. inputs: input size. weight_drop: probability with which recurrent weights are
+    dropped, one mask a call, in training (Merity et al. 2018, arXiv:1708.02182, sec. 2).
+    """
+
+    gates: ClassVar[int]
+    state_type: ClassVar[type[RNNState] | type[LSTMState]] = RNNState
+    cudnn_mode: ClassVar[str]
+
+    def __init__(self, width: int, *, inputs: int | None = None, weight_drop: float = 0.0) -> None:
+        super().__init__(width, inputs=inputs)
+        if not 0 <= weight_drop < 1:
+            raise UserError(f"{type(self).__name__}: weight_drop is {weight_drop}; it must lie in [0, 1).")
+        self.weight_drop = weight_drop
+        rows = self.gates * width
+        self.weight_ih_l0 = nn.Parameter(torch.empty(rows, self.inputs))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(rows, width))
+        self.bias_ih_l0 = nn.Parameter(torch.zeros(rows))
+        self.bias_hh_l0 = nn.Parameter(torch.zeros(rows))
+        for gate in self.weight_ih_l0.data.chunk(self.gates):
+            nn.init.xavier_uniform_(gate)
+        for gate in self.weight_hh_l0.data.chunk(self.gates):
+            nn.init.orthogonal_(gate)
+
+    def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
+        return self.state_type(*(self.zeros(batch, self.width) for _ in self.state_type._fields))
+
+    def forward(
+        self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        begin = self.start(len(x)) if state is None else state
+        weights = self._weights()
+        if listening():
+            y, end = recurrent_reference(self, x, begin, layout)
+        elif x.shape[1] == 1:
+            y, end = self._one_step(x, begin, layout, weights)
+        elif layout is None:
+            y, end = self.engine(x, begin, weights)
+        else:
+            y, end = self._by_rows(x, begin, layout, weights, keep=state is not None)
+        if state is None:
+            return y, None
+        return y, self.state_type(*(new.to(old.dtype) for new, old in zip(end, state, strict=True)))
+
+    def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """One step by the book: x (B, inputs), state -> the leaves of the next state. Names its gates for a probe."""
+        raise NotImplementedError
+
+    def fused_cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The same step in torch's fused form."""
+        raise NotImplementedError
+
+    def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """A dense stretch: x (B, T, inputs), state -> y (B, T, H), the leaves of the state after it."""
+        raise NotImplementedError
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        recurrent: Tensor = self.weight_hh_l0
+        if self.weight_drop and self.training:
+            recurrent = F.dropout(recurrent, self.weight_drop)
+        return self.weight_ih_l0, recurrent, self.bias_ih_l0, self.bias_hh_l0
+
+    def _one_step(
+        self, x: Tensor, state: Any, layout: Layout | None, weights: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        before = state if layout is None else [select(~layout.start[:, 0], leaf) for leaf in state]
+        x_t = x[:, 0] if layout is None else select(layout.valid[:, 0], x[:, 0])
+        after = self.fused_cell(x_t, self.state_type(*before), weights)
+        y = after[0][:, None]
+        if layout is not None:
+            after = tuple(torch.where(layout.valid, new, old) for new, old in zip(after, before, strict=True))
+        return y, after
+
+    def _by_rows(
+        self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...], keep: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Documents as rows, longest first; rows leave as they end. `keep`: the state after x is wanted."""
+        batch, time, _ = x.shape
+        rows = layout.rows
+        flat = x.flatten(0, 1)
+        now = self.state_type(*(select(~rows.fresh, leaf[rows.source]) for leaf in state))
+        outputs: list[Tensor] = [flat.new_zeros(1, self.width)]  # what padding answers
+        cells: list[Tensor] = []
+        for piece in rows.pieces:
+            alive = len(piece.tokens)
+            if len(now[-1]) > alive:
+                cells.append(now[-1][alive:])
+            now = self.state_type(*(leaf[:alive] for leaf in now))
+            inputs = flat.index_select(0, piece.tokens.flatten()).view(*piece.tokens.shape, -1)
+            y, after = self._piece(inputs, now, piece, weights, hold=keep)
+            now = self.state_type(*after)
+            outputs.append(y.flatten(0, 1))
+        y = torch.cat(outputs).index_select(0, rows.place).view(batch, time, self.width)
+        hidden = layout.at_last(y, state.hidden)
+        if self.state_type is RNNState or not rows.pieces:
+            return y, (hidden, *state[1:])
+        cell = torch.cat([now[-1], *reversed(cells)])[rows.last]  # rows left shortest first
+        some = (layout.lengths > 0)[:, None]
+        return y, (hidden, torch.where(some, cell, state[-1]))
+
+    def _piece(
+        self, x: Tensor, state: Any, piece: Piece, weights: tuple[Tensor, ...], hold: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.engine(x, state, weights)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        module = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.weight_ih_l0.is_cuda:  # one chunk of memory, or cuDNN warns and re-packs at every call
+            mode = int(torch.backends.cudnn.rnn.get_cudnn_mode(self.cudnn_mode))  # type: ignore[no-untyped-call]
+            own: list[Tensor] = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
+            with torch.no_grad():
+                torch._cudnn_rnn_flatten_weight(own, 4, self.inputs, mode, self.width, 0, 1, True, False)
+        return module
+
+
+class RNN(Recurrent):
+    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu (Elman 1990; relu: Le et al. 2015, arXiv:1504.00941)."""
+
+    gates = 1
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        inputs: int | None = None,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        weight_drop: float = 0.0,
+    ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise UserError(f"RNN: nonlinearity is {nonlinearity!r}; known: 'tanh', 'relu'.")
+        self.nonlinearity = nonlinearity
+        super().__init__(width, inputs=inputs, weight_drop=weight_drop)
+
+    @property
+    def cudnn_mode(self) -> str:  # type: ignore[override]
+        return f"RNN_{self.nonlinearity.upper()}"
+
+    def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        W_ih, W_hh, b_ih, b_hh = weights
+        a = x @ W_ih.T + b_ih + state.hidden @ W_hh.T + b_hh
+        h = a.tanh() if self.nonlinearity == "tanh" else a.relu()
+        note("hidden", h)
+        return (h,)
+
+    def fused_cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        step = torch.rnn_tanh_cell if self.nonlinearity == "tanh" else torch.rnn_relu_cell
+        return (step(x, state.hidden, *weights),)
+
+    def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        run = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
+        y, h = run(x, state.hidden[None].contiguous(), weights, True, 1, 0.0, self.training, False, True)
+        return y, (h[0],)
+
+
+class GRU(Recurrent):
+    """r, z = sigmoid(W x + b + U h + c), n = tanh(W_n x + b_n + r (U_n h + c_n)), h' = (1 - z) n + z h.
+
+    Cho et al. 2014, arXiv:1406.1078, eq. 5-8, with the reset gate after the matrix product as in torch and cuDNN.
+    """
+
+    gates = 3
+    cudnn_mode = "GRU"
+
+    def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        W_ih, W_hh, b_ih, b_hh = weights
+        h = state.hidden
+        x_r, x_z, x_n = (x @ W_ih.T + b_ih).chunk(3, 1)
+        h_r, h_z, h_n = (h @ W_hh.T + b_hh).chunk(3, 1)
+        r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+        n = (x_n + r * h_n).tanh()
+        h = (1 - z) * n + z * h
+        for name, value in (("reset", r), ("update", z), ("candidate", n), ("hidden", h)):
+            note(name, value)
+        return (h,)
+
+    def fused_cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (torch.gru_cell(x, state.hidden, *weights),)
+
+    def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        y, h = torch.gru(
+            x, state.hidden[None].contiguous(), weights, True, 1, 0.0, self.training, False, True
+        )
+        return y, (h[0],)
+
+
+class LSTM(Recurrent):
+    """i, f, o = sigmoid(W x + b + U h + c), g = tanh(...), c' = f c + i g, h' = o tanh(c').
+
+    Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000, eq. 2-9, without peepholes.
+    """
+
+    gates = 4
+    state_type = LSTMState
+    cudnn_mode = "LSTM"
+
+    def __init__(self, width: int, *, inputs: int | None = None, weight_drop: float = 0.0) -> None:
+        super().__init__(width, inputs=inputs, weight_drop=weight_drop)
+        self.bias_ih_l0.data[width : 2 * width] = 1.0  # remember until taught otherwise
+
+    def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        W_ih, W_hh, b_ih, b_hh = weights
+        i, f, g, o = (x @ W_ih.T + b_ih + state.hidden @ W_hh.T + b_hh).chunk(4, 1)
+        i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+        c = f * state.cell + i * g
+        h = o * c.tanh()
+        for name, value in (
+            ("input", i),
+            ("forget", f),
+            ("candidate", g),
+            ("output", o),
+            ("cell", c),
+            ("hidden", h),
+        ):
+            note(name, value)
+        return h, c
+
+    def fused_cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return torch.lstm_cell(x, (state.hidden, state.cell), *weights)
+
+    def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        begin = (state.hidden[None].contiguous(), state.cell[None].contiguous())
+        y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, self.training, False, True)
+        return y, (h[0], c[0])
+
+    def _piece(
+        self, x: Tensor, state: Any, piece: Piece, weights: tuple[Tensor, ...], hold: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """torch returns c at T only. Past a row's end one more input column drives f to 1 and i to 0: c stays."""
+        if not hold:
+            return self.engine(x, state, weights)
+        W_ih, *others = weights
+        column = W_ih.new_zeros(4, self.width)
+        column[0], column[1] = -HOLD, HOLD
+        x = torch.cat([x, piece.ended[..., None].to(x.dtype)], 2)
+        return self.engine(x, state, (torch.cat([W_ih, column.view(-1, 1)], 1), *others))
+
+
+def recurrent_reference(
+    mixer: Recurrent, x: Tensor, state: Any, layout: Layout | None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The slow, obvious loop over time that every engine is held to, and that a probe listens to."""
+    batch, time, _ = x.shape
+    on = torch.ones(batch, time, dtype=torch.bool, device=x.device)
+    valid, start = (on, ~on) if layout is None else (layout.valid, layout.start)
+    weights, outputs = mixer._weights(), []
+    for x_t, real, fresh in zip(x.unbind(1), valid.unbind(1), start.unbind(1), strict=True):
+        before = mixer.state_type(*(select(~fresh, leaf) for leaf in state))
+        after = mixer.cell(select(real, x_t), before, weights)
+        outputs.append(after[0])
+        state = mixer.state_type(
+            *(torch.where(real[:, None], new, old) for new, old in zip(after, before, strict=True))
+        )
+    return torch.stack(outputs, 1) if outputs else x.new_zeros(batch, 0, mixer.width), tuple(state)

@@ -1,0 +1,23 @@
+"""A model is three parts, embedder -> core -> head, and a plain dict that says which."""
+
+from unrolled.model.core import Core
+from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
+from unrolled.model.heads import HEADS, TokenHead
+from unrolled.model.model import Model, ModelState
+from unrolled.model.presets import PRESETS, matched_width, preset
+from unrolled.model.spec import build, build_core
+
+__all__ = [
+    "EMBEDDERS",
+    "HEADS",
+    "PRESETS",
+    "Core",
+    "Model",
+    "ModelState",
+    "TokenEmbedder",
+    "TokenHead",
+    "build",
+    "build_core",
+    "matched_width",
+    "preset",
+]

@@ -1,0 +1,49 @@
+"""Vectors -> predictions: pointwise in time, without state. The loss is a total and a count, never a mean."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn, tensor
+from torch.nn import functional as F
+
+from unrolled.layout import Layout
+
+
+class TokenHead(nn.Module):
+    """Scores for the next token: (B, T, width) -> logits (B, T, vocabulary).
+
+    tied: the embedder's table read backwards (Press & Wolf 2017, arXiv:1608.05859); widths that differ are bridged by a
+    linear map to the table's width.
+    """
+
+    def __init__(self, width: int, vocabulary: int, *, tied: nn.Embedding | None = None) -> None:
+        super().__init__()
+        self.width, self.vocabulary = width, vocabulary
+        table_width = width if tied is None else tied.embedding_dim
+        self.bridge = nn.Identity() if table_width == width else nn.Linear(width, table_width)
+        self.scores = nn.Linear(table_width, vocabulary)
+        nn.init.zeros_(self.scores.bias)
+        if tied is None:
+            nn.init.xavier_uniform_(self.scores.weight)
+        else:
+            self.scores.weight = tied.weight
+
+    def forward(self, y: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time vocabulary"]:
+        return self.scores(self.bridge(y))  # type: ignore[no-any-return]
+
+    def loss(
+        self,
+        prediction: Float[Tensor, "batch time vocabulary"],
+        target: Int[Tensor, "batch time"],
+        layout: Layout | None = None,
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+        """Total cross entropy in nats over real tokens, and how many there are."""
+        if layout is not None:
+            prediction, target = prediction[layout.valid], target[layout.valid]
+        total = F.cross_entropy(
+            prediction.reshape(-1, self.vocabulary).float(), target.reshape(-1), reduction="sum"
+        )
+        return total, tensor(target.numel(), device=total.device)
+
+
+HEADS: dict[str, type[TokenHead]] = {"tokens": TokenHead}

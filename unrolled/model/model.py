@@ -1,0 +1,72 @@
+"""A model is three parts: embedder -> core -> head."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from unrolled.layout import Layout
+from unrolled.mixer import Reach
+from unrolled.model.core import Core
+from unrolled.model.embedders import TokenEmbedder
+from unrolled.model.heads import TokenHead
+from unrolled.state import Source, State, bounded
+
+
+class ModelState(NamedTuple):
+    """What the embedder and the core remember."""
+
+    embedder: State
+    core: State
+
+
+class Model(nn.Module):
+    """Raw inputs to predictions, under the same law as its core: `prediction, state = model(raw, state, layout)`.
+
+    spec: the plain dict it was built from (`build(spec)` makes it anew). task: what it was trained for, attached by
+    training and by `un.load`.
+    """
+
+    guarded = True
+
+    def __init__(self, embedder: TokenEmbedder, core: Core, head: TokenHead, spec: dict[str, Any]) -> None:
+        super().__init__()
+        self.embedder, self.core, self.head = embedder, core, head
+        self.spec = spec
+        self.task: Any = None
+
+    @property
+    def reach(self) -> Reach:
+        return self.core.reach
+
+    @property
+    def conditioned(self) -> bool:
+        return self.core.conditioned
+
+    @property
+    def fixed_state(self) -> bool:
+        """True when the state doesn't grow with what was consumed."""
+        return self.reach.future == 0 and bounded(self.core.start(1))
+
+    def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> ModelState:
+        """The state before the first token of `batch` sequences."""
+        return ModelState(self.embedder.start(batch), self.core.start(batch, capacity, source))
+
+    def forward(
+        self, raw: Tensor, state: ModelState | None = None, layout: Layout | None = None
+    ) -> tuple[Tensor, ModelState | None]:
+        """raw (B, T) -> prediction (B, T, ...), the state after (None without one)."""
+        x, embedded, layout = self.embedder(raw, None if state is None else state.embedder, layout)
+        y, core = self.core(x, None if state is None else state.core, layout)
+        return self.head(y), None if state is None else ModelState(embedded, core)
+
+    def parameter_count(self) -> int:
+        """Trainable parameters, tied ones once."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def flops(self, tokens: int) -> int:
+        """Floating-point operations of one forward pass over a sequence of `tokens`."""
+        return self.core.flops(tokens) + 2 * tokens * sum(
+            p.numel() for p in self.head.parameters() if p.ndim > 1
+        )

@@ -1,0 +1,110 @@
+"""The named shapes: what `model=lstm width=256 layers=1` stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from unrolled.errors import UserError, unknown
+from unrolled.model.spec import Spec, build
+
+Layers = list[dict[str, Any]]
+
+
+def _plain(kind: str) -> Callable[[int, int, int], Layers]:
+    return lambda width, layers, heads: [{"kind": kind, "width": width} for _ in range(layers)]
+
+
+def _with_ffn(kind: str, hidden: int = 2, **options: Any) -> Callable[[int, int, int], Layers]:
+    def layers_of(width: int, layers: int, heads: int) -> Layers:
+        mixer = {"kind": kind, "width": width, **options}
+        return [mixer, {"kind": "ffn", "width": width, "hidden": hidden * width}] * layers
+
+    return layers_of
+
+
+def _convolutions(width: int, layers: int, heads: int) -> Layers:
+    """A TCN: the dilation doubles from layer to layer, so reach grows as 2^layers."""
+    return [
+        part
+        for number in range(layers)
+        for part in (
+            {"kind": "conv", "width": width, "kernel": 3, "dilation": 2**number, "activation": "relu"},
+            {"kind": "ffn", "width": width, "hidden": 2 * width},
+        )
+    ]
+
+
+def _transformer(width: int, layers: int, heads: int) -> Layers:
+    attention = {"kind": "attention", "width": width, "heads": heads}
+    return [attention, {"kind": "ffn", "width": width, "hidden": 4 * width}] * layers
+
+
+def _window(width: int, layers: int, heads: int) -> Layers:
+    return [{"kind": "window", "width": width, "context": 16}] + [{"kind": "ffn", "width": width}] * (
+        layers - 1
+    )
+
+
+# kind -> (layers of the core, norm and residual around them, width, layers)
+PRESETS: dict[str, tuple[Callable[[int, int, int], Layers], bool, int, int]] = {
+    "rnn": (_plain("rnn"), False, 256, 1),
+    "lstm": (_plain("lstm"), False, 256, 1),
+    "gru": (_plain("gru"), False, 256, 1),
+    "mingru": (_with_ffn("mingru"), True, 192, 2),
+    "conv": (_convolutions, True, 128, 6),
+    "transformer": (_transformer, True, 128, 4),
+    "window": (_window, False, 256, 1),
+}
+
+
+def preset(
+    kind: str,
+    vocabulary: int,
+    *,
+    width: int | None = None,
+    layers: int | None = None,
+    heads: int = 4,
+    embedding: int | None = None,
+    dropout: float = 0.0,
+    weight_drop: float = 0.0,
+    tied: bool = False,
+) -> Spec:
+    """The spec of a named model over `vocabulary` tokens. embedding: the table's width, as wide as the core unless given.
+
+    Raises UserError for an unknown kind (nearest named) and for options the kind hasn't got.
+    """
+    if kind not in PRESETS:
+        raise unknown("model", kind, PRESETS)
+    layers_of, wrapped, default_width, default_layers = PRESETS[kind]
+    width, layers = width or default_width, layers or default_layers
+    core_layers = [dict(layer) for layer in layers_of(width, layers, heads)]
+    if weight_drop:
+        if kind not in ("rnn", "lstm", "gru"):
+            raise UserError(
+                f"model {kind!r} has no recurrent weights to drop: weight_drop must be 0, got {weight_drop}."
+            )
+        core_layers = [{**layer, "weight_drop": weight_drop} for layer in core_layers]
+    residual = {"norm": "before", "residual": True} if wrapped else {}
+    embedding = width if wrapped or embedding is None else embedding
+    return {
+        "embedder": {"kind": "tokens", "vocabulary": vocabulary, "width": embedding},
+        "core": {"layers": core_layers, **residual, "dropout": dropout},
+        "head": {"kind": "tokens", "tied": tied},
+    }
+
+
+def matched_width(kind: str, vocabulary: int, parameters: int, **options: Any) -> int:
+    """The width whose model comes nearest to `parameters` trainable ones, in the steps the kind allows."""
+    step = 2 * options.get("heads", 4) if kind == "transformer" else 1
+
+    def size(steps: int) -> int:
+        return build(preset(kind, vocabulary, width=steps * step, **options)).parameter_count()
+
+    low, high = 1, 2
+    while size(high) < parameters:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) < parameters else (low, middle)
+    return step * min((low, high), key=lambda steps: abs(size(steps) - parameters))

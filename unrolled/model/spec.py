@@ -1,0 +1,76 @@
+"""Model <-> plain dict, and the named shapes that `model=lstm` stands for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from unrolled.errors import UserError, unknown
+from unrolled.mixer import Mixer
+from unrolled.mixers import MIXERS
+from unrolled.model.core import Core
+from unrolled.model.embedders import EMBEDDERS
+from unrolled.model.heads import HEADS
+from unrolled.model.model import Model
+
+Spec = dict[str, Any]
+
+
+def build(spec: Mapping[str, Any]) -> Model:
+    """The model a plain dict describes. Raises UserError for an unknown key or kind, naming the nearest known one.
+
+    {"embedder": {"kind": "tokens", "vocabulary": 84, "width": 64},
+     "core": {"layers": [{"kind": "lstm", "width": 256, "inputs": 64}], "dropout": 0.2},
+     "head": {"kind": "tokens", "tied": false}}
+    """
+    parts = _keys("model", spec, {"embedder", "core", "head"})
+    embedder = _construct("embedder", EMBEDDERS, parts["embedder"])
+    core = build_core(parts["core"], inputs=embedder.width)
+    head = dict(parts["head"])
+    tied = embedder.table if head.pop("tied", False) else None
+    made = _construct(
+        "head", HEADS, {"vocabulary": embedder.vocabulary, **head, "width": core.width, "tied": tied}
+    )
+    return Model(embedder, core, made, {key: parts[key] for key in ("embedder", "core", "head")})
+
+
+def build_core(spec: Mapping[str, Any], inputs: int) -> Core:
+    """A Core from {"layers": [...], "norm": ..., "residual": ..., "dropout": ..., "variational": ...}."""
+    options = _keys("core", spec, {"layers"}, _parameters(Core) - {"mixers"})
+    layers: list[Mixer] = []
+    for layer in options.pop("layers"):
+        layers.append(
+            _construct("mixer", MIXERS, {"inputs": layers[-1].width if layers else inputs, **layer})
+        )
+    return Core(layers, **options)
+
+
+def _parameters(kind: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(kind).parameters) - {"self"}
+
+
+def _keys(
+    what: str, spec: Mapping[str, Any], needed: set[str], allowed: set[str] | None = None
+) -> dict[str, Any]:
+    for key in spec:
+        if key not in needed | (allowed or set()):
+            raise unknown(f"key of {what}", key, needed | (allowed or set()))
+    if missing := sorted(needed - set(spec)):
+        raise UserError(f"{what}: missing {', '.join(missing)}; got {', '.join(spec) or 'nothing'}.")
+    return dict(spec)
+
+
+def _construct(what: str, table: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any]) -> Any:
+    options = dict(spec)
+    name = options.pop("kind", None)
+    if name not in table:
+        raise unknown(f"{what} kind", str(name), table)
+    known = _parameters(table[name])
+    for key in options:
+        if key not in known:
+            raise unknown(f"key of {what} {name!r}", key, known)
+    try:
+        return table[name](**options)
+    except TypeError as error:
+        raise UserError(f"{what} {name!r}: {error}") from error

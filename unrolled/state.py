@@ -1,0 +1,147 @@
+"""State: a tree of tensors, batch first. Everything one does to states is written here, once.
+
+A state is a tensor, a NamedTuple of states, a tuple of states, `()` (nothing to remember) or `None` (not
+streaming, or conditioned leaves that a `Seq2Seq` has not filled). Position lives in the state, a row at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+State: TypeAlias = (
+    Any  # Tensor | NamedTuple[State] | tuple[State, ...] | None; recursive types defeat beartype
+)
+
+
+class Source(NamedTuple):
+    """What a conditioned mixer may look at: `values` (B, S, D) and which of them are real, `valid` (B, S)."""
+
+    values: Tensor
+    valid: Tensor
+
+
+class Tail(NamedTuple):
+    """The last n inputs of the running document (causal convolution, windowed attention)."""
+
+    items: tuple[Tensor, ...]  # each (B, n, ...)
+    seen: Tensor  # (B,) int64: tokens of the running document so far; the last min(seen, n) items are real
+
+
+class Slots(NamedTuple):
+    """Keys and values of full attention; each row writes at its own slot, the spare last slot takes the padding."""
+
+    keys: Tensor  # (B, capacity + 1, H, D)
+    values: Tensor  # (B, capacity + 1, H, D)
+    filled: Tensor  # (B,) int64: slots written
+    begin: Tensor  # (B,) int64: first slot of the running document
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that fit before the slots must grow."""
+        return self.keys.shape[1] - 1
+
+
+class Memory(NamedTuple):
+    """Projected keys and values of a source: constant while a target is written."""
+
+    keys: Tensor  # (B, S, H, D)
+    values: Tensor  # (B, S, H, D)
+    filled: Tensor  # (B, S) bool: real source steps
+
+
+def _map(function: Callable[..., Any], *trees: State) -> State:
+    """Applies `function` to the leaves of trees of one structure."""
+    first = trees[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        return function(*trees)
+    children = [_map(function, *parts) for parts in zip(*trees, strict=True)]
+    return type(first)(*children) if hasattr(first, "_fields") else tuple(children)
+
+
+def leaves(state: State) -> Iterator[tuple[str, Tensor]]:
+    """The (dotted name, tensor) pairs of a state, in a fixed order: `0.hidden`, `0.cell`, `1.keys`."""
+    if isinstance(state, Tensor):
+        yield "", state
+    elif state is not None:
+        fields = getattr(state, "_fields", range(len(state)))
+        for field, child in zip(fields, state, strict=True):
+            for name, leaf in leaves(child):
+                yield (f"{field}.{name}" if name else str(field)), leaf
+
+
+def names(state: State) -> list[str]:
+    """The flat names of a state's leaves, as an exported graph shows them."""
+    return [name for name, _ in leaves(state)]
+
+
+def nbytes(state: State) -> int:
+    """Bytes held: the size of what the model remembers."""
+    return sum(leaf.numel() * leaf.element_size() for _, leaf in leaves(state))
+
+
+def fork(state: State) -> State:
+    """An independent copy: a call consumes the state it is given."""
+    return _map(torch.clone, state)
+
+
+def detach(state: State) -> State:
+    """The same values without their history: where truncated backpropagation through time cuts."""
+    return _map(Tensor.detach, state)
+
+
+def pick(state: State, rows: Tensor, siblings: bool = False) -> State:
+    """The state of `rows` (N,), in that order. `siblings`: rows of one source change places (beam search), Memory stays."""
+    if siblings and isinstance(state, Memory):
+        return state
+    if state is None or isinstance(state, Tensor):
+        return None if state is None else state.index_select(0, rows)
+    children = [pick(child, rows, siblings) for child in state]
+    return type(state)(*children) if hasattr(state, "_fields") else tuple(children)
+
+
+def put(state: State, rows: Tensor, other: State) -> State:
+    """`state` with the rows named in `rows` (N,) replaced by those of `other`: sequences join or leave a batch.
+
+    Slots of unequal capacity are grown to the larger one first.
+    """
+    capacity = max((s.capacity for s in _slots(state, other)), default=0)
+    state, other = grow(state, capacity), grow(other, capacity)
+    return _map(lambda mine, theirs: mine.index_copy(0, rows, theirs.to(mine.dtype)), state, other)
+
+
+def _slots(*trees: State) -> Iterator[Slots]:
+    for tree in trees:
+        if isinstance(tree, Slots):
+            yield tree
+        elif isinstance(tree, tuple):
+            yield from _slots(*tree)
+
+
+def bounded(state: State) -> bool:
+    """True when the state's size doesn't depend on how much was consumed: it holds no Slots."""
+    return next(_slots(state), None) is None
+
+
+def grow(state: State, capacity: int) -> State:
+    """Slots that hold at least `capacity` tokens: at least doubled, so that growing costs little on the whole."""
+    if isinstance(state, Slots):
+        if state.capacity >= capacity:
+            return state
+        wanted = max(capacity, 2 * state.capacity)
+        return Slots(_longer(state.keys, wanted), _longer(state.values, wanted), state.filled, state.begin)
+    if state is None or isinstance(state, Tensor):
+        return state
+    children = [grow(child, capacity) for child in state]
+    return type(state)(*children) if hasattr(state, "_fields") else tuple(children)
+
+
+def _longer(slots: Tensor, capacity: int) -> Tensor:
+    wider = slots.new_zeros(slots.shape[0], capacity + 1, *slots.shape[2:])
+    wider[:, : slots.shape[1] - 1] = slots[:, :-1]
+    return wider
