@@ -1,4 +1,4 @@
-"""A whole report from realistic data: what a stranger sees. `python -m tests.test_report_example OUT.html` writes it to look at."""
+"""A whole report from realistic data. To look at it: `python -m tests.test_report_example OUT.html`."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def comparison() -> tuple[Table, IntervalChart]:
         muted=(len(rows) - 1,),
         notes=(
             "Streams carry their state from batch to batch; windows start from nothing, with a context of 256 characters.",
-            "Intervals: bootstrap over the 80 held-out tunes and the seeds. 3 near-duplicates of training tunes were kept out.",
+            "Intervals: bootstrap over the 80 held-out tunes and the seeds. 3 near-duplicates were kept out.",
         ),
     )
     chart = IntervalChart(
@@ -217,7 +217,7 @@ def example() -> str:
         Sample(written, "X:1\nT:The New House\nM:6/8\nL:1/8\nK:G Major\n", title="A tune as it was written"),
         *pictures(),
         Sentence(
-            "One run is a glimpse. A fair race needs three seeds and ten minutes.\n\nRepeat this one with the command below.",
+            "One run is a glimpse. A fair race needs three seeds and ten minutes.\n\nRepeat this with the command below.",
             title="What to do next",
         ),
         Code("unrolled compare data=irish models=rnn,lstm,gru,mingru,transformer,window budget=10m seeds=3"),

@@ -1,4 +1,4 @@
-"""Reports: one self-contained HTML page, or one SVG picture, from plain data (no torch, no network, the same bytes each time)."""
+"""Reports: one self-contained HTML page, or one SVG picture, from plain data: no torch, no network."""
 
 from unrolled.report.draw import svg
 from unrolled.report.kinds import (

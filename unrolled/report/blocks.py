@@ -83,7 +83,7 @@ def table(section: Table) -> Markup:
         body.append(tag("tr", tag("td", "No rows.", colspan=max(count, 1))))
     whole = tag(
         "table",
-        tag("caption", section.caption, dir="auto"),
+        tag("caption", tag("span", section.caption, dir="auto") if section.caption else ""),
         tag("thead", tag("tr", *head)),
         tag("tbody", *body),
     )
@@ -119,12 +119,17 @@ def code(section: Code) -> Markup:
     return tag("figure", tag("div", text, button, class_="copying"), _caption(section.caption))
 
 
+def _plain(cell: Cell) -> str:
+    """A setting as one would type it: 0.002, not 0.0020."""
+    return f"{cell:.6g}" if isinstance(cell, float) else cell_text(cell, 0)
+
+
 def definitions(section: Definitions) -> Markup:
     """Terms, values, and where a value came from."""
     parts = []
     for item in section.items:
         source = tag("span", isolated(item[2]), class_="source") if len(item) > 2 and item[2] else ""
-        value = tag("span", isolated(cell_text(item[1], 4)), class_="value")
+        value = tag("span", isolated(_plain(item[1])), class_="value")
         parts.append(tag("div", tag("dt", isolated(item[0])), tag("dd", value, source)))
     return join(paragraphs(section.caption, "caption"), tag("dl", *parts))
 

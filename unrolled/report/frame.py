@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from unrolled.report.markup import Markup, columns, escape, join, shorten, tag
-from unrolled.report.scale import Scale, compact
+from unrolled.report.markup import Markup, columns, join, shorten, tag
+from unrolled.report.scale import Scale, labels
 
 LETTER = 6.9  # px: an average letter at the charts' 12.5 px, a little generous
 NARROW = 600  # px: below this a chart draws its telephone form
@@ -82,8 +82,9 @@ def x_axis(scale: Scale, y: float, label: str, width: float, grid_from: float | 
     """The lower axis: ticks under `y`, its label at the right below; grid lines up to `grid_from` where given."""
     parts = [line(scale.start, y, scale.stop, y, "u-axis")]
     room = -1e9
-    for value in scale.ticks(4 if width < NARROW else 7):
-        at, text = scale(value), compact(value)
+    ticks = scale.ticks(4 if width < NARROW else 7)
+    for value, text in zip(ticks, labels(ticks), strict=True):
+        at = scale(value)
         half = columns(text) * LETTER / 2
         if grid_from is not None:
             parts.append(line(at, y, at, grid_from, "u-grid"))
@@ -91,16 +92,19 @@ def x_axis(scale: Scale, y: float, label: str, width: float, grid_from: float | 
         if at - half > room:
             parts.append(words(at, y + 18, text, anchor="middle"))
             room = at + half + 6
-    parts.append(words(scale.stop, y + 36, shorten(label, int(width / LETTER * 0.8)), "u-name", "end", label))
+    parts.append(
+        words(scale.stop, y + 36, shorten(label, int(width / LETTER * 0.92)), "u-name", "end", label)
+    )
     return join(*parts)
 
 
 def y_axis(scale: Scale, left: float, right: float, label: str, width: float) -> Markup:
     """The left axis: level grid lines with their numbers, the label written level above them."""
     parts = []
-    for value in scale.ticks(5):
+    ticks = scale.ticks(5)
+    for value, text in zip(ticks, labels(ticks), strict=True):
         at = scale(value)
-        parts += [line(left, at, right, at, "u-grid"), words(left - 8, at + 4, compact(value), anchor="end")]
+        parts += [line(left, at, right, at, "u-grid"), words(left - 8, at + 4, text, anchor="end")]
     top = min(scale.start, scale.stop)
     parts.append(words(4, top - 14, shorten(label, int(width / LETTER * 0.9)), "u-name", full=label))
     return join(*parts)
@@ -164,9 +168,3 @@ def dots(x: float, y: float, class_: str, radius: float = 4.0, hint: str = "") -
 def missing(names: Sequence[str]) -> str:
     """The note for lines that couldn't be drawn."""
     return f"No finite values to draw: {', '.join(names)}." if names else ""
-
-
-__all__ = [
-    "LETTER", "NARROW", "STYLES", "Picture", "asset", "dots", "end_labels", "escape", "label_room", "line", "missing",
-    "px", "spread", "words", "x_axis", "y_axis",
-]  # fmt: skip

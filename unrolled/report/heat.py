@@ -62,6 +62,7 @@ def png(levels: Sequence[bytes], colours: bytes) -> bytes:
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
         + chunk(b"PLTE", colours)
+        + chunk(b"tRNS", b"\xff" * _NONE + b"\x2a")  # what isn't a number lets the paper through
         + chunk(b"IDAT", pixels)
         + chunk(b"IEND", b"")
     )
@@ -78,8 +79,8 @@ def _image(
 def limits(chart: Heatmap) -> tuple[float, float]:
     """The values of the first and the last colour; about zero where the colours diverge."""
     known = finite(v for row in chart.values for v in row)
-    low = chart.low if chart.low is not None else min(known, default=0.0)
-    high = chart.high if chart.high is not None else max(known, default=1.0)
+    low = float(chart.low) if chart.low is not None else min(known, default=0.0)
+    high = float(chart.high) if chart.high is not None else max(known, default=1.0)
     if chart.diverging:
         high = max(abs(low), abs(high)) or 1.0
         return -high, high
@@ -90,19 +91,20 @@ def _levels(chart: Heatmap, low: float, high: float) -> list[bytes]:
     """Each value as its colour's number; short rows are filled up with grey."""
     wide = max(len(row) for row in chart.values)
 
-    def level(value: float) -> int:
-        return (
-            round(max(0.0, min(1.0, (value - low) / (high - low))) * (_NONE - 1))
-            if math.isfinite(value)
-            else _NONE
-        )
+    def level(value: float | None) -> int:
+        if value is None or not math.isfinite(value):
+            return _NONE
+        return round(max(0.0, min(1.0, (value - low) / (high - low))) * (_NONE - 1))
 
     return [bytes([level(v) for v in row] + [_NONE] * (wide - len(row))) for row in chart.values]
 
 
 def visible(token: str) -> str:
-    """A token with its white space to be seen."""
-    return clean(token).replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣") or "∅"
+    """A token with the white space at its ends, and any line break, to be seen."""
+    text = clean(token).replace("\n", "↵").replace("\t", "⇥")
+    core = text.strip(" ")
+    before = len(text) - len(text.lstrip(" "))
+    return "␣" * before + core + "␣" * (len(text) - before - len(core)) or "∅"
 
 
 def _named(names: Sequence[str], count: int, at: Scale, step: float) -> list[tuple[float, str, str]]:
@@ -111,59 +113,56 @@ def _named(names: Sequence[str], count: int, at: Scale, step: float) -> list[tup
     return [(at(i + 0.5), names[i], names[i]) for i in range(0, min(count, len(names)), every)]
 
 
+def _box(chart: Heatmap, width: float, letters: int) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the cells: square ones where rows and columns are the same things, else flat ones."""
+    count, wide = len(chart.values), max(len(row) for row in chart.values)
+    left = 14 + max((columns(shorten(visible(n), letters)) for n in chart.rows), default=0.0) * LETTER
+    top, free = 58.0 if chart.row_label else 36.0, width - 10 - left
+    if count == wide:
+        side = min(free, max(count * 26.0, 120.0))
+        return left, top, left + side, top + side
+    cell = min(44.0, free / wide)
+    tall = min(22.0, cell) if count * cell > 24 else 24.0 / count
+    return left, top, left + cell * wide, top + min(count * tall, max(420.0, count * 1.0))
+
+
 def draw_heatmap(chart: Heatmap, width: float) -> Picture:
     """The matrix with its names and the key to its colours; hover reads a cell."""
     low, high = limits(chart)
-    if not chart.values or not max(len(row) for row in chart.values):
-        return Picture(
-            width, 70, f"{chart.title or 'Heat map'}: no values", words(8, 40, "No values to show.", "u-name")
-        )
+    what = chart.title or "Heat map"
+    if not max((len(row) for row in chart.values), default=0):
+        return Picture(width, 70, f"{what}: no values", words(8, 40, "No values to show.", "u-name"))
     count, wide = len(chart.values), max(len(row) for row in chart.values)
     letters = 10 if width < NARROW else 22
-    named = [visible(name) for name in chart.rows]
-    left = 14 + max((columns(shorten(n, letters)) for n in named), default=0.0) * LETTER
-    left += 18 if chart.row_label else 0
-    right = min(width - 10, left + wide * 44)
-    top = 62.0
-    bottom = top + max(min(count * 22, (right - left) * count / wide), min(count * 15, 420), 24)
-    x, y = Scale(0, wide, left, right), Scale(0, count, top, bottom)
-    parts = [
-        _image(
-            _levels(chart, low, high),
-            palette(chart.diverging),
-            left,
-            top,
-            right - left,
-            bottom - top,
-            "u-cells",
-        )
-    ]
-    for at, name, full in _named(named, count, y, 13):
+    left, top, right, bottom = _box(chart, width, letters)
+    rows, tops = [visible(name) for name in chart.rows], [visible(name) for name in chart.columns]
+    levels = _levels(chart, low, high)
+    parts = [_image(levels, palette(chart.diverging), left, top, right - left, bottom - top, "u-cells")]
+    for at, name, full in _named(rows, count, Scale(0, count, top, bottom), 13):
         parts.append(words(left - 8, at + 4, shorten(name, letters), "u-token", "end", full))
-    longest = max((columns(shorten(visible(n), 6)) for n in chart.columns), default=1.0)
-    for at, name, full in _named([visible(n) for n in chart.columns], wide, x, longest * LETTER + 3):
+    longest = max((columns(shorten(name, 6)) for name in tops), default=1.0)
+    for at, name, full in _named(tops, wide, Scale(0, wide, left, right), longest * LETTER + 3):
         parts.append(words(at, bottom + 16, shorten(name, 6), "u-token", "middle", full))
     if chart.column_label:
-        parts.append(words(right, bottom + 36, chart.column_label, "u-name", "end"))
+        parts.append(words(right, bottom + (36 if tops else 18), chart.column_label, "u-name", "end"))
     if chart.row_label:
-        parts.append(words(left - 8, top - 12, shorten(chart.row_label, 30), "u-name", "start"))
-    parts.append(_key(low, high, chart.diverging, min(left, width - 200)))
-    said = f"{chart.title or 'Heat map'}: {count} rows by {wide} columns, values from {number(low)} to {number(high)}"
-    cells = base64.b64encode(b"".join(_levels(chart, low, high))).decode("ascii")
+        parts.append(words(4, top - 10, shorten(chart.row_label, 30), "u-name"))
+    parts.append(_key(low, high, chart.diverging, 4))
+    said = f"{what}: {count} rows by {wide} columns, values from {number(low)} to {number(high)}"
+    cells = base64.b64encode(b"".join(levels)).decode("ascii")
     box = " ".join(px(v) for v in (left, top, right, bottom))
     data = {"cells": cells, "grid": f"{count} {wide} {low!r} {high!r} {box}"}
-    data |= {"rows": "\n".join(named), "columns": "\n".join(visible(n) for n in chart.columns)}
-    return Picture(
-        width, bottom + (46 if chart.columns or chart.column_label else 12), said, join(*parts), data
-    )
+    data |= {"rows": "\n".join(rows), "columns": "\n".join(tops)}
+    under = 8 + (18 if tops else 0) + (18 if chart.column_label else 0)
+    return Picture(width, bottom + under, said, join(*parts), data)
 
 
 def _key(low: float, high: float, diverging: bool, left: float) -> Markup:
     """The colour key above the picture."""
-    ramp = _image([bytes(range(_NONE))], palette(diverging), left + 54, 8, 90, 10, "u-key")
-    return join(
-        words(left + 48, 17, number(low, 3), anchor="end"), ramp, words(left + 150, 17, number(high, 3))
-    )
+    first, last = number(low, 3), number(high, 3)
+    start = left + columns(first) * LETTER + 8
+    ramp = _image([bytes(range(_NONE))], palette(diverging), start, 8, 90, 10, "u-key")
+    return join(words(left, 17, first), ramp, words(start + 98, 17, last))
 
 
 def draw_hidden(chart: HiddenLines, width: float) -> Picture:
@@ -177,8 +176,8 @@ def draw_hidden(chart: HiddenLines, width: float) -> Picture:
     y = Scale.around([v for row in chart.values for v in row], bottom, top, pad=0.03)
     faint, strong, ends = [], [], []
 
-    def points(row: Sequence[float]) -> list[tuple[float, float] | None]:
-        return [(x(i + 0.5), y(v)) if y.holds(v) else None for i, v in enumerate(row)]
+    def points(row: Sequence[float | None]) -> list[tuple[float, float] | None]:
+        return [(x(i + 0.5), y(v)) if v is not None and y.holds(v) else None for i, v in enumerate(row)]
 
     names = dict(marked)
     for unit, row in enumerate(chart.values):
@@ -196,7 +195,7 @@ def draw_hidden(chart: HiddenLines, width: float) -> Picture:
         tag("path", class_="u-faint", d="".join(faint)),
         *strong,
     ]
-    parts.append(end_labels(ends, right, top, bottom, limit))
+    parts.append(end_labels(ends, x(max(steps, 1) - 0.5), top, bottom, limit))
     if chart.tokens:
         shown = [visible(token) for token in chart.tokens]
         longest = max(columns(shorten(t, 6)) for t in shown)

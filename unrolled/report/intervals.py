@@ -46,6 +46,8 @@ def _row(row: IntervalRow, y: float, x: Scale, strong: bool) -> Markup:
                 rx=6,
             )
         )
+    if middle is not None and x.holds(middle):
+        parts.append(line(x(middle), y - 10, x(middle), y + 10, f"u-mid {style}"))
     # Seeds stand a little apart, or equal ones would hide each other.
     for place, value in enumerate(row.values):
         if x.holds(value):
@@ -53,8 +55,6 @@ def _row(row: IntervalRow, y: float, x: Scale, strong: bool) -> Markup:
             parts.append(
                 dots(x(value), y + shift, f"u-dot {style}", 3.6, f"{row.name}, seed {place}: {number(value)}")
             )
-    if middle is not None and x.holds(middle):
-        parts.append(line(x(middle), y - 10, x(middle), y + 10, f"u-mid {style}"))
     return join(*parts)
 
 

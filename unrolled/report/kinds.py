@@ -40,7 +40,8 @@ class Table:
 @dataclass(frozen=True)
 class Series:
     """One line. `xs` is one vector, or several by axis label ("seconds", "steps", "tokens") to switch between.
-    NaN, None or infinity in `ys` is a gap; `low` and `high` draw a band."""
+    NaN, None or infinity in `ys` is a gap; `low` and `high` draw a band.
+    """
 
     name: str
     xs: Numbers | Mapping[str, Numbers]
@@ -91,7 +92,8 @@ class IntervalChart:
 @dataclass(frozen=True)
 class Tune:
     """A piano roll that plays. `notes` are (start in s, length in s, MIDI pitch); `bars` the times of the bar lines;
-    `wav` the bytes of a WAV file, embedded for who wants the very file (or has no WebAudio)."""
+    `wav` the bytes of a WAV file, embedded for who wants the very file (or has no WebAudio).
+    """
 
     name: str
     notes: Sequence[tuple[float, float, int]]
@@ -132,9 +134,9 @@ class Definitions:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """A matrix as colours, row 0 on top. `diverging` centres the colours on zero. NaN is grey."""
+    """A matrix as colours, row 0 on top. `diverging` centres the colours on zero. NaN and None are grey."""
 
-    values: Sequence[Sequence[float]]
+    values: Sequence[Sequence[float | None]]
     rows: Sequence[str] = ()
     columns: Sequence[str] = ()
     title: str = ""
@@ -150,7 +152,7 @@ class Heatmap:
 class HiddenLines:
     """Many thin lines, `values[unit][step]`, over the tokens read; the units in `marked` stand out under their names."""
 
-    values: Sequence[Sequence[float]]
+    values: Sequence[Sequence[float | None]]
     tokens: Sequence[str] = ()
     marked: Mapping[int, str] = field(default_factory=dict)
     y_label: str = "activation"

@@ -12,7 +12,7 @@ _VOID = frozenset({"meta", "input", "br", "hr"})
 
 
 class Markup(str):
-    """Text that is markup already. Adding a plain string to it gives a plain string, which is escaped again: ugly, never unsafe."""
+    """Text that is markup already. With a plain string added it is plain again, and escaped twice: ugly, never unsafe."""
 
 
 def clean(value: object) -> str:
@@ -31,7 +31,7 @@ def join(*parts: object) -> Markup:
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
-    """One element. `class_` and `for_` lose their underscore, other underscores become dashes; None and False are left out."""
+    """One element. `class_` and `for_` lose their underscore, others become dashes; None and False are left out."""
     parts = [f"<{name}"]
     for key, value in attributes.items():
         if value is None or value is False:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from unrolled.report.frame import NARROW, Picture, line, px, words
 from unrolled.report.kinds import Tune
+from unrolled.report.lines import path
 from unrolled.report.markup import Markup, join, tag
 from unrolled.report.scale import number
 
 Note = tuple[float, float, int]
 _NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "G♯", "A", "B♭", "B")
+GAP = 22.0  # px between systems: room for the clock
 _SHADES = 6  # note colours from low to high in chart.css
 
 
@@ -56,52 +59,48 @@ def _lanes(low: int, high: int) -> list[int]:
     return sorted({*cs, *(p for p in (low, high) if all(abs(p - c) >= 4 for c in cs))})
 
 
+@dataclass(frozen=True)
+class _Stave:
+    """Where things stand: px of the left edge and of each system, px per second and per semitone, the pitch range."""
+
+    left: float
+    rate: float
+    top: float
+    lane: float
+    low: int
+    high: int
+
+    @property
+    def body(self) -> float:
+        """The height of a system."""
+        return self.lane * (self.high - self.low + 1)
+
+    def y(self, system: int, midi: int | None = None) -> float:
+        """The top of a system, or of a pitch's lane in it."""
+        return self.top + system * (self.body + GAP) + (0 if midi is None else (self.high - midi) * self.lane)
+
+
 def draw_roll(tune: Tune, width: float) -> Picture:
-    """The roll; chart.js finds the systems in `data-roll` and moves the playhead over them."""
+    """The roll; player.js finds the systems in `data-roll` and `data-systems` and moves the playhead over them."""
     notes = playable(tune)
     if not notes:
         text = words(width / 2, 44, "No notes to show.", "u-name", "middle")
         return Picture(width, 80, f"Piano roll of {tune.name}: no notes", text)
     narrow = width < NARROW
     left, right, top = (30.0, width - 4, 6.0) if narrow else (40.0, width - 6, 8.0)
-    edges = systems(notes, tune.bars, 11.0 if narrow else 22.0)
+    edges = systems(notes, tune.bars, 8.0 if narrow else 20.0)
     low, high = min(m for _, _, m in notes), max(m for _, _, m in notes)
-    lane = max(4.0, min(9.0, (150.0 if len(edges) > 2 else 220.0) / (high - low + 1)))
-    body, gap = lane * (high - low + 1), 22.0
-    per_second = (right - left) / max(b - a for a, b in pairwise(edges))
-
-    def place(midi: int, system: int) -> float:
-        return top + system * (body + gap) + (high - midi) * lane
-
+    # Few systems may stand tall, many must leave the first screen room for the sentence.
+    tall = max(100.0 if narrow else 110.0, 360.0 / (len(edges) - 1))
+    rate = (right - left) / max(b - a for a, b in pairwise(edges))
+    stave = _Stave(left, rate, top, max(4.0, min(10.0, tall / (high - low + 1))), low, high)
     parts: list[Markup] = []
     for system, (begin, end) in enumerate(pairwise(edges)):
-        parts.append(_system(tune, system, begin, end, left, per_second, place(high, system), body))
-        for pitch in _lanes(low, high):
-            y = place(pitch, system) + lane / 2
-            parts.append(line(left, y, left + (end - begin) * per_second, y, "u-lane"))
-            parts.append(words(left - 6, y + 4, pitch_name(pitch), anchor="end"))
-        for index, (start, duration, midi) in enumerate(notes):
-            first, last = max(start, begin), min(start + duration, end)
-            if first >= end or last <= begin:
-                continue
-            wide = max((last - first) * per_second - 1.2, 1.5)
-            parts.append(
-                _note(
-                    index,
-                    midi,
-                    left + (first - begin) * per_second,
-                    place(midi, system),
-                    wide,
-                    lane,
-                    low,
-                    high,
-                )
-            )
-    height = top + (len(edges) - 1) * (body + gap)
-    head = line(left, top, left, top + body, "u-playhead")
-    geometry = [left, per_second, top, body, gap]
-    data = {"roll": " ".join(px(v) if v != per_second else f"{v:.4f}" for v in geometry)}
-    data["systems"] = " ".join(f"{e:.4f}" for e in edges)
+        parts += [_paper(tune, stave, system, begin, end), _melody(notes, stave, system, begin, end)]
+    height = stave.y(len(edges) - 1)
+    head = line(left, top, left, top + stave.body, "u-playhead")
+    data = {"roll": f"{px(left)} {rate:.4f} {px(top)} {stave.body:.2f} {px(GAP)}"}
+    data["systems"] = " ".join(f"{edge:.4f}" for edge in edges)
     said = (
         f"Piano roll of {tune.name}: {len(notes)} notes from {pitch_name(low)} to {pitch_name(high)}, "
         f"{number(length(notes), 3)} seconds"
@@ -109,33 +108,50 @@ def draw_roll(tune: Tune, width: float) -> Picture:
     return Picture(width, height, said, join(*parts, head), data)
 
 
-def _system(
-    tune: Tune, system: int, begin: float, end: float, left: float, rate: float, top: float, body: float
-) -> Markup:
-    """One system's paper, its bar lines and the second it begins at."""
+def _paper(tune: Tune, stave: _Stave, system: int, begin: float, end: float) -> Markup:
+    """One system's ground, its bar lines, pitch lines and the time it begins at."""
+    top, wide = stave.y(system), (end - begin) * stave.rate
     parts = [
-        tag("rect", class_="u-system", x=px(left), y=px(top), width=px((end - begin) * rate), height=px(body))
+        tag(
+            "rect",
+            class_="u-system",
+            x=px(stave.left),
+            y=px(top),
+            width=px(wide),
+            height=px(stave.body),
+            rx=4,
+        )
     ]
     for bar in tune.bars:
         if begin < bar < end:
-            x = left + (bar - begin) * rate
-            parts.append(line(x, top, x, top + body, "u-barline"))
+            x = stave.left + (bar - begin) * stave.rate
+            parts.append(line(x, top, x, top + stave.body, "u-barline"))
+    for pitch in _lanes(stave.low, stave.high):
+        y = stave.y(system, pitch) + stave.lane / 2
+        parts.append(line(stave.left, y, stave.left + wide, y, "u-lane"))
+        parts.append(words(stave.left - 6, y + 4, pitch_name(pitch), anchor="end"))
     minutes, seconds = divmod(round(begin), 60)
-    parts.append(words(left, top + body + 14, f"{minutes}:{seconds:02d}", "u-tick u-clock"))
+    parts.append(words(stave.left, top + stave.body + 14, f"{minutes}:{seconds:02d}", "u-tick"))
     return join(*parts)
 
 
-def _note(index: int, midi: int, x: float, y: float, wide: float, lane: float, low: int, high: int) -> Markup:
-    """One note, coloured by height; `data-i` ties the pieces of a note cut at a system's end together."""
-    shade = (midi - low) * _SHADES // (high - low + 1)
-    return tag(
-        "rect",
-        tag("title", pitch_name(midi)),
-        class_=f"u-note u-n{shade}",
-        data_i=index,
-        x=px(x),
-        y=px(y + 0.5),
-        width=px(wide),
-        height=px(lane - 1),
-        rx=px(min(3.0, lane / 2, wide / 2)),
-    )
+def _melody(notes: Sequence[Note], stave: _Stave, system: int, begin: float, end: float) -> Markup:
+    """The notes of one system, coloured by height, on a hairline that follows the melody.
+
+    `data-i` is the note's place in the tune: it ties the pieces of a note cut at a system's end together.
+    """
+    parts, contour = [], []
+    for index, (start, duration, midi) in enumerate(notes):
+        first, last = max(start, begin), min(start + duration, end)
+        # A sliver from rounding is no note: pieces under 5 ms stay away.
+        if last - first < 0.005:
+            continue
+        x, y = stave.left + (first - begin) * stave.rate, stave.y(system, midi)
+        wide = max((last - first) * stave.rate - 1.2, 1.5)
+        contour.append((x + wide / 2, y + stave.lane / 2))
+        shade = (midi - stave.low) * _SHADES // (stave.high - stave.low + 1)
+        box = {"x": px(x), "y": px(y + 0.5), "width": px(wide), "height": px(stave.lane - 1)}
+        round_ = px(min(3.5, stave.lane / 2, wide / 2))
+        hint = tag("title", pitch_name(midi))
+        parts.append(tag("rect", hint, class_=f"u-note u-n{shade}", data_i=index, **box, rx=round_))
+    return join(tag("path", class_="u-contour", d=path(contour)), *parts)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+LARGEST = 1e150  # beyond it the span of an axis, or a square, would leave the floats: drawn as a gap
 
 
 def finite(values: Iterable[float | None], positive: bool = False) -> list[float]:
-    """The finite values (and > 0 where `positive`), as floats."""
+    """The values that can be drawn (and are > 0 where `positive`), as floats."""
     kept = (float(v) for v in values if v is not None)
-    return [v for v in kept if math.isfinite(v) and (v > 0 or not positive)]
+    return [v for v in kept if abs(v) <= LARGEST and (v > 1 / LARGEST or not positive)]
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -36,6 +38,17 @@ def compact(value: float) -> str:
     if 0 < abs(value) < 1e-4:
         return f"{value:.3g}".replace("-", "−")
     return f"{round(value, 10):.10g}".replace("-", "−")
+
+
+def labels(ticks: Sequence[float]) -> list[str]:
+    """The ticks' labels, with equal decimals: 1.5, 2.0, 2.5. Ticks that reach over powers of ten keep their own."""
+    texts = [compact(value) for value in ticks]
+    places = {len(text.partition(".")[2]) for text in texts if text[-1].isdigit() and "e" not in text}
+    kept = [value for value in ticks if value]
+    wide = kept and max(map(abs, kept)) >= 100 * min(map(abs, kept))
+    if wide or len(places) < 2 or any(not text[-1].isdigit() or "e" in text for text in texts):
+        return texts
+    return [f"{value:.{max(places)}f}".replace("-", "−") for value in ticks]
 
 
 def linear_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -102,8 +115,8 @@ class Scale:
         return self.start + (self.stop - self.start) * max(-100.0, min(100.0, part))
 
     def holds(self, value: float | None) -> bool:
-        """Whether `value` can be drawn at all: finite, and positive on a logarithmic axis."""
-        return value is not None and math.isfinite(value) and (value > 0 or not self.log)
+        """Whether `value` can be drawn at all: finite, sane, and positive on a logarithmic axis."""
+        return bool(finite((value,), positive=self.log))
 
     def ticks(self, count: int = 5) -> list[float]:
         """Round numbers to label the axis with."""
