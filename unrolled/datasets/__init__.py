@@ -1,1 +1,3 @@
-"""Files to batches: readers, codecs, splits, token files and samplers. Nothing here imports torch but sampler and collate."""
+"""Files to batches: readers, codecs, splits, token files and samplers. Nothing here imports torch but sampler
+and collate.
+"""

@@ -1,5 +1,7 @@
-"""The codec for ABC notation: a note with its accidental, octave and length, a bar line, a header line is one token
-where it is frequent in training, else its smaller pieces, else its characters, else nibbles. Exact for every string."""
+"""The codec for ABC notation: a note with its accidental, octave and length, a bar line, a header line is one
+token where it is frequent in training, else its smaller pieces, else its characters, else nibbles. Exact for
+every string.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,12 @@ MINIMUM = 10  # times a token must occur in training to be one
 
 COARSE = re.compile(
     r"""
-      ^[KLMPQR]:(?![|:])[^\r\n]*(?:\r?\n)?              # a header line with few values, whole: `K:D Major`
-    | ^[A-Z]:(?![|:])[^\r\n\d]*                         # another field up to its first digit: `X:`, `T:The Blackbird`
-    | (?:[|:\[\]]*\|[|:\]]*|::|\[(?=\d))\d?!?(?:\r?\n)?  # a bar line with its ending, and the line's end: `|`, `:|!`, `[1`
-    | \(\d(?::\d*)*                                     # a tuplet: `(3`
-    | [_^=]*[A-Ga-gxzZ][,']*(?:\d+/*\d*|/+\d*)?         # a note or rest: `^c'2`, `B,`, `e/`
+      ^[KLMPQR]:(?![|:])[^\r\n]*(?:\r?\n)?       # a header line with few values, whole: `K:D Major`
+    | ^[A-Z]:(?![|:])[^\r\n\d]*                  # another field up to its first digit: `X:`, `T:Blackbird`
+    | (?:[|:\[\]]*\|[|:\]]*|::|\[(?=\d))         # a bar line, with the number of
+      \d?!?(?:\r?\n)?                            # its ending and the end of the line: `|`, `:|!`, `[1`
+    | \(\d(?::\d*)*                              # a tuplet: `(3`
+    | [_^=]*[A-Ga-gxzZ][,']*(?:\d+/*\d*|/+\d*)?  # a note or rest: `^c'2`, `B,`, `e/`
     | [<>]+ | [\s\S]
     """,
     re.VERBOSE | re.MULTILINE,
@@ -30,7 +33,9 @@ FINE = re.compile(r"^[A-Z]:\s?|[_^=]+[A-Ga-gz][,']*|[A-Za-z']{2,}|[\s\S]")
 
 
 class AbcTokens:
-    """`minimum` is the granularity: how often a token must occur in training; a huge one leaves single characters."""
+    """`minimum` is the granularity: how often a token must occur in training; a huge one leaves single
+    characters.
+    """
 
     kind: ClassVar[str] = "abc"
 

@@ -1,5 +1,7 @@
-"""Byte-level byte-pair encoding by the Hugging Face tokenizers library: whole words where they are frequent, bytes where
-nothing else fits, so that every text comes back exactly (Sennrich et al. 2016; the byte alphabet is GPT-2's)."""
+"""Byte-level byte-pair encoding by the Hugging Face tokenizers library: whole words where they are frequent,
+bytes where nothing else fits, so that every text comes back exactly (Sennrich et al. 2016; the byte alphabet
+is GPT-2's).
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ VOCABULARY = 8000
 
 
 class Bpe:
-    """`vocabulary` is the most ids there will be, the boundary included; a small text yields fewer. The library's id i is
-    our i + 1: no special token exists, so no text can be mistaken for one."""
+    """`vocabulary` is the most ids there will be, the boundary included; a small text yields fewer. The
+    library's id i is our i + 1: no special token exists, so no text can be mistaken for one.
+    """
 
     kind: ClassVar[str] = "bpe"
 

@@ -89,8 +89,8 @@ class Characters:
     def _runs(self, array: Ids) -> Iterable[str]:
         array = within(array[array != BOUNDARY], self.size)
         spelled = array < FIRST
-        borders = np.flatnonzero(np.diff(spelled, prepend=False, append=False)) if spelled.any() else []
-        # Runs alternate between seen characters and nibbles, so the borders split the ids into pieces of one sort.
+        borders: Any = np.flatnonzero(np.diff(spelled, prepend=False, append=False)) if spelled.any() else []
+        # Runs alternate between seen characters and nibbles, so these borders part the two sorts.
         for piece in np.split(array, borders):
             if piece.size and piece[0] < FIRST:
                 yield from_nibbles(piece)

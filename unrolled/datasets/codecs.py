@@ -1,6 +1,8 @@
-"""Text to token ids and back, exactly, for every string: the interface, the table of codecs, and which one fits a file.
+"""Text to token ids and back, exactly, for every string: the interface, the table of codecs, and which one
+fits a file.
 
-Id 0 is the document boundary in every codec. A codec is fitted on the training split only."""
+Id 0 is the document boundary in every codec. A codec is fitted on the training split only.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,10 @@ from unrolled.datasets.abc_tokens import AbcTokens
 from unrolled.datasets.bpe import Bpe
 from unrolled.datasets.characters import Bytes, Characters
 from unrolled.datasets.readers import Record, kind_of
-from unrolled.datasets.spelling import Ids
+from unrolled.datasets.spelling import BOUNDARY, Ids
 from unrolled.errors import UserError, unknown
+
+__all__ = ["BOUNDARY", "CODECS", "Codec", "Ids", "choose", "codec_from_dict"]
 
 DISTINCT = 256  # characters: with more, most of them are rare and BPE's bytes serve better
 LARGE = 5_000_000  # bytes from which BPE's shorter sequences pay
@@ -35,7 +39,9 @@ class Codec(Protocol):
         """(n,) int64, without boundaries."""
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of any ids, also of such as a model makes up: boundaries vanish, broken UTF-8 becomes U+FFFD."""
+        """The text of any ids, also of such as a model makes up: boundaries vanish, broken UTF-8 becomes
+        U+FFFD.
+        """
 
     def token_text(self, token: int) -> str:
         """One token for people to read."""
@@ -57,7 +63,9 @@ CODECS: dict[str, type[Codec]] = {
 
 
 def codec_from_dict(saved: Mapping[str, Any]) -> Codec:
-    """The codec that `to_dict` described. Raises UserError for a kind that isn't in `CODECS` or an incomplete record."""
+    """The codec that `to_dict` described. Raises UserError for a kind that isn't in `CODECS` or an incomplete
+    record.
+    """
     kind = str(saved.get("kind"))
     if kind not in CODECS:
         raise unknown("codec", kind, CODECS)

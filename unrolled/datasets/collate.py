@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def pad(documents: Sequence[Ids]) -> tuple[Tensor, Tensor, Layout]:
     """(x int64 (B,T), y int64 (B,T), layout) with T = the longest document + 1, padded on the right with 0.
 
-    x is the boundary and the tokens, y the tokens and the closing boundary; every row starts at its first step."""
+    x is the boundary and the tokens, y the tokens and the closing boundary; every row starts at its first
+    step.
+    """
     import torch
 
     from unrolled.layout import Layout

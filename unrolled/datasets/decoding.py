@@ -38,14 +38,15 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """The file's bytes, `PIECE` at a time. A damaged gzip file is a UserError, not a silently shortened text."""
+    """The file's bytes, `PIECE` at a time. A damaged gzip file is a UserError, never a shortened text."""
     with open_bytes(path) as file:
         while True:
             try:
                 chunk = file.read(PIECE)
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                message = f"{path}: not a whole gzip file ({error}). It was cut short or isn't gzip: fetch it again."
-                raise UserError(message) from error
+                raise UserError(
+                    f"{path}: not a whole gzip file ({error}). Cut short, or not gzip at all: fetch it again."
+                ) from error
             except OSError as error:
                 raise _refused(path, error) from error
             if not chunk:
@@ -56,8 +57,9 @@ def chunks(path: Path) -> Iterator[bytes]:
 def decoded(path: Path, notes: list[str]) -> Iterator[str]:
     """The exact text of a UTF-8 file in pieces of at most `PIECE` characters; line ends stay as they are.
 
-    A byte order mark is dropped and said in `notes`. Raises UserError for an empty or binary file and for another
-    encoding, naming byte and line."""
+    A byte order mark is dropped and said in `notes`. Raises UserError for an empty or binary file and for
+    another encoding, naming byte and line.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset, line = 0, 1
     for chunk in chunks(path):
@@ -69,8 +71,8 @@ def decoded(path: Path, notes: list[str]) -> Iterator[str]:
         zero = chunk.find(b"\0")
         if zero >= 0:
             raise UserError(
-                f"{path}:{line + chunk.count(10, 0, zero)}: byte {offset + zero} is NUL, so this is a binary file "
-                "(or UTF-16 without its mark), not text. Expected UTF-8 text: export or convert it first."
+                f"{path}:{line + chunk.count(10, 0, zero)}: byte {offset + zero} is NUL, so this is a binary "
+                "file (or UTF-16 without its mark), not text. Expected UTF-8 text: convert it first."
             )
         try:
             text = decoder.decode(chunk)
@@ -96,8 +98,8 @@ def _check_signature(path: Path, head: bytes) -> None:
                 raise UserError(f"{path}: this is {meaning}, not text. Expected UTF-8 text.")
             encoding = meaning.split()[0]
             raise UserError(
-                f"{path}: this is {meaning} (byte order mark {signature[:2].hex(' ')} at byte 0); expected UTF-8. "
-                f"Convert it: iconv -f {encoding} -t UTF-8 {path.name} > {path.stem}.utf8{path.suffix}"
+                f"{path}: this is {meaning} (byte order mark {signature[:2].hex(' ')} at byte 0); expected "
+                f"UTF-8. Convert it: iconv -f {encoding} -t UTF-8 {path.name} > {path.stem}.utf8{path.suffix}"
             )
 
 
@@ -108,8 +110,8 @@ def _not_utf8(path: Path) -> UserError:
     others = ", ".join(str(number) for number, _, _ in found[1:])
     also = f" Also on line {others}{' and perhaps more' if len(found) == SHOWN else ''}." if others else ""
     return UserError(
-        f"{path}:{line}: byte 0x{value:02x} at offset {offset} is not valid UTF-8.{also} Probably Windows-1252 "
-        f"(Latin-1) text, or not text at all. If text, convert it: "
+        f"{path}:{line}: byte 0x{value:02x} at offset {offset} is not valid UTF-8.{also} Probably "
+        f"Windows-1252 (Latin-1) text, or not text at all. If it is text, convert it: "
         f"iconv -f WINDOWS-1252 -t UTF-8 {path.name} > {path.stem}.utf8{path.suffix}"
     )
 

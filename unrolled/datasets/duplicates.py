@@ -1,9 +1,10 @@
 """Near-duplicate documents: the same tune under two names, a text saved twice with small changes.
 
-Documents are compared by their shingles (runs of 8 characters of the body, white space removed); two are near-duplicates
-when at least half of the smaller one's shingles occur in the other. Exact by an inverted index, no sampling up to
-`KEPT` shingles; above that a fixed part of all shingles stands for them (A. Broder, "On the resemblance and containment
-of documents", 1997)."""
+Documents are compared by their shingles (runs of 8 characters of the body, white space removed); two are
+near-duplicates when at least half of the smaller one's shingles occur in the other. Exact by an inverted
+index, no sampling up to `KEPT` shingles; above that a fixed part of all shingles stands for them (A. Broder,
+"On the resemblance and containment of documents", 1997).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def shingles(text: str) -> Hashes:
 
 
 def _mix(values: Hashes) -> Hashes:
-    """splitmix64's finisher: spreads a polynomial over all 64 bits, so that any part of them is a fair sample."""
+    """splitmix64's finisher: spreads a polynomial over all 64 bits, so that any part of them is a fair
+    sample.
+    """
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(values ^ (values >> np.uint64(31)), np.uint64)

@@ -1,7 +1,10 @@
-"""Files to records: one dict a document, or a piece of a long one, with its origin. A reader never fits anything.
+"""Files to records: one dict a document, or a piece of a long one, with its origin. A reader never fits
+anything.
 
-`records(path)` takes a file, a folder or a glob. A record holds `text` (exactly as in the file), `origin` (`file:line`),
-`continues` when it goes on with the document of the record before, and `notes` when there is something to say aloud."""
+`records(path)` takes a file, a folder or a glob. A record holds `text` (exactly as in the file), `origin`
+(`file:line`), `continues` when it goes on with the document of the record before, and `notes` when there is
+something to say aloud.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ class Reader(NamedTuple):
 def records(path: Path) -> Iterator[Record]:
     """The records of a file, a folder (its text files, recursively) or a glob, files in sorted order.
 
-    Raises UserError for what is missing, empty, binary or not UTF-8; a folder's bad files are listed together."""
+    Raises UserError for what is missing, empty, binary or not UTF-8; a folder's bad files are listed
+    together.
+    """
     files, notes = files_of(path)
     problems: list[str] = []
     seen = False
@@ -107,7 +112,8 @@ def reader_of(path: Path) -> Reader:
     if kind not in READERS:
         named = f"files ending in {kind!r}" if kind else "files without a suffix"
         raise UserError(
-            f"{path}: {named} have no reader. Known: {_suffixes()} (each also .gz). If it is plain text, rename it to .txt."
+            f"{path}: {named} have no reader. Known: {_suffixes()} (each also .gz). If it is plain text, rename "
+            "it to .txt."
         )
     return READERS[kind]
 
@@ -120,7 +126,7 @@ def describe(path: Path) -> str:
 
 
 def read_plain(path: Path) -> Iterator[Record]:
-    """One document a file, in pieces of about `PIECE` characters that end at a line's end where there is one."""
+    """One document a file, in pieces of about `PIECE` characters, cut at a line's end where there is one."""
     notes: list[str] = []
     held, line, first = "", 1, True
     for text in decoded(path, notes):
@@ -137,8 +143,9 @@ def read_plain(path: Path) -> Iterator[Record]:
 
 
 def read_abc(path: Path) -> Iterator[Record]:
-    """One tune a record: from its `X:` line up to the next one, blank lines included, so that the records joined are the
-    file. What stands before the first `X:` belongs to the first tune."""
+    """One tune a record: from its `X:` line up to the next one, blank lines included, so that the records
+    joined are the file. What stands before the first `X:` belongs to the first tune.
+    """
     notes: list[str] = []
     held, line, inside = "", 1, False
     for text in decoded(path, notes):
@@ -164,8 +171,8 @@ def _blank(path: Path) -> UserError:
 
 def _no_tune(path: Path) -> UserError:
     return UserError(
-        f"{path}:1: no line begins with 'X:'. Expected ABC notation, where each tune starts with a line such as X:1. "
-        "To read it as plain text, rename it to .txt."
+        f"{path}:1: no line begins with 'X:'. Expected ABC notation, where each tune starts with a line such "
+        "as X:1. To read it as plain text, rename it to .txt."
     )
 
 

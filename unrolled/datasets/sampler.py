@@ -1,7 +1,9 @@
 """Which tokens stand in which batch: pure functions of (seed, step), so that resuming needs one integer.
 
-The pairs (token i, token i + 1) of a token file form a circle, since the file begins and ends with a boundary. Both
-ways of feeding turn that circle by a random offset each epoch, so that what one epoch's rounding leaves out comes in another."""
+The pairs (token i, token i + 1) of a token file form a circle, since the file begins and ends with a
+boundary. Both ways of feeding turn that circle by a random offset each epoch, so that what one epoch's
+rounding leaves out comes in another.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ Batch = tuple["Tensor", "Tensor", "Tensor"]
 
 
 class Feed:
-    """What both samplers share: the circle of pairs, and a batch cut to what a small corpus can fill (said in `notes`)."""
+    """What both samplers share: the circle of pairs, and a batch cut to what a small corpus can fill (said in
+    `notes`).
+    """
 
     def __init__(self, tokens: NDArray[Any] | TokenFile, batch: int, length: int, seed: int = 0) -> None:
         array = np.asarray(tokens.tokens if isinstance(tokens, TokenFile) else tokens)
@@ -30,7 +34,7 @@ class Feed:
             raise UserError(f"batch and length must be at least 1, got batch={batch} length={length}.")
         if len(array) < 3:
             raise UserError(
-                f"the training data holds {max(len(array) - 2, 0)} tokens; expected at least 1. Give it more text."
+                f"the training data holds {max(len(array) - 2, 0)} tokens; expected at least 1. Give it more."
             )
         if array[0] != BOUNDARY or array[-1] != BOUNDARY:
             raise ValueError("a token array begins and ends with the document boundary 0")
@@ -77,8 +81,10 @@ class Feed:
 
 
 class Streams(Feed):
-    """Contiguous lanes for carried state: row b goes on at every step where it ended at the step before, through its own
-    stretch of the corpus. The first token of a lane in an epoch has start=True, and so has every boundary."""
+    """Contiguous lanes for carried state: row b goes on at every step where it ended at the step before,
+    through its own stretch of the corpus. The first token of a lane in an epoch has start=True, and so has
+    every boundary.
+    """
 
     @property
     def steps_per_epoch(self) -> int:
@@ -94,7 +100,9 @@ class Streams(Feed):
 
 
 class Windows(Feed):
-    """Windows without state, in random order: each epoch cuts the circle into windows and shuffles them. Every row starts."""
+    """Windows without state, in random order: each epoch cuts the circle into windows and shuffles them.
+    Every row starts.
+    """
 
     @property
     def steps_per_epoch(self) -> int:

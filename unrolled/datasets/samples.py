@@ -1,4 +1,6 @@
-"""The data that ships with the package, and what a `data=` value stands for: a shipped name, a file, a folder or a glob."""
+"""The data that ships with the package, and what a `data=` value stands for: a shipped name, a file, a folder
+or a glob.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,12 @@ def names() -> dict[str, list[Path]]:
 
 
 def resolve(data: str) -> Path:
-    """The path of a shipped set, a file, a folder or a glob. A shipped name wins; write `./irish` for one's own file.
+    """The path of a shipped set, a file, a folder or a glob. A shipped name wins; write `./irish` for one's
+    own file.
 
-    A set of several files resolves to the glob that matches them. Raises UserError with the nearest known name."""
+    A set of several files resolves to the glob that matches them. Raises UserError with the nearest known
+    name.
+    """
     shipped = names()
     if data in shipped:
         files = shipped[data]
@@ -39,7 +44,8 @@ def resolve(data: str) -> Path:
         raise missing(path)
     hint = f" Did you mean {guess!r}?" if guess else ""
     raise UserError(
-        f"unknown data {data!r}: no such file or folder, and no shipped set.{hint} Shipped: {', '.join(shipped)}."
+        f"unknown data {data!r}: no such file or folder, and no shipped set.{hint} "
+        f"Shipped: {', '.join(shipped)}."
     )
 
 

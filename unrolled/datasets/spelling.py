@@ -1,7 +1,9 @@
-"""How characters that training never saw are written: as the nibbles of their UTF-8 bytes, 16 tokens for every string.
+"""How characters that training never saw are written: as the nibbles of their UTF-8 bytes, 16 tokens for
+every string.
 
-Ids of every codec: 0 is the document boundary, never part of a text. In the codecs of characters 1..16 are the nibbles
-0..15 and 17 is the first id of what was seen in training."""
+Ids of every codec: 0 is the document boundary, never part of a text. In the codecs of characters 1..16 are
+the nibbles 0..15 and 17 is the first id of what was seen in training.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,7 @@ def from_nibbles(ids: Ids) -> str:
 
 
 def spell_unknown(ids: Ids, points: NDArray[np.uint32]) -> Ids:
-    """Replaces each -1 in `ids` by the nibbles of its character; `points` are the characters behind the ids."""
+    """Replaces each -1 in `ids` by the nibbles of its character, which `points` holds."""
     missing = ids < 0
     if not missing.any():
         return ids

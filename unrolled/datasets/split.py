@@ -1,7 +1,8 @@
 """Training, validation and test documents: by document, with near-duplicates on one side only, counted aloud.
 
-A corpus of few documents (a novel) can't be split by document: then each is cut at line borders into a training head, a
-validation middle and a test tail."""
+A corpus of few documents (a novel) can't be split by document: then each is cut at line borders into a
+training head, a validation middle and a test tail.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +27,10 @@ Marks = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Split:
-    """Which documents, counted from 0 in reading order, are whose. Where documents are `cut`, all three lists name every
-    document and `cuts` holds for each where validation and test begin (to be moved to a line's end) and the document
-    ends, in characters."""
+    """Which documents, counted from 0 in reading order, are whose. Where documents are `cut`, all three lists
+    name every document and `cuts` holds for each where validation and test begin (to be moved to a line's
+    end) and the document ends, in characters.
+    """
 
     train: list[int]
     valid: list[int]
@@ -39,7 +41,9 @@ class Split:
     notes: list[str] = field(default_factory=list)
 
     def parts(self, records: Iterable[Record | str]) -> Iterator[tuple[str, Record]]:
-        """(part, record) for the same records in the same order, piece by piece, so that any size streams through."""
+        """(part, record) for the same records in the same order, piece by piece, so that any size streams
+        through.
+        """
         part_of = {n: part for part in PARTS for n in getattr(self, part)} if self.cuts is None else {}
         document, cutter = -1, Cutter((0, 0, 0))
         for record in map(as_record, records):
@@ -67,7 +71,9 @@ class Split:
 
 
 class Cutter:
-    """Deals the pieces of one document to train, valid and test at two marks, each moved on to the next line's end."""
+    """Deals the pieces of one document to train, valid and test at two marks, each moved on to the next
+    line's end.
+    """
 
     def __init__(self, marks: Marks) -> None:
         self._marks, self._part, self._at, self._fresh = marks, 0, 0, True
@@ -89,8 +95,9 @@ class Cutter:
         self._at += len(text)
 
     def _border(self, text: str) -> int:
-        """Where to cut in this piece: at the mark or after the first line's end behind it, else after a space; never so
-        far that the next part would be left with nothing."""
+        """Where to cut in this piece: at the mark or after the first line's end behind it, else after a
+        space; never so far that the next part would be left with nothing.
+        """
         mark = self._marks[self._part]
         following = next((m for m in self._marks if m > mark), mark)
         reach, at = min(REACH, (following - mark) // 2), mark - self._at
@@ -103,10 +110,12 @@ class Cutter:
 def split(records: Iterable[Record | str], seed: int = 0, fractions: Sequence[float] = GENERATE) -> Split:
     """Splits documents into train, valid and test in shares of `fractions`, the same for the same seed.
 
-    Documents with a near-duplicate join training; the held-out ones are drawn from the rest, so that the shares hold.
-    Raises UserError when there is too little text for every part."""
+    Documents with a near-duplicate join training; the held-out ones are drawn from the rest, so that the
+    shares hold. Raises UserError when there is too little text for every part.
+    """
     _check(fractions)
-    index, sizes, notes = Index(), [], []
+    index, notes = Index(), list[str]()
+    sizes: list[int] = []
     held: str | None = None
     for record in map(as_record, records):
         notes += record.get("notes", [])
@@ -119,8 +128,8 @@ def split(records: Iterable[Record | str], seed: int = 0, fractions: Sequence[fl
         held = record["text"]
     if sum(sizes) < LEAST:
         raise UserError(
-            f"the data holds {sum(sizes)} character{'s' * (sum(sizes) != 1)}; expected at least {LEAST} to train on one "
-            "part and test on another. Give it more text."
+            f"the data holds {sum(sizes)} character{'s' * (sum(sizes) != 1)}; expected at least {LEAST} to train "
+            "on one part and test on another. Give it more text."
         )
     if len(sizes) < FEW:
         return _cut(sizes, fractions, notes)
@@ -131,7 +140,9 @@ def split(records: Iterable[Record | str], seed: int = 0, fractions: Sequence[fl
 def _deal(
     groups: list[list[int]], count: int, seed: int, fractions: Sequence[float], notes: list[str]
 ) -> Split:
-    """Held-out documents come from those without a twin; only when these run out, whole groups are held out too."""
+    """Held-out documents come from those without a twin; only when these run out, whole groups are held out
+    too.
+    """
     draw = np.random.default_rng(seed)
     twins = {n for group in groups for n in group}
     singles = [[int(n)] for n in draw.permutation([n for n in range(count) if n not in twins])]
@@ -143,7 +154,8 @@ def _deal(
         found[part] += group
     if not all(found[part] for part, share in zip(PARTS, fractions, strict=True) if share):
         raise UserError(
-            f"nearly all {count} documents are copies of each other: nothing is left to test on. Give it more text."
+            f"nearly all {count} documents are copies of each other: nothing is left to test on. "
+            "Give it more text."
         )
     moved = len(twins & set(found["train"]))
     if twins:
@@ -151,8 +163,8 @@ def _deal(
             *notes,
             f"{len(twins)} near-duplicate documents in {len(groups)} groups: {_where(moved, len(twins))}",
         ]
-    parts = {part: sorted(members) for part, members in found.items()}
-    return Split(**parts, duplicates=len(twins), groups=len(groups), notes=notes)
+    train, valid, test = (sorted(found[part]) for part in PARTS)
+    return Split(train, valid, test, len(twins), len(groups), notes=notes)
 
 
 def _cut(sizes: list[int], fractions: Sequence[float], notes: list[str]) -> Split:
@@ -182,7 +194,8 @@ def _share(fraction: float, count: int) -> int:
 def _check(fractions: Sequence[float]) -> None:
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise UserError(
-            f"split={list(fractions)}: expected three shares train, valid, test that add up to 1, train above 0."
+            f"split={list(fractions)}: expected three shares train, valid, test that add up to 1, with train "
+            "above 0."
         )
 
 

@@ -1,7 +1,8 @@
 """Token files: documents as ids on disk, opened as a memory map, so that a corpus larger than memory trains.
 
 `STEM.bin` holds raw little-endian uint16 or uint32: for each document a 0 and its tokens, then one closing 0.
-`STEM.json` holds the counts and the SHA-256 of the .bin."""
+`STEM.json` holds the counts and the SHA-256 of the .bin.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ class Piece:
 class TokenFile:
     """A token file on disk. `tokens` is (count,) read only; documents are `0 t1..tn`, and a 0 ends the file.
 
-    `characters` and `bytes` count the documents' text: scores per character divide by them, whatever the codec."""
+    `characters` and `bytes` count the documents' text: scores per character divide by them, whatever the
+    codec.
+    """
 
     path: Path  # of the .bin
     dtype: str
@@ -71,7 +74,7 @@ class TokenFile:
 
     @classmethod
     def open(cls, folder: Path, stem: str) -> TokenFile:
-        """Opens what was written. Raises UserError when the pair is not there or the .bin has another length."""
+        """Opens what was written. Raises UserError when it is not there or the .bin has another length."""
         path = folder / f"{stem}.bin"
         try:
             saved = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
@@ -127,7 +130,8 @@ class TokenFile:
             _write_json(folder / f"{stem}.json", {k: v for k, v in asdict(saved).items() if k != "path"})
         except OSError as error:
             raise RunFailed(
-                f"{path}: cannot be written ({error.strerror}). Nothing was kept; free space or choose another folder."
+                f"{path}: cannot be written ({error.strerror}). Nothing was kept: free some space or choose another "
+                "folder."
             ) from error
         finally:
             part.unlink(missing_ok=True)
