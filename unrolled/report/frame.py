@@ -10,6 +10,7 @@ from unrolled.report.markup import Markup, columns, join, shorten, tag
 from unrolled.report.scale import Scale, labels
 
 LETTER = 6.9  # px: an average letter at the charts' 12.5 px, a little generous
+BOLD = 7.7  # px: a letter of a bold name
 NARROW = 600  # px: below this a chart draws its telephone form
 STYLES = 8  # line styles in chart.css: a colour and a dash each
 
@@ -140,16 +141,30 @@ def _top(block: tuple[float, list[int]], gap: float, low: float, high: float) ->
     return max(low, min(block[0] - extent / 2, high - extent))
 
 
-def end_labels(
-    names: Sequence[tuple[str, float, str]], x: float, low: float, high: float, limit: int
-) -> Markup:
-    """Names beside the lines' ends: (name, y of the end, class), kept apart, each tied to its line by a hair."""
-    places = spread([y for _, y, _ in names], low, high, 15.0)
+@dataclass(frozen=True)
+class End:
+    """Where a line ends (px), under which name and style."""
+
+    name: str
+    x: float
+    y: float
+    style: str
+
+
+def end_labels(ends: Sequence[End], x: float, low: float, high: float, limit: int) -> Markup:
+    """Names right of `x`, kept apart between `low` and `high`, each tied to its line's end, which may lie further left."""
+    places = spread([end.y for end in ends], low, high, 15.0)
     parts = []
-    for (name, y, class_), place in zip(names, places, strict=True):
-        if abs(place - y) > 2:
-            parts.append(line(x + 2, y, x + 9, place, f"u-tie {class_}"))
-        parts.append(words(x + 12, place + 4, shorten(name, limit), f"u-end {class_}", full=name))
+    for end, place in zip(ends, places, strict=True):
+        early = end.x < x - 3
+        if early:
+            parts += [
+                dots(end.x, end.y, f"u-dot {end.style}", 3),
+                line(end.x + 4, end.y, x, end.y, f"u-lead {end.style}"),
+            ]
+        if early or abs(place - end.y) > 2:
+            parts.append(line(x + 2, end.y, x + 9, place, f"u-tie {end.style}"))
+        parts.append(words(x + 12, place + 4, shorten(end.name, limit), f"u-end {end.style}", full=end.name))
     return join(*parts)
 
 
@@ -157,7 +172,7 @@ def label_room(names: Sequence[str], width: float) -> tuple[float, int]:
     """The px to keep free on the right for names at line ends, and how many letters fit there."""
     limit = 12 if width < NARROW else 26
     longest = max((columns(shorten(name, limit)) for name in names), default=0.0)
-    return 18 + longest * LETTER, limit
+    return 18 + longest * BOLD, limit
 
 
 def dots(x: float, y: float, class_: str, radius: float = 4.0, hint: str = "") -> Markup:

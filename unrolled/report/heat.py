@@ -12,6 +12,7 @@ from unrolled.report.frame import (
     LETTER,
     NARROW,
     STYLES,
+    End,
     Picture,
     end_labels,
     label_room,
@@ -189,7 +190,7 @@ def draw_hidden(chart: HiddenLines, width: float) -> Picture:
         if last is not None:
             style = f"u-s{place % STYLES}"
             strong.append(tag("path", tag("title", name), class_=f"u-line {style}", d=path(drawn)))
-            ends.append((name, last[1], style))
+            ends.append(End(name, *last, style))
     parts = [
         y_axis(y, left, right, chart.y_label, width),
         tag("path", class_="u-faint", d="".join(faint)),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from unrolled.report.frame import (
     NARROW,
     STYLES,
+    End,
     Picture,
     dots,
     end_labels,
@@ -134,12 +135,12 @@ def draw_lines(chart: LineChart, width: float, label: str | None = None) -> Pict
         last = next(point for point in reversed(points) if point is not None)
         if len(drawn) == 1:
             curves.append(dots(*last, f"u-dot {style}"))
-        ends.append((series.name, max(min(last[1], bottom), top), f"{style}"))
+        ends.append(End(series.name, last[0], max(min(last[1], bottom), top), style))
     levels = []
     for name, value in chart.references:
         if y.holds(value):
             levels.append(line(left, _outside(y, value), right, _outside(y, value), "u-level"))
-            ends.append((name, _outside(y, value), "u-level"))
+            ends.append(End(name, right, _outside(y, value), "u-level"))
     # The inner svg cuts off what leaves the plot, without an id that two charts of one page could share.
     inside = tag(
         "svg",
@@ -158,7 +159,7 @@ def draw_lines(chart: LineChart, width: float, label: str | None = None) -> Pict
         x_axis(x, bottom, label, width),
         inside,
         end_labels(ends, right, top, bottom, limit),
-        words(left + 8, bottom - 8, note) if note else "",
+        words(left + 8, bottom - 12, note, "u-tick u-row") if note else "",
     )
     data = {"x": _spoken(x), "y": _spoken(y), "label": label}
     return Picture(width, height, describe(chart, label), body, data)
