@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from tests.test_report_example import example
@@ -229,6 +230,18 @@ def test_gaps_bands_and_lone_points() -> None:
     assert line and line[1].count("M") == 2
     assert band and band[1].count("M") == 2 and band[1].count("Z") == 2
     assert "<circle" in svg(LineChart([Series("a", [1], [1])], "y"))
+
+
+def test_arrays_draw_as_lists_do() -> None:
+    xs, ys = np.arange(5), np.array([3, 2.5, 2, np.nan, 1], dtype=np.float32)
+    for kind in (
+        lambda x, y: LineChart([Series("a", {"s": x, "t": x}, y, y, y)], "y", y_range=(y[0], y[2])),
+        lambda x, y: IntervalChart([IntervalRow("a", y, y[4], y[0])], "x", references=[("r", y[1])]),
+        lambda x, y: Heatmap([y, y], low=y[4]),
+        lambda x, y: HiddenLines([y, y], marked={0: "a"}),
+        lambda x, y: Tune("t", [(s, 1, 60 + s) for s in x], bars=x),
+    ):
+        assert svg(kind(xs, ys)) == svg(kind(xs.tolist(), ys.tolist()))
 
 
 def test_x_vectors_switch_and_differ() -> None:

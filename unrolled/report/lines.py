@@ -101,7 +101,7 @@ def _scales(chart: LineChart, label: str, box: tuple[float, float, float, float]
     seen: list[float | None] = [value for _, value in chart.references]
     for series in chart.series:
         for values in (series.ys, series.low, series.high):
-            seen += values or ()
+            seen += [] if values is None else list(values)
     if chart.y_range is not None:
         return x, Scale.around(chart.y_range, bottom, top, chart.y_log)
     return x, Scale.around(seen, bottom, top, chart.y_log, pad=0.04)
