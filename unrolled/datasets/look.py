@@ -1,0 +1,183 @@
+"""What a model will see of some data, before anything is trained: size, lengths, split, codec and the first tokens."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+
+from unrolled.datasets.codecs import CODECS, Codec, choose
+from unrolled.datasets.readers import Record, describe, files_of, records
+from unrolled.datasets.samples import resolve
+from unrolled.datasets.split import PARTS, Split, split
+
+BINS = 8
+BAR = 30  # columns of the longest bar
+EIGHTHS = " ▏▎▍▌▋▊▉"
+FITTED = 4 << 20  # characters of training that a look fits a codec on
+SHOWN = 60  # tokens
+WIDTH = 100  # columns
+VISIBLE = str.maketrans({"\n": "⏎", "\r": "␍", "\t": "⇥", " ": "␣"})
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything `data look` says, as plain data; `text()` is for people."""
+
+    data: str
+    description: str
+    files: int
+    documents: int
+    characters: int
+    bytes: int
+    distinct: int
+    measured: str  # what `lengths` counts: documents, or the lines of a few long ones
+    lengths: list[tuple[int, int, int]]  # (from, to, how many)
+    split: dict[str, tuple[int, int]]  # part -> (documents, characters)
+    cut: bool  # the parts are stretches of the same documents
+    duplicates: int
+    notes: list[str]
+    codec: str
+    reason: str
+    vocabulary: int
+    characters_per_token: float
+    first_tokens: list[str]
+
+    def text(self) -> str:
+        """At most 30 lines for a terminal of 100 columns."""
+        noun = "document" if self.documents == 1 else "documents"
+        lines = [
+            self.description,
+            f"  {_count(self.files, 'file')}, {self.documents:,} {noun}, {self.characters:,} characters "
+            f"({self.bytes:,} bytes), {self.distinct} distinct",
+            "",
+            f"  characters a {self.measured}",
+            *_bars(self.lengths),
+            "",
+            "  split",
+            *self._shares(),
+            *(f"    {textwrap.shorten(note, WIDTH - 4)}" for note in self.notes[:4]),
+            "",
+            f"  codec {self.codec}: {self.reason}",
+            f"    {self.vocabulary:,} tokens, {self.characters_per_token:.2f} characters a token",
+            f"    a document begins {' '.join(self.first_tokens[:1])} and goes on, token by token:",
+            *textwrap.wrap(" ".join(self.first_tokens[1:]), WIDTH - 4, initial_indent="    ",
+                           subsequent_indent="    ", max_lines=4, break_on_hyphens=False),
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+    def _shares(self) -> Iterator[str]:
+        total = max(self.characters, 1)
+        for part, (documents, characters) in self.split.items():
+            share = f"{100 * characters / total:4.1f} %"
+            dealt = "" if self.cut else f"{documents:>8,} documents"
+            yield f"    {part:<6}{dealt}{characters:>12,} characters  {share}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def look(data: str) -> Look:
+    """Looks at a shipped name, a file, a folder or a glob as `train data=` would. Raises UserError for bad input."""
+    path = resolve(data)
+    files, _ = files_of(path)
+    seen: set[str] = set()
+    documents: list[int] = []
+    lines: Counter[int] = Counter()
+    size = 0
+    for record in records(path):
+        text = record["text"]
+        seen.update(text)
+        size += len(text.encode())
+        lines.update(map(len, text.splitlines()))
+        if record.get("continues"):
+            documents[-1] += len(text)
+        else:
+            documents.append(len(text))
+    dealt = split(records(path))
+    kind, reason = choose(records(path), path)
+    codec = CODECS[kind]().fit(_training_texts(dealt.parts(records(path)), FITTED))
+    sample = next(records(path))["text"]
+    ids = codec.encode(sample)
+    few = dealt.cuts is not None
+    return Look(
+        data=data,
+        description=describe(path),
+        files=len(files),
+        documents=len(documents),
+        characters=sum(documents),
+        bytes=size,
+        distinct=len(seen),
+        measured="line" if few else "document",
+        lengths=_histogram(lines if few else Counter(documents)),
+        split=_counted(dealt, records(path)),
+        cut=few,
+        duplicates=dealt.duplicates,
+        notes=dealt.notes,
+        codec=kind,
+        reason=reason,
+        vocabulary=codec.size,
+        characters_per_token=len(sample) / max(len(ids), 1),
+        first_tokens=_shown(codec, [0, *ids[:SHOWN].tolist()]),
+    )
+
+
+def _training_texts(parts: Iterator[tuple[str, Record]], limit: int) -> Iterator[str]:
+    """The training texts up to about `limit` characters."""
+    taken = 0
+    for part, record in parts:
+        if part == "train":
+            yield record["text"]
+            taken += len(record["text"])
+            if taken >= limit:
+                return
+
+
+def _counted(dealt: Split, read: Iterator[Record]) -> dict[str, tuple[int, int]]:
+    found = {part: [0, 0] for part in PARTS}
+    for part, record in dealt.parts(read):
+        found[part][0] += not record.get("continues")
+        found[part][1] += len(record["text"])
+    return {part: (documents, characters) for part, (documents, characters) in found.items()}
+
+
+def _histogram(lengths: Counter[int]) -> list[tuple[int, int, int]]:
+    """(from, to, how many) in at most `BINS` equal bins of round width."""
+    low, high = min(lengths), max(lengths)
+    width = _round_up((high - low + 1) / BINS)
+    first = low // width * width
+    counts = np.zeros((high - first) // width + 1, np.int64)
+    for length, number in lengths.items():
+        counts[(length - first) // width] += number
+    return [(first + i * width, first + (i + 1) * width - 1, int(n)) for i, n in enumerate(counts)]
+
+
+def _round_up(width: float) -> int:
+    """The next of 1, 2, 5, 10, 20, 50, ..."""
+    step = 1
+    for factor in cycle((2, 2.5, 2)):
+        if step >= width:
+            return step
+        step = int(step * factor)
+    raise AssertionError
+
+
+def _bars(lengths: list[tuple[int, int, int]]) -> Iterator[str]:
+    most = max(number for _, _, number in lengths)
+    edge = len(f"{lengths[-1][1]:,}")
+    for begin, end, number in lengths:
+        eighths = round(8 * BAR * number / most) or (1 if number else 0)
+        bar = "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+        yield f"    {begin:>{edge},} to {end:>{edge},}  {bar:<{BAR}} {number:,}"
+
+
+def _shown(codec: Codec, ids: list[int]) -> list[str]:
+    return [codec.token_text(number).translate(VISIBLE) for number in ids]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
