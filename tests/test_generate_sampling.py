@@ -1,4 +1,4 @@
-"""Sampling: frequencies match, top-k and top-p keep exactly the sets they promise, greedy is the likeliest."""
+"""Sampling: frequencies match, top-k and top-p keep the sets they promise, greedy is the likeliest."""
 
 from __future__ import annotations
 

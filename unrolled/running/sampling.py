@@ -1,4 +1,4 @@
-"""From logits to the next token: temperature, top-k, top-p, and the likeliest tokens with their probabilities.
+"""From logits to the next token: temperature, top-k, top-p; the likeliest tokens and their probabilities.
 
 Nucleus (top-p) sampling: Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration", section 3.1.
 """
@@ -20,8 +20,9 @@ BLOCK = 256  # uniform numbers drawn at once for each row
 class Draw:
     """How the next token is drawn; checked when it is made.
 
-    temperature: divides the logits; 0 always takes the likeliest token. top_k: only the k likeliest may be drawn.
-    top_p: only the smallest set of likeliest tokens whose probability reaches p (after temperature and top_k).
+    temperature: divides the logits; 0 always takes the likeliest token. top_k: only the k likeliest may be
+    drawn. top_p: only the smallest set of likeliest tokens whose probability reaches p (after temperature and
+    top_k).
     """
 
     temperature: float = 1.0
@@ -52,7 +53,7 @@ def sample(
 def pick_at(
     logits: Float[Tensor, "batch vocabulary"], draw: Draw, uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
-    """The token in which `uniform` (B,) in [0, 1) falls when the allowed tokens share [0, 1) by their probabilities.
+    """The token on which `uniform` (B,) falls when the allowed tokens share [0, 1) by their probabilities.
 
     A pure function of its arguments, so that a sample doesn't depend on the rows it is drawn beside.
     """
@@ -76,7 +77,7 @@ def pick_at(
 def _invert(
     probabilities: Float[Tensor, "batch tokens"], uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
-    """The first index whose cumulated probability exceeds `uniform` times the whole; never one of probability 0."""
+    """The first index whose cumulated probability exceeds `uniform` of the whole; never an impossible one."""
     cumulated = probabilities.cumsum(-1)
     aim = (
         uniform[:, None] * cumulated[:, -1:] * (1 - 2**-20)
@@ -106,7 +107,7 @@ class Noise:
 
 
 def likeliest(logits: Float[Tensor, " vocabulary"], n: int) -> list[tuple[int, float]]:
-    """The n likeliest tokens and their probabilities, the likeliest first: logits (V,) -> [(id, probability)]."""
+    """The n likeliest tokens, the likeliest first: logits (V,) -> [(id, probability)]."""
     if n < 1:
         raise UserError(f"top={n}: expected a whole number of at least 1.")
     best = logits.double().softmax(-1).topk(min(n, logits.shape[-1]))

@@ -1,0 +1,172 @@
+"""Scoring held-out documents: every token once, given its document before it as far as the model can see.
+
+* A state of fixed size (recurrent, convolution, window) reads whole documents from their start, in stretches
+  with the state carried over. Documents are batched longest first and leave the batch as they end.
+* Slots (full attention) read windows of the training length that slide by half: each scores what the one
+  before did not, so a token sees between half a window and a window of its past.
+
+Padding never enters a figure, so the batch size changes nothing but rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from unrolled.datasets.spelling import BOUNDARY
+from unrolled.errors import UserError
+from unrolled.layout import Layout
+from unrolled.state import pick
+
+if TYPE_CHECKING:
+    from unrolled.model import Model
+
+STRETCH = 512  # tokens of a row read in one call, where several rows share it
+PREDICTIONS = 2**24  # logits of one call: 64 MiB in float32
+
+
+def documents(tokens: np.ndarray) -> list[np.ndarray]:
+    """The documents of a token stream [0, t1..tn, 0, t1..tm, 0], boundaries left out; empty ones too."""
+    cuts = np.flatnonzero(np.asarray(tokens) == BOUNDARY)
+    return [np.asarray(tokens[a + 1 : b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def nats(
+    model: Model, documents: Sequence[np.ndarray], context: int | None = None, batch: int = 64
+) -> list[np.ndarray]:
+    """Nats of each document's tokens and closing boundary: float64 (n + 1,) each, in the given order.
+
+    `context`: the length the model was trained on; needed where it holds Slots. `batch`: rows at once.
+    """
+    if not model.fixed_state and (context is None or context < 1):
+        raise UserError(
+            f"context={context}: a model with full attention is scored in windows of its training length; "
+            "give that length."
+        )
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            if model.fixed_state:
+                return _carried(model, documents, batch)
+            return _windows(model, documents, int(context or 1), batch)
+    finally:
+        model.train(training)
+
+
+def _carried(model: Model, documents: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:
+    order = sorted(range(len(documents)), key=lambda i: -len(documents[i]))
+    out: list[np.ndarray] = [np.zeros(0)] * len(documents)
+    for begin in range(0, len(order), batch):
+        rows = order[begin : begin + batch]
+        for row, scored in zip(rows, _together([documents[i] for i in rows], model), strict=True):
+            out[row] = scored
+    return out
+
+
+def _together(documents: list[np.ndarray], model: Model) -> list[np.ndarray]:
+    """Documents, longest first, as the rows of one batch, with carried state."""
+    lengths = [len(document) + 1 for document in documents]
+    x, y = _rectangle(documents, lengths)
+    scored = np.zeros(x.shape, dtype=np.float64)
+    device = next(model.parameters()).device
+    state, rows, now = model.start(len(documents)), len(documents), 0
+    while now < lengths[0]:
+        staying = sum(length > now for length in lengths)
+        if staying < rows:  # the others have ended
+            state, rows = pick(state, torch.arange(staying, device=device)), staying
+        until = min(lengths[0], now + _stretch(rows, model))
+        logits, state = model(
+            torch.from_numpy(x[:rows, now:until]).to(device),
+            state,
+            _layout([min(length, until) - now for length in lengths[:rows]], until - now, device),
+        )
+        scored[:rows, now:until] = _losses(logits, y[:rows, now:until])
+        now = until
+    return [row[:length] for row, length in zip(scored, lengths, strict=True)]
+
+
+class Span(NamedTuple):
+    """A window: inputs `begin:end` of a document (the boundary is input 0), scored from `new` on."""
+
+    document: int
+    begin: int
+    new: int
+    end: int
+
+
+def spans(lengths: Sequence[int], context: int) -> list[Span]:
+    """The windows in which documents with `lengths` targets are scored, sliding by half of `context`."""
+    found: list[Span] = []
+    for document, length in enumerate(lengths):
+        begin, new = 0, 0
+        while new < length:
+            end = min(length, begin + context)
+            found.append(Span(document, begin, new, end))
+            begin, new = begin + max(1, context // 2), end
+    return found
+
+
+def _windows(model: Model, documents: Sequence[np.ndarray], context: int, batch: int) -> list[np.ndarray]:
+    lengths = [len(document) + 1 for document in documents]
+    scored = [np.zeros(length, dtype=np.float64) for length in lengths]
+    ordered = sorted(spans(lengths, context), key=lambda span: span.begin - span.end)
+    device = next(model.parameters()).device
+    rows = max(1, min(batch, PREDICTIONS // (context * _vocabulary(model))))
+    for at in range(0, len(ordered), rows):
+        group = ordered[at : at + rows]
+        sizes = [span.end - span.begin for span in group]
+        cuts = [_shifted(documents[span.document], span) for span in group]
+        x, y = (_stack([cut[side] for cut in cuts], sizes[0]) for side in (0, 1))
+        logits, _ = model(torch.from_numpy(x).to(device), None, _layout(sizes, sizes[0], device))
+        for span, losses in zip(group, _losses(logits, y), strict=True):
+            scored[span.document][span.new : span.end] = losses[span.new - span.begin : span.end - span.begin]
+    return scored
+
+
+def _shifted(document: np.ndarray, span: Span) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs and the targets of a window of [0, t1..tn, 0]."""
+    closed = np.concatenate(([BOUNDARY], document[max(0, span.begin - 1) : span.end], [BOUNDARY]))
+    begin = span.begin - max(0, span.begin - 1)
+    size = span.end - span.begin
+    return closed[begin : begin + size], closed[begin + 1 : begin + 1 + size]
+
+
+def _rectangle(documents: list[np.ndarray], lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs [0, t1..tn] and targets [t1..tn, 0] of documents, longest first, padded: (B, T) each."""
+    cuts = [_shifted(d, Span(0, 0, 0, length)) for d, length in zip(documents, lengths, strict=True)]
+    return _stack([x for x, _ in cuts], lengths[0]), _stack([y for _, y in cuts], lengths[0])
+
+
+def _stack(rows: list[np.ndarray], time: int) -> np.ndarray:
+    stacked = np.full((len(rows), time), BOUNDARY, dtype=np.int64)
+    for row, values in zip(stacked, rows, strict=True):
+        row[: len(values)] = values
+    return stacked
+
+
+def _layout(sizes: list[int], time: int, device: torch.device) -> Layout | None:
+    """None when no row has padding: the fast path."""
+    return None if min(sizes) == time else Layout.of_lengths(torch.tensor(sizes, device=device), time)
+
+
+def _losses(logits: Float[Tensor, "rows time vocabulary"], target: np.ndarray) -> np.ndarray:
+    """Nats of each target (rows, T); padding's are nobody's, the caller leaves them out."""
+    wanted: Int[Tensor, "rows time"] = torch.from_numpy(np.ascontiguousarray(target)).to(logits.device)
+    losses = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), reduction="none")
+    return losses.double().view(wanted.shape).cpu().numpy()
+
+
+def _stretch(rows: int, model: Model) -> int:
+    """Steps read in one call: many where a document is alone, fewer where rows or vocabulary are many."""
+    return min(8192 if rows == 1 else STRETCH, max(32, PREDICTIONS // (rows * _vocabulary(model))))
+
+
+def _vocabulary(model: Model) -> int:
+    return int(model.head.vocabulary)

@@ -1,0 +1,132 @@
+"""What a task is: how records become tokens, how a model is scored, and what a portable model remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import log
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from unrolled.datasets.codecs import Codec
+    from unrolled.model import Model
+
+Record = dict[str, Any]  # one sequence as people see it
+
+
+@dataclass(frozen=True)
+class Score:
+    """Bits a model needs for held-out text; every token of it, closing boundaries included, scored once.
+
+    `interval` is the 95 % bootstrap interval of `bits_per_character`: documents resampled, or blocks of 1000
+    tokens where there are fewer than 20 documents.
+    """
+
+    bits_per_character: float
+    bits_per_byte: float
+    interval: tuple[float, float]
+    nats: float
+    tokens: int
+    characters: int
+    bytes: int
+    documents: int
+    context: str  # what each token was given: "all before it", or "up to 512 tokens"
+
+    @property
+    def nats_per_token(self) -> float:
+        """The mean loss, comparable with training's."""
+        return self.nats / max(self.tokens, 1)
+
+    @property
+    def interval_per_byte(self) -> tuple[float, float]:
+        """The interval of `bits_per_byte`."""
+        scale = self.characters / max(self.bytes, 1)
+        return self.interval[0] * scale, self.interval[1] * scale
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self) | {"interval": list(self.interval), "nats_per_token": self.nats_per_token}
+
+    @classmethod
+    def of(
+        cls,
+        nats: Sequence[np.ndarray],
+        characters: int,
+        bytes: int,  # noqa: A002 - the unit's name
+        context: str = "all before it",
+        seed: int = 0,
+    ) -> Score:
+        """From each document's nats a token, whoever predicted them: a model, an n-gram."""
+        units = _units(nats)  # (N, 2): nats, tokens
+        total, tokens = float(units[:, 0].sum()), int(units[:, 1].sum())
+        per_character = 1 / (log(2) * max(characters, 1))
+        low, high = _bootstrap(units, seed)
+        scale = tokens * per_character  # nats a token -> bits a character
+        return cls(
+            total * per_character,
+            total / (log(2) * max(bytes, 1)),
+            (low * scale, high * scale),
+            total,
+            tokens,
+            characters,
+            bytes,
+            len(nats),
+            context,
+        )
+
+
+BLOCK, FEW, RESAMPLES = 1000, 20, 2000
+
+
+def _units(nats: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, 2) nats and tokens of what the bootstrap resamples: documents, or blocks where they are few."""
+    if len(nats) < FEW:
+        nats = [block for document in nats for block in _blocks(document)]
+    return np.array([(n.sum(dtype=np.float64), len(n)) for n in nats], dtype=np.float64).reshape(-1, 2)
+
+
+def _blocks(document: np.ndarray) -> list[np.ndarray]:
+    """Nearly equal blocks of about BLOCK tokens: a short last one would weigh too little."""
+    return np.array_split(document, max(1, round(len(document) / BLOCK)))
+
+
+def _bootstrap(units: np.ndarray, seed: int) -> tuple[float, float]:
+    """The 95 % percentile interval of nats per token (Efron and Tibshirani 1993, chapter 13)."""
+    if len(units) == 0:
+        return 0.0, 0.0
+    rng = np.random.default_rng(seed)
+    means = np.empty(RESAMPLES)
+    for i in range(RESAMPLES):  # one at a time: a resample of many documents is large
+        nats, tokens = units[rng.integers(len(units), size=len(units))].sum(0)
+        means[i] = nats / max(tokens, 1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+class Task(Protocol):
+    """A model's purpose, remembered with it. `shift`: 1 predicts the next step, 0 labels the same one."""
+
+    kind: str
+    shift: int
+    codec: Codec
+    context: int | None
+
+    def example(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """A record -> (inputs, targets), token ids (T,) each."""
+        ...
+
+    def score(
+        self,
+        model: Model,
+        documents: Sequence[np.ndarray],
+        characters: int,
+        bytes: int,  # noqa: A002
+    ) -> Score:
+        """How well the model predicts held-out documents."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data from which `task_from_dict` makes this task again."""
+        ...
