@@ -1,3 +1,81 @@
-"""Sequence models, unrolled."""
+"""Sequence models, unrolled: one interface for every way of mixing information along time.
+
+    import unrolled as un
+
+    run = un.train(data="irish", model="lstm", budget="2m")
+    print(run.evaluate(), run.generate(prompt="X:1").texts[0])
+
+Names are imported when they are first used: `import unrolled` alone imports no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Every public name and the module it comes from, one by one. A test holds this table and `__all__` together.
+_HOMES = {
+    "Layout": "unrolled.layout",
+    "MIXERS": "unrolled.mixers",
+    "Mixer": "unrolled.mixer",
+    "Model": "unrolled.model",
+    "Run": "unrolled.training.run",
+    "Stream": "unrolled.running.stream",
+    "build": "unrolled.model",
+    "doctor": "unrolled.cli.doctor",
+    "evaluate": "unrolled.training.evaluate",
+    "generate": "unrolled.running.generate",
+    "load": "unrolled.training.run",
+    "preset": "unrolled.model",
+    "train": "unrolled.training.train",
+}
+_MODULES = ("law", "state")
+
+if TYPE_CHECKING:
+    from unrolled import law, state
+    from unrolled.cli.doctor import doctor
+    from unrolled.layout import Layout
+    from unrolled.mixer import Mixer
+    from unrolled.mixers import MIXERS
+    from unrolled.model import Model, build, preset
+    from unrolled.running.generate import generate
+    from unrolled.running.stream import Stream
+    from unrolled.training.evaluate import evaluate
+    from unrolled.training.run import Run, load
+    from unrolled.training.train import train
+
+__all__ = [
+    "MIXERS",
+    "Layout",
+    "Mixer",
+    "Model",
+    "Run",
+    "Stream",
+    "build",
+    "doctor",
+    "evaluate",
+    "generate",
+    "law",
+    "load",
+    "preset",
+    "state",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from pkgutil import resolve_name
+
+    if name in _HOMES:
+        value = resolve_name(f"{_HOMES[name]}:{name}")
+    elif name in _MODULES:
+        value = resolve_name(f"unrolled.{name}")
+    else:
+        raise AttributeError(f"module 'unrolled' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

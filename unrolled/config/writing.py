@@ -28,25 +28,34 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def to_toml(value: Any, provenance: Mapping[str, str] | None = None) -> str:
-    """The text of config.toml: every key, then where its value came from. `resolve` reads it back."""
+    """The text of config.toml: every key, then where its value came from. `resolve` reads it back.
+
+    TOML has no null: a key that is None by default is a comment, any other None the text "none".
+    """
     provenance = provenance or {}
-    tables: dict[str, list[tuple[str, str, str]]] = {"": []}
+    known = keys_of(type(value)) if is_dataclass(value) else {}
+    tables: dict[str, list[tuple[str, str]]] = {"": []}
     for key, inner in flat(value).items():
         table, _, name = key.rpartition(".")
-        tables.setdefault(table, []).append((name, toml_value(inner), provenance.get(key, "")))
+        unset = inner is None and (key not in known or known[key].default is None)
+        entry = (
+            (f"# {name} is not set", "")
+            if unset
+            else (f"{name} = {toml_value(inner)}", provenance.get(key, ""))
+        )
+        tables.setdefault(table, []).append(entry)
     blocks = []
     for table, entries in tables.items():
-        width = max((len(f"{name} = {text}") for name, text, _ in entries), default=0)
+        width = max((len(line) for line, source in entries if source), default=0)
         lines = [f"[{table}]"] if table else []
-        for name, text, source in entries:
-            line = f"{name} = {text}"
+        for line, source in entries:
             lines.append(f"{line:<{min(width, 48)}}  # {' '.join(source.split())}" if source else line)
         blocks.append("\n".join(lines))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def toml_value(value: Any) -> str:
-    """One value as TOML. TOML has no null: none is the text "none", which `resolve` takes back."""
+    """One value as TOML."""
     if value is None:
         return '"none"'
     if isinstance(value, bool):

@@ -1,0 +1,77 @@
+"""The closed table of verbs. `unrolled --help` is printed from it alone; a verb's file is imported when it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from unrolled.errors import unknown
+
+if TYPE_CHECKING:
+    from unrolled.cli.arguments import Arguments
+
+
+class Verb(NamedTuple):
+    """One line of the overview."""
+
+    group: str
+    summary: str
+
+
+GROUPS = ("start", "train", "use", "understand")
+
+VERBS = {
+    "data": Verb("start", "list the shipped sets; look at data as the model will see it"),
+    "doctor": Verb("start", "what this machine has for the work, and what it lacks"),
+    "train": Verb("train", "train a model on your data, with a budget"),
+    "evaluate": Verb("train", "a run's score on held-out data"),
+    "runs": Verb("train", "list the runs, with their scores"),
+    "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
+    "config": Verb("understand", "show, explain and compare settings"),
+}
+
+EXAMPLES = (
+    ("unrolled data look irish", "804 Irish tunes, as the model will see them"),
+    ("unrolled train data=irish model=lstm budget=2m", "train on them; or on data=YOUR_FILE"),
+    ("unrolled evaluate @last", "its score on tunes it has never seen"),
+    ('unrolled generate @last prompt="X:1" wav=tune.wav', "let it compose, and listen"),
+    ("unrolled --help", "every verb"),
+)
+
+SWITCHES = {
+    "json": "print one JSON document on stdout",
+    "quiet": "print ids and paths only",
+    "check": "exit with 5 unless the result is good enough",
+    "dry-run": "say what would be done, then stop",
+    "debug": "show the traceback of an error",
+    "help": "this help",
+}
+
+
+class VerbFile(Protocol):
+    """What each file of the package `unrolled.cli` that is named in VERBS offers."""
+
+    EXAMPLES: tuple[str, ...]
+    WORDS: tuple[str, ...]  # the keys that bare words stand for, in order
+    SWITCHES: tuple[str, ...]  # of `check` and `dry-run`, those it knows
+
+    def keys(self) -> type | None:
+        """The dataclass of its keys; None where there are none."""
+
+    def run(self, arguments: Arguments) -> Any:
+        """Does the work and returns the dataclass that `--json` prints."""
+
+    def show(self, result: Any) -> str:
+        """The result for a person."""
+
+    def brief(self, result: Any) -> str:
+        """The result for a script: ids and paths only."""
+
+
+def load(verb: str) -> VerbFile:
+    """The file of a verb. Raises UserError, with the nearest verb, for a name that isn't in the table."""
+    if verb not in VERBS:
+        raise unknown("verb", verb, VERBS)
+    from pkgutil import resolve_name
+
+    file: VerbFile = resolve_name(f"unrolled.cli.{verb}")
+    return file

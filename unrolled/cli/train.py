@@ -1,0 +1,51 @@
+"""`unrolled train`: one run, from data to a scored model in a run folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unrolled.cli.arguments import Arguments
+    from unrolled.training.run import Run
+
+EXAMPLES = (
+    "unrolled train data=irish model=lstm budget=2m",
+    "unrolled train data=my_texts/*.txt model=transformer model.layers=4 --dry-run",
+    "unrolled train -c mine.toml seed=1",
+    "unrolled train resume=@last budget=+10m",
+)
+WORDS = ()
+SWITCHES = ("dry-run",)
+
+
+def keys() -> type | None:
+    """A run's recipe."""
+    from unrolled.training.recipe import Recipe
+
+    return Recipe
+
+
+def run(arguments: Arguments) -> Run | None:
+    """Trains; with `--dry-run` only says what would be done."""
+    from unrolled.training.recipe import Recipe
+
+    resolved = arguments.resolve(Recipe)  # before torch is imported: a mistyped key is told at once
+    from unrolled.training.progress import Talk
+    from unrolled.training.train import train
+
+    return train(
+        recipe=resolved.value,
+        sources=resolved.changed(),
+        dry_run="dry-run" in arguments.switches,
+        talk=Talk(quiet="quiet" in arguments.switches),
+    )
+
+
+def show(result: Any) -> str:
+    """Nothing: all was said on the way."""
+    return ""
+
+
+def brief(result: Any) -> str:
+    """The run's folder."""
+    return "" if result is None else str(result.path)
