@@ -1,0 +1,1 @@
+"""One run: recipe -> loop -> run folder, with budget, checkpoints and exact resume."""

@@ -1,0 +1,246 @@
+"""One optimizer step: batch -> model -> loss -> backward -> clip -> step, and everything it changes.
+
+Nothing depends on wall-clock time but the settling of a time budget; order of samples and dropout's noise are
+functions of (seed, step). So a run that goes on from a checkpoint repeats, bit for bit, what it would have done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from unrolled.layout import Layout
+from unrolled.state import State, detach, fork, leaves
+from unrolled.training.budget import Plan
+from unrolled.training.checkpoint import Checkpoint, load_weights, weights_of
+from unrolled.training.optimizer import Average, load_optimizer, optimizer_tensors, schedule, set_rate
+
+if TYPE_CHECKING:
+    from unrolled.model import Model
+
+
+class Sampler(Protocol):
+    """Batches as a pure function of (seed, index)."""
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """x, y (B, T) int64 and start (B, T) bool."""
+        ...
+
+
+@dataclass
+class Progress:
+    """The plain numbers of a run, all that a checkpoint keeps beside tensors."""
+
+    plan: Plan
+    step: int = 0  # optimizer steps done
+    shift: int = 0  # batches passed over for good: the next batch is number `step + shift`
+    seconds: float = 0.0  # of optimizer steps, over all resumes
+    best: float = inf  # lowest validation score
+    best_step: int = -1
+    stale: int = 0  # evaluations since then
+    skipped: list[int] = field(
+        default_factory=list
+    )  # numbers of the batches with a non-finite loss or gradient
+    rewinds: int = 0
+    in_a_row: int = 0  # skipped batches without a good one between
+    nats: float = 0.0  # since the last line of metrics
+    tokens: float = 0.0
+    largest: float = 0.0  # gradient norm since then
+    metrics_bytes: int = 0  # length of metrics.jsonl when the checkpoint was written
+    evaluate_every: int = 0
+    evaluated: int = -1  # step of the last evaluation
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON knows no infinity: no score yet is None."""
+        return asdict(self) | {"best": self.best if isfinite(self.best) else None}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> Progress:
+        """The inverse of `to_dict`; floats come back bit for bit."""
+        best = inf if kept["best"] is None else kept["best"]
+        return cls(**(kept | {"plan": Plan(**kept["plan"]), "best": best}))
+
+
+class Computed(NamedTuple):
+    """What one batch gave: its loss in nats over `targets`, the norm of the mean loss's gradient, the states after it."""
+
+    nats: float
+    targets: float
+    norm: float
+    states: list[State]
+
+
+class NonFinite(Exception):  # noqa: N818 - not an error by itself: the policy decides
+    """The batch's loss or gradient isn't finite; the optimizer hasn't seen it."""
+
+
+@dataclass
+class Settings:
+    """The part of a resolved recipe that the loop reads."""
+
+    seed: int
+    lr: float
+    betas: tuple[float, float]
+    weight_decay: float
+    warmup: int
+    clip: float
+    ema: float
+    accumulate: int
+    bfloat16: bool
+
+
+class Learner:
+    """A model, its optimizer and what they have come to: exactly what a checkpoint holds. `update` is one step."""
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: torch.optim.Optimizer,
+        sampler: Sampler,
+        settings: Settings,
+        progress: Progress,
+    ) -> None:
+        self.model, self.optimizer, self.sampler = model, optimizer, sampler
+        self.settings, self.progress = settings, progress
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.carries = (
+            model.fixed_state
+        )  # contiguous streams with carried state; windows without state otherwise
+        self.average = Average(model, settings.ema) if settings.ema else None
+        self.states: list[
+            State
+        ] = []  # carried by contiguous streams, one a piece; empty before the first batch
+        self._valid: dict[tuple[int, int], Tensor] = {}
+        self._seed: Callable[[int], object] = _seeder(self.device)
+
+    def update(self) -> None:
+        """One optimizer step. Raises NonFinite, with nothing changed, when the loss or the gradient's norm isn't finite."""
+        settings, progress = self.settings, self.progress
+        self._seed(_mix(settings.seed, progress.step + progress.shift))
+        got = self.compute(*self.sampler.batch(progress.step + progress.shift))
+        if not (isfinite(got.nats) and isfinite(got.norm)):
+            self.optimizer.zero_grad()
+            raise NonFinite(f"loss {got.nats / max(got.targets, 1):.4g}, gradient norm {got.norm:.4g}")
+        shrink = min(1.0, settings.clip / got.norm) if settings.clip and got.norm else 1.0
+        torch._foreach_mul_(
+            [p.grad for p in self.parameters if p.grad is not None], shrink / max(got.targets, 1.0)
+        )
+        set_rate(self.optimizer, settings.lr * schedule(progress.step, settings.warmup, progress.plan))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.states = got.states
+        progress.step += 1
+        progress.nats += got.nats
+        progress.tokens += got.targets
+        progress.largest = max(progress.largest, got.norm)
+        if self.average:
+            self.average.update(progress.step)
+
+    def compute(self, x: Tensor, y: Tensor, start: Tensor) -> Computed:
+        """Forward and backward in `accumulate` pieces. Gradients are those of the *sum* over targets: pieces of unequal
+        counts add up exactly, and the one multiplication that clips also divides by the count.
+        """
+        sums, after = [], []
+        for part, target, begin, state in self._pieces(x, y, start):
+            layout = self._layout(begin, fresh=not self.carries)
+            with self._autocast():
+                logits, state = self.model(part, state, layout)
+                nats, count = self.model.head.loss(logits, target, None)  # nothing is padded
+            torch.autograd.backward(nats)
+            sums.append(torch.stack((nats.detach().double(), count.double())))
+            after.append(detach(state))
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        both = torch.stack(sums).sum(0)
+        nats_, count_, norm_ = torch.cat(
+            (both, norm.double()[None])
+        ).tolist()  # the step's one wait for the device
+        return Computed(nats_, count_, norm_ / max(count_, 1.0), after if self.carries else [])
+
+    def suspects(self) -> list[int]:
+        """The rows of the present batch whose own loss isn't finite; none when only their gradient overflowed."""
+        index = self.progress.step + self.progress.shift
+        self._seed(_mix(self.settings.seed, index))
+        pieces, found = self._pieces(*self.sampler.batch(index)), []
+        with torch.no_grad(), self._autocast():
+            for x, y, start, state in pieces:
+                logits, _ = self.model(x, fork(state), self._layout(start, fresh=not self.carries))
+                found += [
+                    self.model.head.loss(logits[b : b + 1], y[b : b + 1], None)[0].item()
+                    for b in range(len(x))
+                ]
+        return [row for row, nats in enumerate(found) if not isfinite(nats)]
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything needed to go on exactly. Noise and order need no tensors: they are functions of (seed, step)."""
+        tensors = {"weights": weights_of(self.model), "optimizer": optimizer_tensors(self.optimizer)}
+        if self.average:
+            tensors["average"] = {str(i): mean for i, mean in enumerate(self.average.mean)}
+        if self.states:
+            tensors["carried"] = {
+                f"{i}/{n}": leaf for i, state in enumerate(self.states) for n, leaf in leaves(state)
+            }
+        return Checkpoint(self.progress.step, tensors, self.progress.to_dict())
+
+    @torch.no_grad()
+    def restore(self, checkpoint: Checkpoint, source: str) -> None:
+        """Back to where `checkpoint` was taken. Raises UserError when it belongs to another model."""
+        load_weights(self.model, checkpoint.tensors["weights"], source)
+        load_optimizer(self.optimizer, checkpoint.tensors["optimizer"])
+        for i, mean in enumerate(self.average.mean if self.average else ()):
+            mean.copy_(checkpoint.tensors["average"][str(i)])
+        carried, pieces = checkpoint.tensors.get("carried"), self.settings.accumulate
+        rows = self.sampler.batch(0)[0].shape[0] // pieces
+        self.states = [self.model.start(rows) for _ in range(pieces)] if carried else []
+        for i, state in enumerate(self.states):
+            for name, leaf in leaves(state):
+                leaf.copy_((carried or {})[f"{i}/{name}"])
+        self.progress = Progress.from_dict(checkpoint.progress)
+
+    def _pieces(self, x: Tensor, y: Tensor, start: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, State]]:
+        """x, y (on the model's device), start and the carried state of each piece of a batch."""
+        n = self.settings.accumulate
+        carried = self.states or [self.model.start(len(x) // n) if self.carries else None for _ in range(n)]
+        for part, target, begin, state in zip(x.chunk(n), y.chunk(n), start.chunk(n), carried, strict=True):
+            yield self._here(part), self._here(target), begin, state
+
+    def _layout(self, start: Tensor, fresh: bool) -> Layout | None:
+        """None, the fast path, where no row begins a document (of windows: none but at its own beginning)."""
+        if not bool((start[:, 1:] if fresh else start).any()):
+            return None
+        shape = (start.shape[0], start.shape[1])
+        if shape not in self._valid:
+            self._valid[shape] = torch.ones(shape, dtype=torch.bool, device=self.device)
+        return Layout(self._valid[shape], self._here(start))
+
+    def _here(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True) if self.device.type != "cpu" else tensor
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if not self.settings.bfloat16:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def _mix(seed: int, index: int) -> int:
+    """A well-stirred 63-bit number of (seed, index): splitmix64's finalizer (Steele, Lea and Flood 2014)."""
+    z = (seed * 0x9E3779B97F4A7C15 + index * 0xD1B54A32D192ED03 + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (z ^ (z >> 31)) >> 1
+
+
+def _seeder(device: torch.device) -> Callable[[int], object]:
+    """Seeds the generator that dropout draws from; much cheaper than torch.manual_seed, which visits every device."""
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        return torch.cuda.default_generators[index].manual_seed
+    if device.type == "mps":
+        return torch.mps.manual_seed
+    return torch.default_generator.manual_seed

@@ -1,0 +1,142 @@
+"""The one dataclass that describes a run. Light to import: no torch, so that `--help` and `--check` are quick.
+
+`None` means "the defaults of this kind of model and data": `defaults.fill` chooses and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from unrolled.errors import UserError, unknown
+
+
+def _key(help: str, default: Any = None, **more: Any) -> Any:
+    return field(default=default, metadata={"help": help, **more})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """Which model. `model=lstm` is short for `model.kind=lstm`."""
+
+    kind: str = _key("rnn, lstm, gru, mingru, conv, transformer, window, or auto", "auto")
+    width: int | None = _key("units of a layer", at_least=1)
+    layers: int | None = _key("layers (Transformer: blocks)", at_least=1)
+    heads: int | None = _key("attention heads", at_least=1)
+    dropout: float | None = _key(
+        "share of activations dropped between layers while training", at_least=0.0, below=1.0
+    )
+    embedding: int | None = _key("width of the token vectors, where the kind lets it differ", at_least=1)
+    tied: bool | None = _key("the output layer shares the embedding's weights")
+    weight_drop: float | None = _key(
+        "share of recurrent weights dropped while training", at_least=0.0, below=1.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything a run depends on, beside the data itself and the version of the code."""
+
+    data: str = _key("a shipped set (irish), a file, a folder or a glob", "irish")
+    model: ModelChoice = field(default=ModelChoice(), metadata={"help": "which model", "shorthand": "kind"})
+    task: Literal["auto", "generate"] = _key("what to learn from the data", "auto")
+    codec: Literal["auto", "bytes", "characters", "bpe", "abc"] = _key("how text becomes tokens", "auto")
+    split: tuple[float, float, float] | None = _key("shares of documents for train, valid, test")
+    budget: str = _key(
+        "10m | 90s | 2e15flops | 5Mtok | 2000steps | @RUN (its steps) | +10m (with resume=) | auto", "auto"
+    )
+    seed: int = _key("of initial weights, sample order and dropout", 0, at_least=0)
+    batch: int | None = _key("rows of one optimizer step", at_least=1)
+    length: int | None = _key("tokens of a row", at_least=1)
+    accumulate: int = _key("pieces a batch is computed in: same gradient, less memory", 1, at_least=1)
+    lr: float | None = _key("learning rate of the flat phase", above=0.0)
+    warmup: int | None = _key("steps until the learning rate is reached", at_least=0)
+    weight_decay: float | None = _key("AdamW's, on matrices only", at_least=0.0)
+    betas: tuple[float, float] | None = _key("AdamW's averaging of gradient and squared gradient")
+    clip: float | None = _key("largest gradient norm; 0 = off", at_least=0.0)
+    ema: float | None = _key(
+        "decay of an average of the weights, which is then what is saved; 0 = off", at_least=0.0, below=1.0
+    )
+    nonfinite: Literal["stop", "skip", "rewind"] = _key(
+        "what a NaN or Inf loss or gradient does to the run", "stop"
+    )
+    patience: int | None = _key("evaluations without gain until the decay starts; 0 = never", at_least=0)
+    evaluate_every: int | None = _key(
+        "steps between evaluations, each of which saves a checkpoint", at_least=1
+    )
+    log_every: int | None = _key("steps between lines of metrics.jsonl", at_least=1)
+    context: int | None = _key(
+        "tokens of past given to a model without fixed-size state when scored", at_least=1
+    )
+    keep: int = _key("checkpoints kept beside the best and the one before the decay", 2, at_least=2)
+    dtype: Literal["auto", "float32", "bfloat16"] = _key("of the arithmetic; weights stay float32", "auto")
+    device: str = _key("auto, cpu, cuda, cuda:1, mps", "auto")
+    threads: int | None = _key("CPU threads; None = as torch decides", at_least=1)
+    resume: str | None = _key("a run to go on with: @last, its name, or its folder")
+    runs: str = _key("where run folders are made", "runs")
+    out: str | None = _key("the run folder's own path, instead of runs/KIND-DATA-N")
+
+    def __post_init__(self) -> None:
+        problems = [*_out_of_range(self, ""), *_out_of_range(self.model, "model.")]
+        if self.batch is not None and self.batch % self.accumulate:
+            problems.append(
+                f"batch={self.batch} can't be computed in accumulate={self.accumulate} equal pieces"
+            )
+        if self.split is not None and (min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-6):
+            problems.append(f"split={self.split}: three shares above 0 that add up to 1")
+        if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
+            problems.append(f"betas={self.betas}: two numbers from 0 to below 1")
+        if problems:
+            raise UserError("; ".join(problems) + ".")
+
+    @classmethod
+    def of(cls, **keys: Any) -> Recipe:
+        """A recipe from keyword arguments: `model="lstm"`, `model={"width": 256}` or `**{"model.width": 256}`.
+
+        Raises UserError for an unknown key (with the nearest known one) or a value of the wrong type.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        nested: dict[str, Any] = {}
+        for key, value in keys.items():
+            first, _, rest = key.partition(".")
+            if first == "model":
+                part = {rest: value} if rest else value if isinstance(value, Mapping) else {"kind": value}
+                nested.setdefault("model", {}).update(asdict(part) if isinstance(part, ModelChoice) else part)
+            else:
+                nested[key] = value
+        _only_known(nested, cls, "key")
+        _only_known(nested.get("model", {}), ModelChoice, "key of model")
+        try:
+            return TypeAdapter(cls).validate_python(nested)
+        except ValidationError as error:
+            said = [
+                f"{'.'.join(str(part) for part in problem['loc']) or 'recipe'}={problem['input']!r}: {problem['msg']}"
+                if problem["loc"]
+                else problem["msg"].removeprefix("Value error, ")
+                for problem in error.errors()
+            ]
+            raise UserError("; ".join(said)) from None
+
+
+def _only_known(given: Mapping[str, Any], kind: type, what: str) -> None:
+    known = [entry.name for entry in fields(kind)]
+    for name in given:
+        if name not in known:
+            raise unknown(what, name, known)
+
+
+def _out_of_range(record: Any, prefix: str) -> list[str]:
+    said = []
+    for entry in fields(record):
+        value, limits = getattr(record, entry.name), entry.metadata
+        if value is None or isinstance(value, (str, bool)):
+            continue
+        if "at_least" in limits and not value >= limits["at_least"]:
+            said.append(f"{prefix}{entry.name}={value} must be at least {limits['at_least']}")
+        if "above" in limits and not value > limits["above"]:
+            said.append(f"{prefix}{entry.name}={value} must be above {limits['above']}")
+        if "below" in limits and not value < limits["below"]:
+            said.append(f"{prefix}{entry.name}={value} must be below {limits['below']}")
+    return said

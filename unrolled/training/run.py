@@ -1,0 +1,149 @@
+"""The run folder, and the names by which every verb finds one: `@last`, `@best`, a name, a unique prefix, a path.
+
+runs/lstm-irish-3/   config.toml  command.txt  env.json  data.json  result.json  metrics.jsonl
+                     samples/  checkpoints/step-000500/  model/ (portable)
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unrolled.errors import UserError, nearest
+from unrolled.training.portable import load_model
+from unrolled.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from unrolled.model import Model
+    from unrolled.running.generate import Generated
+    from unrolled.tasks import Score
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its folder tells it. `test`, `valid`, `baseline` are scores as plain dicts, None until they are known.
+
+    Written by `train`; open one with `Run.open("@last")`. Nothing here writes to the folder.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    data: str
+    finished: bool
+    step: int
+    seconds: float  # of optimizer steps
+    parameters: int
+    valid: dict[str, Any] | None = None
+    test: dict[str, Any] | None = None
+    baseline: dict[str, Any] | None = None
+    naive: dict[str, Any] | None = None
+    verdict: str = ""
+    plan: dict[str, Any] | None = None
+    started: str = ""  # UTC
+    extends: str = ""  # the run that this one goes on from
+
+    @classmethod
+    def at(cls, path: Path) -> Run:
+        """The run in this very folder. Raises UserError when it holds none."""
+        try:
+            kept = json.loads((path / "result.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: not a run folder (no readable result.json: {error}). See: unrolled runs"
+            ) from error
+        known = {entry.name for entry in fields(cls)}
+        return cls(
+            path=path, name=path.name, **{k: v for k, v in kept.items() if k in known - {"path", "name"}}
+        )
+
+    @classmethod
+    def open(cls, name: str = "@last", runs: str | Path = "runs") -> Run:
+        """The run called `name`: @last (latest begun), @best (best test score on the data of @last), a name or unique
+        prefix of one, or a path. Raises UserError that lists what there is.
+        """
+        if name in ("@last", "@best"):
+            return _last_or_best(name, Path(runs))
+        bare = name.removeprefix("@")
+        for path in (Path(runs) / bare, Path(bare).expanduser()):
+            if (path / "result.json").is_file():
+                return cls.at(path)
+        names = [run.name for run in cls.all(runs)]
+        matches = [n for n in names if n.startswith(bare)] if bare else []
+        if len(matches) == 1:
+            return cls.at(Path(runs) / matches[0])
+        if matches:
+            raise UserError(f"run {name!r} could be any of {', '.join(matches)}. Write more of the name.")
+        guess = nearest(bare, names)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        there = (
+            f"Runs in {runs}: {', '.join(names[-10:])}."
+            if names
+            else f"There are no runs in {runs}; begin with: unrolled train"
+        )
+        raise UserError(f"no run is called {name!r}.{hint} {there}")
+
+    @classmethod
+    def all(cls, runs: str | Path = "runs") -> list[Run]:
+        """Every run under the folder, oldest first."""
+        found = [cls.at(p.parent) for p in Path(runs).glob("*/result.json")] if Path(runs).is_dir() else []
+        return sorted(found, key=lambda run: (run.started, run.path.stat().st_mtime_ns, run.name))
+
+    @property
+    def score(self) -> float | None:
+        """Bits per character on the test split, else the best on the validation split."""
+        known = self.test or self.valid
+        return None if known is None else float(known["bits_per_character"])
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it was resolved when the run began."""
+        kept = tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
+        return Recipe.of(**kept)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last line that is being written is left out."""
+        lines = (self.path / "metrics.jsonl").read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def model(self, device: str = "cpu") -> Model:
+        """The best model of the run so far, with its task and codec."""
+        return load_model(self.path / "model").to(device)
+
+    def evaluate(self, split: str = "test", **options: Any) -> Score:
+        """The score on a split. See `unrolled.training.evaluate`."""
+        from unrolled.training.evaluate import evaluate
+
+        return evaluate(self, split, **options)
+
+    def generate(self, prompt: str = "", **options: Any) -> Generated:
+        """Text written by the run's model. See `unrolled.running.generate`."""
+        from unrolled.running.generate import generate
+
+        return generate(self.model(), prompt, **options)
+
+
+def _last_or_best(name: str, runs: Path) -> Run:
+    known = Run.all(runs)
+    if not known:
+        raise UserError(f"{name}: there are no runs in {runs}. Begin with: unrolled train")
+    if name == "@last":
+        return known[-1]
+    same = [run for run in known if run.data == known[-1].data and run.score is not None]
+    tested = [run for run in same if run.test is not None] or same
+    if not tested:
+        raise UserError(
+            f"@best: no run on {known[-1].data!r} in {runs} has a score yet. @last is {known[-1].name}."
+        )
+    return min(tested, key=lambda run: run.score or 0.0)
+
+
+def load(name: str | Path = "@last", runs: str | Path = "runs") -> Model:
+    """The model of a run (any name that `Run.open` knows) or of a portable model folder, with its task attached."""
+    if (Path(name) / "model.safetensors").is_file():
+        return load_model(Path(name))
+    return Run.open(str(name), runs).model()

@@ -1,0 +1,291 @@
+"""A run while it trains: data, model, loop and folder held together. `train` drives one; a race interleaves several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unrolled.errors import RunFailed
+from unrolled.running.generate import Writer
+from unrolled.running.sampling import Draw
+from unrolled.training import checkpoint as checkpoints
+from unrolled.training import durable
+from unrolled.training.baselines import beaten, naive, strong
+from unrolled.training.budget import Budget
+from unrolled.training.card import card
+from unrolled.training.defaults import EVALUATIONS
+from unrolled.training.device import environment
+from unrolled.training.evaluate import same_data
+from unrolled.training.folder import Lock, Metrics, headed, make, make_at, settings_text, write_json
+from unrolled.training.loop import Hooks, steps
+from unrolled.training.portable import load_model, save_model
+from unrolled.training.progress import Talk
+from unrolled.training.recipe import Recipe
+from unrolled.training.run import Run
+from unrolled.training.setup import Setup, plan_of, resumed, set_up
+
+if TYPE_CHECKING:
+    from unrolled.tasks import Score
+
+SAMPLE_TOKENS = 200  # written after each evaluation
+
+
+class Session:
+    """One run's folder under its lock, and the loop's hooks into it. Use as a context manager: it frees the lock."""
+
+    def __init__(self, setup: Setup, talk: Talk, folder: Path, lock: Lock, extends: str = "") -> None:
+        self.setup, self.talk, self.path, self._lock = setup, talk, folder, lock
+        self.recipe, self.learner, self.corpus = setup.recipe, setup.learner, setup.corpus
+        self.extends = extends
+        self.started = datetime.now(UTC).isoformat(timespec="microseconds")
+        self.metrics: Metrics | None = None
+        self.valid: dict[str, Any] | None = None
+        self._validation = self.corpus.validation()
+
+    @classmethod
+    def begin(cls, setup: Setup, talk: Talk) -> Session:
+        """A new folder for a fresh run. Raises RunFailed when the disk is full: an empty folder isn't left behind."""
+        recipe = setup.recipe
+        stem = f"{recipe.model.kind}-{setup.corpus.name}"
+        folder = make_at(Path(recipe.out)) if recipe.out else make(Path(recipe.runs), stem)
+        session = cls(setup, talk, folder, Lock(folder))
+        session.learner.progress.plan = plan_of(setup)
+        session._every()
+        session._write_settings()
+        session.metrics = Metrics(folder / "metrics.jsonl")
+        save_model(folder / "model", session.learner.model, session.card())
+        session.write_result(finished=False)
+        return session
+
+    @classmethod
+    def resume(cls, run: Run, given: Recipe, talk: Talk) -> Session:
+        """Goes on in a run's folder, exactly where its last good checkpoint was taken. Raises UserError, RunFailed."""
+        lock = Lock(run.path)
+        try:
+            checkpoints.sweep(run.path / "checkpoints")
+            recipe, changed = resumed(run, given)
+            setup = set_up(recipe, {}, talk)
+            setup.command = _command(run)
+            same_data(run, setup.corpus)
+            session = cls(setup, talk, run.path, lock, run.extends)
+            session.started = run.started
+            found = checkpoints.latest(run.path / "checkpoints", talk.warn)
+            if found is None:
+                raise RunFailed(
+                    f"{run.path / 'checkpoints'}: no checkpoint is whole. Start again: {_command(run)}"
+                )
+            session.go_back_to(found)
+            session.metrics = Metrics(run.path / "metrics.jsonl", session.learner.progress.metrics_bytes)
+            if "budget" in changed:
+                session._extend(given)
+        except BaseException:
+            lock.release()
+            raise
+        return session
+
+    @classmethod
+    def extend(cls, run: Run, given: Recipe, talk: Talk) -> Session:
+        """A finished run with more budget: a new folder that goes on from before the decay, so that nothing is lost."""
+        recipe, _ = resumed(run, given)
+        setup = set_up(recipe, {}, talk)
+        setup.command = _command(run)
+        same_data(run, setup.corpus)
+        root = run.path / "checkpoints"
+        decay = (run.plan or {}).get("decay_from")
+        found = checkpoints.latest(root, talk.warn, until=decay)
+        if found is None or found.step != decay:
+            found = checkpoints.latest(root, talk.warn)
+            talk.warn(
+                f"the checkpoint before the decay isn't kept: going on from step {found.step if found else 0}, after it"
+            )
+        if found is None:
+            raise RunFailed(f"{root}: no checkpoint is whole. Start again: {_command(run)}")
+        folder = make(run.path.parent, f"{recipe.model.kind}-{setup.corpus.name}")
+        session = cls(setup, talk, folder, Lock(folder), run.name)
+        session.learner.restore(found, str(root / checkpoints.name_of(found.step)))
+        _copy_head(
+            run.path / "metrics.jsonl", folder / "metrics.jsonl", session.learner.progress.metrics_bytes
+        )
+        session.metrics = Metrics(folder / "metrics.jsonl", session.learner.progress.metrics_bytes)
+        session._extend(given)
+        session._write_settings()
+        save_model(folder / "model", load_model(run.path / "model").to(setup.device), session.card())
+        session.write_result(finished=False)
+        session.save()
+        return session
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the talk and lets other processes write."""
+        self.talk.close()
+        if self.metrics is not None:
+            self.metrics.close()
+        self._lock.release()
+
+    def steps(self) -> Iterator[int]:
+        """The training loop; yields after each optimizer step."""
+        recipe = self.recipe
+        hooks = Hooks(
+            self.record, self.evaluate, self.save, self.back, self.settled, self.talk.warn, self.improved
+        )
+        return steps(self.learner, hooks, recipe.log_every or 25, recipe.patience or 0, recipe.nonfinite)
+
+    def record(self, row: dict[str, Any]) -> None:
+        """One line of metrics.jsonl, and of talk."""
+        assert self.metrics is not None
+        self.metrics.append(row)
+        self.talk.recorded(row, self.learner.progress)
+
+    def evaluate(self) -> float:
+        """Bits per character on the validation split."""
+        self.valid = self.score(*self._validation).to_dict()
+        return float(self.valid["bits_per_character"])
+
+    def score(self, documents: list[Any], characters: int, size: int) -> Score:
+        """The score of the weights as they are now."""
+        model = self.learner.model
+        return model.task.score(model, documents, characters, size, self.recipe.context)  # type: ignore[no-any-return]
+
+    def save(self) -> None:
+        """A durable checkpoint; then, and only then, those that nothing needs any more go."""
+        assert self.metrics is not None
+        progress = self.learner.progress
+        self.metrics.sync()
+        progress.metrics_bytes = self.metrics.bytes
+        root = self.path / "checkpoints"
+        checkpoints.save(root, self.learner.checkpoint())
+        protect = {step for step in (progress.best_step, progress.plan.decay_from) if step is not None}
+        checkpoints.prune(root, self.recipe.keep, protect)
+
+    def back(self, until: int) -> None:
+        """Returns to the last good checkpoint of at most `until` steps."""
+        found = checkpoints.latest(self.path / "checkpoints", self.talk.warn, until)
+        if found is None:
+            raise RunFailed(f"{self.path / 'checkpoints'}: no checkpoint to go back to is whole.")
+        self.go_back_to(found)
+        assert self.metrics is not None
+        self.metrics.cut(self.learner.progress.metrics_bytes)
+
+    def go_back_to(self, found: checkpoints.Checkpoint) -> None:
+        """Restores a checkpoint and its numbers."""
+        self.learner.restore(found, str(self.path / "checkpoints" / checkpoints.name_of(found.step)))
+
+    def settled(self) -> None:
+        """The number of steps has become known: into config.toml, and the interval of evaluations follows from it."""
+        self._every()
+        plan = self.learner.progress.plan
+        if plan.seconds is not None:
+            self.talk.say(
+                f"steps     {plan.total} fit the time; the learning rate falls from step {plan.decay_from} on"
+            )
+        self._write_plan()
+
+    def improved(self) -> None:
+        """The weights as they are now are the best so far: they become the portable model."""
+        save_model(self.path / "model", self.learner.model, self.card())
+        self._sample()
+
+    def _sample(self) -> None:
+        """What the model writes at this point, for people to watch it learn."""
+        model = self.learner.model
+        writer = Writer(model, length=SAMPLE_TOKENS, draw=Draw(temperature=0.8, seed=self.recipe.seed))
+        written = model.task.codec.decode([token for pairs in writer for _, token in pairs])
+        folder = self.path / "samples"
+        with durable.disk(folder, "Free some space and resume the run."):
+            folder.mkdir(exist_ok=True)
+            durable.replace(
+                folder / f"{checkpoints.name_of(self.learner.progress.step)}.txt", written.encode()
+            )
+
+    def _every(self) -> None:
+        progress = self.learner.progress
+        if self.recipe.evaluate_every is not None:
+            progress.evaluate_every = self.recipe.evaluate_every
+        elif progress.plan.total is not None and not progress.evaluate_every:
+            progress.evaluate_every = max(1, progress.plan.total // EVALUATIONS)
+
+    def _extend(self, given: Recipe) -> None:
+        """Adds `budget=+...` to the plan from where the run stands."""
+        progress, setup = self.learner.progress, self.setup
+        progress.plan = progress.plan.extended(
+            Budget.parse(given.budget),
+            progress.step,
+            progress.seconds,
+            setup.tokens_a_step,
+            setup.flops_a_step,
+        )
+        progress.stale, progress.evaluated = 0, -1
+        progress.evaluate_every = 0
+        self._every()
+
+    def _write_settings(self) -> None:
+        """config.toml, command.txt, env.json and data.json."""
+        with durable.disk(self.path, "Free some space, or choose another folder with runs=."):
+            durable.replace(
+                self.path / "config.toml", settings_text(self.recipe, self.setup.sources).encode()
+            )
+            durable.replace(self.path / "command.txt", (self.setup.command + "\n").encode())
+        self._write_plan()
+        write_json(self.path / "env.json", environment(self.setup.device))
+        write_json(self.path / "data.json", self.corpus.facts)
+
+    def _write_plan(self) -> None:
+        """The head of config.toml: what the budget has become."""
+        plan, path = self.learner.progress.plan, self.path / "config.toml"
+        notes = [f"Goes on from {self.extends}, whose budget it adds to."] if self.extends else []
+        if plan.total is not None:
+            notes.append(
+                f"The budget is {plan.total} steps, with decay from step {plan.decay_from} on; "
+                f"budget=@{self.path.name} repeats them."
+            )
+        with durable.disk(path, "Free some space and resume the run."):
+            durable.replace(path, headed(path.read_text(encoding="utf-8"), notes).encode())
+
+    def write_result(self, finished: bool, **scores: Any) -> None:
+        """result.json: what `runs`, @last and @best read."""
+        progress = self.learner.progress
+        result = {
+            "kind": self.recipe.model.kind, "data": self.corpus.name, "finished": finished, "step": progress.step,
+            "seconds": progress.seconds, "parameters": self.learner.model.parameter_count(), "started": self.started,
+            "extends": self.extends, "plan": progress.plan.to_dict(), "nonfinite": len(progress.skipped),
+            "valid": self.valid, **scores,
+        }  # fmt: skip
+        write_json(self.path / "result.json", result)
+
+    def finish(self) -> Run:
+        """Scores the best weights on the test split beside the baselines and writes everything that remains."""
+        best = load_model(self.path / "model").to(self.setup.device)
+        model, self.learner.model = self.learner.model, best
+        try:
+            self.valid = self.score(*self._validation).to_dict()
+            test = self.score(*self.corpus.documents("test"))
+        finally:
+            self.learner.model = model
+        baseline, simple = strong(self.corpus), naive(self.corpus)
+        verdict = beaten(test.to_dict(), baseline)
+        scores = {"test": test.to_dict(), "baseline": baseline, "naive": simple, "verdict": verdict}
+        self.write_result(finished=True, **scores)
+        with durable.disk(self.path, "The result is in result.json."):
+            durable.replace(self.path / "model" / "README.md", self.card(scores).encode())
+        return Run.at(self.path)
+
+    def card(self, scores: dict[str, Any] | None = None) -> str:
+        """The model card of the run as it stands."""
+        parameters = self.learner.model.parameter_count()
+        return card(self.path.name, self.setup.command, self.recipe, self.corpus, parameters, scores)
+
+
+def _copy_head(source: Path, target: Path, length: int) -> None:
+    with durable.disk(target, "Free some space."):
+        durable.write(target, source.read_bytes()[:length])
+
+
+def _command(run: Run) -> str:
+    return (run.path / "command.txt").read_text(encoding="utf-8").strip()

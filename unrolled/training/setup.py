@@ -1,0 +1,141 @@
+"""From a recipe to everything a run needs: open keys decided, data read, model built, budget turned into a plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from unrolled.datasets.sampler import Streams, Windows
+from unrolled.errors import UserError
+from unrolled.model import PRESETS, build, preset
+from unrolled.tasks import GenerateText
+from unrolled.training.budget import Budget, Plan
+from unrolled.training.corpus import Corpus, prepare
+from unrolled.training.defaults import Chosen, fill
+from unrolled.training.device import choose_device, choose_dtype
+from unrolled.training.folder import command_of
+from unrolled.training.learner import Learner, Progress, Settings
+from unrolled.training.optimizer import adamw
+from unrolled.training.progress import Talk
+from unrolled.training.recipe import Recipe
+from unrolled.training.run import Run
+
+if TYPE_CHECKING:
+    from unrolled.model import Model
+
+
+@dataclass
+class Setup:
+    """A resolved recipe with everything it needs, before any folder is made: what `--dry-run` looks at."""
+
+    recipe: Recipe
+    chosen: list[Chosen]
+    sources: dict[str, str]
+    corpus: Corpus
+    device: torch.device
+    bfloat16: bool
+    dtype_reason: str
+    learner: Learner
+    command: str  # that repeats the run
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def tokens_a_step(self) -> int:
+        """Targets of one optimizer step."""
+        return int(self.learner.sampler.batch(0)[1].numel())
+
+    @property
+    def flops_a_step(self) -> float:
+        """Forward and backward: three times the forward pass."""
+        x = self.learner.sampler.batch(0)[0]
+        return 3.0 * x.shape[0] * self.learner.model.flops(x.shape[1])
+
+
+def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
+    """Decides open keys, reads the data, builds the model. Raises UserError for what can't be."""
+    device = choose_device(recipe.device, talk.warn)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    command = command_of(recipe)
+    recipe, chosen = fill(recipe, sorted(PRESETS), device.type)
+    corpus = prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe))
+    if recipe.codec == "auto":
+        kind, reason = corpus.facts["codec"]["kind"], corpus.facts["codec"]["reason"]
+        recipe, chosen = replace(recipe, codec=kind), [*chosen, Chosen("codec", kind, reason)]
+    bfloat16, dtype_reason = choose_dtype(recipe.dtype, device, talk.warn)
+    if recipe.dtype == "auto":
+        recipe = replace(recipe, dtype="bfloat16" if bfloat16 else "float32")
+        chosen.append(Chosen("dtype", recipe.dtype, dtype_reason))
+    model = _build(recipe, corpus, device)
+    feed = Streams if model.fixed_state else Windows
+    assert recipe.batch and recipe.length and recipe.betas is not None and recipe.lr is not None
+    sampler = feed(corpus.train, recipe.batch, recipe.length, recipe.seed)
+    notes = list(sampler.notes)
+    pieces = recipe.accumulate if sampler.batch_size % recipe.accumulate == 0 else 1
+    settings = Settings(
+        recipe.seed, recipe.lr, recipe.betas, recipe.weight_decay or 0.0, recipe.warmup or 0, recipe.clip or 0.0,
+        recipe.ema or 0.0, pieces, bfloat16,
+    )  # fmt: skip
+    learner = Learner(
+        model,
+        adamw(model, settings.lr, settings.betas, settings.weight_decay),
+        sampler,
+        settings,
+        Progress(Plan()),
+    )
+    said = sources | {choice.key: choice.reason for choice in chosen}
+    return Setup(recipe, chosen, said, corpus, device, bfloat16, dtype_reason, learner, command, notes)
+
+
+def _build(recipe: Recipe, corpus: Corpus, device: torch.device) -> Model:
+    """The model with its initial weights: the same for a seed on every device, since they're drawn on the CPU."""
+    options = {k: v for k, v in asdict(recipe.model).items() if k != "kind" and v is not None}
+    torch.manual_seed(recipe.seed)
+    model = build(preset(recipe.model.kind, corpus.codec.size, **options))
+    model.task = GenerateText(
+        corpus.codec, context=None if model.fixed_state else recipe.context or recipe.length
+    )
+    return model.to(device)
+
+
+def _runs_of(recipe: Recipe) -> Path:
+    return Path(recipe.out).parent if recipe.out else Path(recipe.runs)
+
+
+def plan_of(setup: Setup) -> Plan:
+    """The plan that the recipe's budget gives. Raises UserError for `+10m` without a run to add it to."""
+    budget = Budget.parse(setup.recipe.budget)
+    if budget.extends:
+        raise UserError(
+            f"budget={setup.recipe.budget}: the plus adds to a run that there is already; say which with resume=RUN."
+        )
+    if budget.unit == "run":
+        other = Run.open(budget.run, _runs_of(setup.recipe))
+        return Plan(**(other.plan or {})).repeated(other.name)
+    return Plan.of(budget, setup.tokens_a_step, setup.flops_a_step)
+
+
+FREE_TO_CHANGE = ("budget", "device", "keep", "nonfinite", "patience", "resume", "runs", "threads")
+
+
+def resumed(run: Run, given: Recipe) -> tuple[Recipe, set[str]]:
+    """The run's own recipe with the few keys that may change along the way. Raises UserError for any other."""
+    kept, plain = run.recipe, Recipe()
+    changed = {key for key in vars(plain) if getattr(given, key) != getattr(plain, key)}
+    fixed = sorted(key for key in changed - set(FREE_TO_CHANGE) if getattr(given, key) != getattr(kept, key))
+    if fixed:
+        raise UserError(
+            f"resume={given.resume}: {', '.join(fixed)} can't change along the way; a resumed run keeps what it began with "
+            f"(free to change: {', '.join(k for k in FREE_TO_CHANGE if k not in ('resume', 'runs'))}). "
+            "For other values begin a new run: leave resume= out."
+        )
+    changed = {key for key in changed & set(FREE_TO_CHANGE) if key not in ("resume", "runs")}
+    if "budget" in changed and not Budget.parse(given.budget).extends:
+        raise UserError(
+            f"budget={given.budget}: with resume= say how much more, as in budget=+{given.budget.lstrip('@+')}."
+        )
+    values = {key: getattr(given, key) for key in changed - {"budget"}}
+    return replace(kept, runs=str(run.path.parent), **values), changed

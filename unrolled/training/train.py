@@ -1,0 +1,177 @@
+"""`train`: one run from a recipe to a scored model, with what is said before, while and after."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from unrolled.errors import UserError
+from unrolled.training.baselines import naive
+from unrolled.training.budget import Budget, pretty_count, pretty_seconds
+from unrolled.training.defaults import differing
+from unrolled.training.interrupt import Interrupted, Interrupts
+from unrolled.training.progress import Talk
+from unrolled.training.recipe import Recipe
+from unrolled.training.run import Run
+from unrolled.training.session import Session
+from unrolled.training.setup import Setup, plan_of, set_up
+
+
+def train(
+    *,
+    recipe: Recipe | None = None,
+    sources: Mapping[str, str] | None = None,
+    dry_run: bool = False,
+    talk: Talk | None = None,
+    on_step: Callable[[Session], None] | None = None,
+    **keys: Any,
+) -> Run | None:
+    """Trains a model: `train(data="irish", model="lstm", budget="2m")`; keys as in `Recipe`. Returns the run.
+
+    `sources`: where each value came from, for config.toml. `dry_run`: says what would happen and returns None.
+    `on_step`: called after each optimizer step, for bars and music; its time isn't the budget's.
+    Raises UserError for bad keys or data, RunFailed (disk, folder in use), NumericalFailure, Interrupted (saved).
+    """
+    if recipe is not None and keys:
+        raise UserError(f"give either recipe= or keys, not both: {', '.join(keys)}.")
+    wanted = recipe or Recipe.of(**keys)
+    came = dict(sources or dict.fromkeys(differing(wanted), "as asked"))
+    talk = talk or Talk()
+    with Interrupts() as interrupts:
+        session = _open(wanted, came, talk, dry_run)
+        if session is None:
+            return None
+        with session:
+            return _drive(session, interrupts, on_step)
+
+
+def _open(wanted: Recipe, came: dict[str, str], talk: Talk, dry_run: bool) -> Session | None:
+    if wanted.resume is None:
+        setup = set_up(wanted, came, talk)
+        announce(setup, talk)
+        return None if dry_run else Session.begin(setup, talk)
+    run = Run.open(wanted.resume, wanted.runs)
+    if run.finished and wanted.budget == "auto":
+        raise UserError(
+            f"{run.name} is finished (step {run.step}). Give it more: unrolled train resume={run.name} budget=+10m"
+        )
+    if dry_run:
+        talk.say(f"would go on with {run.name} from step {run.step}")
+        return None
+    session = Session.extend(run, wanted, talk) if run.finished else Session.resume(run, wanted, talk)
+    step = session.learner.progress.step
+    talk.say(
+        f"resume    {run.name} from step {step} of {session.learner.progress.plan.total or '?'} in {session.path}"
+    )
+    return session
+
+
+def _drive(session: Session, interrupts: Interrupts, on_step: Callable[[Session], None] | None) -> Run:
+    talk = session.talk
+    for _ in session.steps():
+        if on_step is not None:
+            on_step(session)
+        if interrupts.asked is not None:
+            session.save()
+            session.write_result(finished=False)
+            raise Interrupted(
+                f"stopped after step {session.learner.progress.step}, saved. Go on with: {_resume_command(session)}",
+                interrupts.asked,
+            )
+    run = session.finish()
+    conclude(run, talk)
+    return run
+
+
+def _resume_command(session: Session) -> str:
+    runs = "" if session.recipe.runs == "runs" and not session.recipe.out else f" runs={session.path.parent}"
+    return f"unrolled train resume={session.path.name}{runs}"
+
+
+def announce(setup: Setup, talk: Talk) -> None:
+    """What is about to happen and what was decided, before step 1."""
+    recipe, corpus, learner = setup.recipe, setup.corpus, setup.learner
+    train_, test = corpus.train, corpus.test
+    talk.say(
+        f"data      {corpus.name}: {train_.documents} training documents, {pretty_count(train_.characters)} characters; "
+        f"{corpus.valid.documents} for validation, {test.documents} for the test"
+    )
+    for note in [*corpus.notes, *setup.notes]:
+        talk.say(f"          {note}")
+    talk.say(
+        "set       " + " ".join(f"{key}={value}" for key, value in differing_from_defaults(setup).items())
+    )
+    for reason in dict.fromkeys(choice.reason for choice in setup.chosen):
+        same = " ".join(f"{c.key}={c.value}".replace(" ", "") for c in setup.chosen if c.reason == reason)
+        talk.say(f"chosen    {same}  ({reason})")
+    feeding = "contiguous streams with carried state" if learner.carries else "windows without state"
+    talk.say(
+        f"model     {recipe.model.kind}, {learner.model.parameter_count():,} parameters, {corpus.codec.size} tokens, {feeding}"
+    )
+    talk.say(f"device    {setup.device}, {recipe.dtype}, {torch.get_num_threads()} threads")
+    epochs = setup.tokens_a_step / max(train_.count - 1, 1)
+    talk.say(
+        f"step      {setup.tokens_a_step:,} tokens, {pretty_count(setup.flops_a_step)}FLOP, {100 * epochs:.2g} % of an epoch"
+    )
+    talk.say(f"budget    {_predicted(setup)}")
+    simple = naive(corpus)
+    talk.say(
+        f"baseline  {simple['name']}: {simple['bits_per_character']:.4f} bits per character on the test split"
+    )
+
+
+def differing_from_defaults(setup: Setup) -> dict[str, Any]:
+    """What the user set: differing keys that weren't chosen here."""
+    chosen = {choice.key for choice in setup.chosen} | {"model"}
+    found = {k: v for k, v in differing(setup.recipe).items() if k not in chosen and setup.sources.get(k)}
+    return found | (
+        {} if "model.kind" in {c.key for c in setup.chosen} else {"model": setup.recipe.model.kind}
+    )
+
+
+def _predicted(setup: Setup) -> str:
+    """Steps, time and memory: time from two trial steps that leave no trace."""
+    learner, plan = setup.learner, plan_of(setup)
+    weights = 4 * sum(p.numel() for p in learner.parameters)
+    if plan.total is None:
+        asked = Budget.parse(setup.recipe.budget)
+        return f"{pretty_seconds(asked.amount)} of optimizer steps; how many fit is measured in its first 5 %; {_memory(weights)}"
+    seconds = 0.0
+    for _ in range(2):  # the first one fills caches
+        began = perf_counter()
+        learner.compute(*learner.sampler.batch(0))
+        learner.optimizer.zero_grad()
+        seconds = perf_counter() - began
+    return f"{plan.total} steps, about {pretty_seconds(1.05 * seconds * plan.total)}; {_memory(weights)}"
+
+
+def _memory(weights: int) -> str:
+    return f"{pretty_count(4.0 * weights)}B for weights, gradients and AdamW's averages"
+
+
+def conclude(run: Run, talk: Talk) -> None:
+    """The last lines: score beside the baseline, the verdict in words, the folder, three next commands."""
+    assert run.test is not None and run.baseline is not None
+    low, high = run.test["interval"]
+    where = (
+        "" if run.path.parent.name == "runs" and not run.path.is_absolute() else f" runs={run.path.parent}"
+    )
+    talk.say()
+    talk.say(
+        f"test      {run.test['bits_per_character']:.4f} bits per character ({low:.4f} to {high:.4f}), "
+        f"{run.test['bits_per_byte']:.4f} per byte; {run.baseline['name']}: {run.baseline['bits_per_character']:.4f}; "
+        f"step {run.step}, {pretty_seconds(run.seconds)}"
+    )
+    talk.say(run.verdict)
+    talk.say(f"folder    {run.path}")
+    width = shutil.get_terminal_size().columns
+    for command in (
+        f"unrolled generate {run.name}{where}",
+        f"unrolled train resume={run.name}{where} budget=+10m",
+        f"unrolled evaluate {run.name}{where} split=valid",
+    ):
+        talk.say(f"next      {command}"[: max(width, 120)])
