@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unrolled.errors import CheckFailed, UserError
 from unrolled.layout import Layout
-from unrolled.state import Slots, Source, State, Tail, fork, leaves, pick, put
+from unrolled.state import Slots, Source, State, Tail, detach, fork, leaves, pick, put
 
 Inputs = Callable[[int, int, torch.Generator], Tensor]  # (batch, time, generator) -> raw (batch, time, ...)
 
@@ -276,14 +276,18 @@ def _padding(c: _Checker) -> None:
     poison = float("nan") if c.guarded else 1e30
     poisoned = torch.where(layout.valid[..., None], x, poison)
     clean = torch.where(layout.valid[..., None], x, 0.0)
-    results = []
+    results, ends = [], []
     for raw in (clean, poisoned):
         raw = raw.clone().requires_grad_()
-        y, _ = c.run(raw, c.start() if c.streams else None, layout)
+        y, end = c.run(raw, c.start() if c.streams else None, layout)
+        ends.append(detach(end))
         total = _real(y, layout).square().sum()
         wanted = [raw, *(p for p in c.mixer.parameters() if p.requires_grad)]
         results.append((y, torch.autograd.grad(total, wanted, allow_unused=True)))
     (y_clean, g_clean), (y_poisoned, g_poisoned) = results
+    if c.streams:
+        with torch.no_grad():
+            c.same_state("padding changes nothing", ends[1], ends[0], f"padding of {poison}")
     c.compare(
         "padding changes nothing", _real(y_poisoned, layout), _real(y_clean, layout), f"padding of {poison}"
     )

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unrolled.errors import UserError
 from unrolled.layout import Layout, select
@@ -26,7 +27,7 @@ class CausalConv(Mixer):
     """y_t = act(b + sum_k W_k x_{t - (kernel - 1 - k) dilation}). A stack with growing dilation is a TCN.
 
     Bai, Kolter & Koltun 2018, arXiv:1803.01271, sec. 3.2-3.3 (van den Oord et al. 2016, arXiv:1609.03499, eq. 2).
-    Inputs before a document's start count as zeros.
+    Inputs before a document's start count as zeros. depthwise: one weight a tap and channel instead of a matrix.
     """
 
     def __init__(
@@ -37,8 +38,13 @@ class CausalConv(Mixer):
         kernel: int = 3,
         dilation: int = 1,
         activation: Literal["relu", "tanh", "none"] = "none",
+        depthwise: bool = False,
     ) -> None:
         super().__init__(width, inputs=inputs)
+        if depthwise and self.inputs != width:
+            raise UserError(
+                f"CausalConv: depthwise keeps its width; got width={width}, inputs={self.inputs}."
+            )
         if kernel < 1 or dilation < 1 or activation not in ACTIVATIONS:
             raise UserError(
                 f"{type(self).__name__}: got kernel={kernel}, dilation={dilation}, activation={activation!r}; "
@@ -46,9 +52,16 @@ class CausalConv(Mixer):
             )
         self.kernel, self.dilation, self.activation = kernel, dilation, activation
         self.reach = Reach(past=(kernel - 1) * dilation)
-        self.taps = nn.Linear(kernel * self.inputs, width)  # taps side by side, the oldest first
-        nn.init.xavier_uniform_(self.taps.weight)
-        nn.init.zeros_(self.taps.bias)
+        self.depthwise = depthwise
+        shape = (
+            (kernel, width) if depthwise else (width, kernel * self.inputs)
+        )  # taps in order, the oldest first
+        self.weight = nn.Parameter(torch.empty(shape))
+        self.bias = nn.Parameter(torch.zeros(width))
+        if depthwise:
+            nn.init.normal_(self.weight, std=kernel**-0.5)
+        else:
+            nn.init.xavier_uniform_(self.weight)
 
     def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
         return Tail((self.zeros(batch, int(self.reach.past), self.inputs),), self.count(batch))
@@ -70,6 +83,10 @@ class CausalConv(Mixer):
                 mine, theirs = (past_and_new.segment[:, i : i + time] for i in (past, past - back))  # type: ignore[index]
                 tap = select(mine == theirs, tap)
             taps.append(tap)
-        y = ACTIVATIONS[self.activation](self.taps(torch.cat(taps, 2).to(x.dtype)))
+        if self.depthwise:
+            y = sum((tap * weight for tap, weight in zip(taps, self.weight, strict=True)), self.bias)
+        else:
+            y = F.linear(torch.cat(taps, 2).to(x.dtype), self.weight, self.bias)
+        y = ACTIVATIONS[self.activation](y)
         note("output", y)
         return y, None if state is None else past_and_new.tail

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unrolled.errors import UserError
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, listening, note
 from unrolled.mixers.scan import linear_scan, linear_scan_reference
@@ -16,18 +17,25 @@ class MinGRU(Mixer):
     """z = sigmoid(W_z x), h~ = W_h x, h' = (1 - z) h + z h~.
 
     Feng et al. 2024, "Were RNNs All We Needed?", arXiv:2410.01201, sec. 3.1 (the GRU without its dependence on
-    the hidden state, without tanh). The update gate's bias begins at `gate_bias`: below 0 the state is slow to change.
+    the hidden state, without tanh). expansion: the state is that many times as wide as the output, which is then a
+    linear map of it (sec. 3.1.3, "state expansion"). The recurrence and its state stay in the parameters' dtype.
     """
 
-    def __init__(self, width: int, *, inputs: int | None = None, gate_bias: float = 0.0) -> None:
+    def __init__(self, width: int, *, inputs: int | None = None, expansion: float = 1.0) -> None:
         super().__init__(width, inputs=inputs)
-        self.gates = nn.Linear(self.inputs, 2 * width)
-        nn.init.xavier_uniform_(self.gates.weight)
-        nn.init.zeros_(self.gates.bias)
-        self.gates.bias.data[:width] = gate_bias
+        if expansion < 1:
+            raise UserError(f"MinGRU: expansion is {expansion}; the state can't be narrower than the output.")
+        self.expansion = expansion
+        self.state_width = round(width * expansion)
+        self.gates = nn.Linear(self.inputs, 2 * self.state_width)
+        self.out = nn.Identity() if expansion == 1 else nn.Linear(self.state_width, width)
+        for linear in (self.gates, self.out):
+            if isinstance(linear, nn.Linear):
+                nn.init.xavier_uniform_(linear.weight)
+                nn.init.zeros_(linear.bias)
 
     def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
-        return self.zeros(batch, self.width)
+        return self.zeros(batch, self.state_width)
 
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
@@ -40,9 +48,9 @@ class MinGRU(Mixer):
         if layout is not None:
             a, b = select(~layout.start, a), select(layout.valid, b)
             a = torch.where(layout.valid[..., None], a, 1.0)
-        h = self.zeros(len(x), self.width) if state is None else state
+        before = self.start(len(x)) if state is None else state
         scan = linear_scan_reference if listening() else linear_scan
-        y = scan(a, b, h.to(b.dtype))
-        for name, value in (("update", z), ("candidate", candidate), ("hidden", y)):
+        h = scan(a.to(before.dtype), b.to(before.dtype), before)
+        for name, value in (("update", z), ("candidate", candidate), ("hidden", h)):
             note(name, value)
-        return y, None if state is None else y[:, -1].to(state.dtype).contiguous()
+        return self.out(h), None if state is None else h[:, -1].contiguous()

@@ -3,6 +3,7 @@
 from unrolled.model.core import Core
 from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS, TokenHead
+from unrolled.model.interchange import from_torch, to_torch
 from unrolled.model.model import Model, ModelState
 from unrolled.model.presets import PRESETS, matched_width, preset
 from unrolled.model.spec import build, build_core
@@ -18,6 +19,8 @@ __all__ = [
     "TokenHead",
     "build",
     "build_core",
+    "from_torch",
     "matched_width",
     "preset",
+    "to_torch",
 ]

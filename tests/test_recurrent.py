@@ -1,0 +1,117 @@
+"""RNN, LSTM and GRU against torch.nn, which is the oracle: values, gradients, ragged rows, both directions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from unrolled.errors import UserError
+from unrolled.layout import Layout
+from unrolled.mixers import GRU, LSTM, RNN
+from unrolled.model import Core, from_torch, to_torch
+from unrolled.state import leaves
+
+KINDS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+LENGTHS = torch.tensor([17, 3, 11, 1, 17])
+
+
+def close(got: torch.Tensor, want: torch.Tensor, dtype: torch.dtype) -> None:
+    """1e-10 in float64, 1e-6 in float32, relative to the largest entry."""
+    got, want = got.detach(), want.detach()
+    allowed = 1e-10 if dtype == torch.float64 else 1e-6
+    assert (got - want).abs().max() <= allowed * max(1.0, float(want.abs().max()))
+
+
+def theirs(module: nn.RNNBase, x: torch.Tensor, lengths: torch.Tensor | None):
+    if lengths is None:
+        return module(x)
+    y, end = module(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
+    return pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[0], end
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["dense", "ragged"])
+@pytest.mark.parametrize("both", [False, True], ids=["forwards", "both"])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("kind", [*KINDS, "RNN-relu"])
+def test_equal_to_torch(kind: str, layers: int, both: bool, ragged: bool, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    name, _, nonlinearity = kind.partition("-")
+    options = {"nonlinearity": nonlinearity} if nonlinearity else {}
+    module = getattr(nn, name)(6, 8, layers, batch_first=True, bidirectional=both, **options).to(dtype)
+    core = from_torch(module)
+    x = torch.randn(5, 17, 6, dtype=dtype)
+    layout = Layout.of_lengths(LENGTHS, 17) if ragged else None
+    weight = torch.randn(5, 17, 8 * (1 + both), dtype=dtype)
+    if layout is not None:
+        weight = weight * layout.valid[..., None]
+
+    x_theirs, x_ours = x.clone().requires_grad_(), x.clone().requires_grad_()
+    want, end = theirs(module, x_theirs, LENGTHS if ragged else None)
+    got, state = core(x_ours, None if both else core.start(5), layout)
+    if layout is not None:
+        got = torch.where(layout.valid[..., None], got, 0.0)
+    close(got, want, dtype)
+    (want * weight).sum().backward()
+    (got * weight).sum().backward()
+    close(x_ours.grad, x_theirs.grad, dtype)
+    back = to_torch(core)
+    for (key, parameter), (_, other) in zip(module.named_parameters(), back.named_parameters(), strict=True):
+        assert torch.equal(parameter, other), key
+    ours = [p.grad for p in core.parameters() if p.grad is not None]
+    for mine, parameter in zip(ours, module.parameters(), strict=True):
+        close(mine, parameter.grad, dtype)
+    if not both:
+        hidden_and_cell = end if name == "LSTM" else (end,)
+        flat = [leaf for _, leaf in leaves(state)]
+        for number in range(layers):
+            for which, leaf in enumerate(hidden_and_cell):  # h and c at each row's last valid step
+                close(flat[number * len(hidden_and_cell) + which], leaf[number], dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_one_layer_state_dict_loads_as_it_is(kind: str) -> None:
+    module = getattr(nn, kind)(6, 8, batch_first=True)
+    mixer = KINDS[kind](8, inputs=6)
+    mixer.load_state_dict(module.state_dict())
+    assert list(mixer.state_dict()) == list(module.state_dict())
+    x = torch.randn(2, 5, 6)
+    torch.testing.assert_close(mixer(x)[0], module(x)[0])
+
+
+def test_what_torch_cannot_hold_is_refused() -> None:
+    with pytest.raises(UserError, match="proj_size"):
+        from_torch(nn.LSTM(4, 4, proj_size=2))
+    with pytest.raises(UserError, match="one recurrent kind"):
+        to_torch(Core([LSTM(4), GRU(4)]))
+
+
+def test_initialisation_is_as_documented() -> None:
+    torch.manual_seed(0)
+    mixer = LSTM(32)
+    assert torch.equal(mixer.bias_ih_l0[32:64], torch.ones(32)) and mixer.bias_ih_l0.sum() == 32
+    for gate in mixer.weight_hh_l0.chunk(4):
+        torch.testing.assert_close(gate @ gate.T, torch.eye(32), atol=1e-5, rtol=0)
+
+
+def test_weight_drop_draws_one_mask_a_call_in_training_only() -> None:
+    torch.manual_seed(0)
+    mixer, x = LSTM(16, weight_drop=0.5), torch.randn(2, 9, 16)
+    assert not torch.equal(mixer(x)[0], mixer(x)[0])
+    mixer.eval()
+    assert torch.equal(mixer(x)[0], mixer(x)[0])
+
+
+def test_deleting_the_hold_column_is_noticed() -> None:
+    """c of a ragged row is torch's c at T unless padding holds it: the trap must be visible to this suite."""
+    torch.manual_seed(0)
+    module = nn.LSTM(6, 8, batch_first=True).double()
+    mixer = LSTM(8, inputs=6).double()
+    mixer.load_state_dict(module.state_dict())
+    x, layout = torch.randn(5, 17, 6).double(), Layout.of_lengths(LENGTHS, 17)
+    _, (_, cell) = theirs(module, x, LENGTHS)
+    mixer._piece = lambda x, state, piece, weights, hold: mixer.engine(x, state, weights)
+    _, state = mixer(x, mixer.start(5), layout)
+    assert (state.cell - cell[0]).abs().max() > 1e-3

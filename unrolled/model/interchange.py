@@ -1,0 +1,92 @@
+"""torch's recurrent modules <-> cores: names change, values don't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from unrolled.errors import UserError
+from unrolled.mixer import Mixer
+from unrolled.mixers.bidirectional import Bidirectional
+from unrolled.mixers.recurrent import GRU, LSTM, RNN, Recurrent
+from unrolled.model.core import Core
+
+TORCH: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+OURS: dict[str, type[Recurrent]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def from_torch(module: nn.RNNBase) -> Core:
+    """A core that computes what a torch.nn.RNN, LSTM or GRU does, layer by layer, both directions.
+
+    Raises UserError for projections (`proj_size`) and for modules without biases.
+    """
+    kind = next((name for name, known in TORCH.items() if isinstance(module, known)), None)
+    if kind is None or module.proj_size or not module.bias:
+        got = ", ".join(f"{key}={getattr(module, key, None)}" for key in ("proj_size", "bias"))
+        raise UserError(
+            "from_torch takes nn.RNN, nn.LSTM or nn.GRU with biases and without proj_size; "
+            f"got {type(module).__name__} with {got}."
+        )
+    options: dict[str, Any] = {"nonlinearity": module.nonlinearity} if isinstance(module, nn.RNN) else {}
+    hidden, layers = module.hidden_size, []
+    for number in range(module.num_layers):
+        inputs = module.input_size if number == 0 else hidden * (1 + module.bidirectional)
+        layer: Mixer
+        if module.bidirectional:
+            layer = Bidirectional(2 * hidden, inputs=inputs, of=kind)
+            for direction in (layer.forwards, layer.backwards):
+                vars(direction).update(options)
+        else:
+            layer = OURS[kind](hidden, inputs=inputs, **options)
+        layers.append(layer)
+        for ours, theirs in zip(_directions(layer), ("", "_reverse"), strict=False):
+            _copy(module, f"_l{number}{theirs}", ours, "_l0")
+    core = Core(layers, dropout=0.0).to(module.weight_ih_l0.device, module.weight_ih_l0.dtype)  # type: ignore[arg-type]
+    return core.train(module.training)
+
+
+def to_torch(core: Core) -> nn.RNNBase:
+    """The torch.nn module that computes what a plain recurrent core does (`batch_first=True`).
+
+    Raises UserError when torch has no such module: another mixer, unequal widths, norms or residuals.
+    """
+    layers = list(core.layers)
+    parts = [_directions(layer) for layer in layers]
+    kinds = {
+        (type(part), part.width, getattr(part, "nonlinearity", None)) for layer in parts for part in layer
+    }
+    shapes = {len(layer) for layer in parts}
+    if len(kinds) != 1 or len(shapes) != 1 or 0 in shapes or core.norm or core.residual:
+        names = ", ".join(f"{type(layer).__name__}({layer.width})" for layer in layers)
+        raise UserError(
+            "to_torch takes layers of one recurrent kind and width, without norm or residual; "
+            f"got {names}, norm={core.norm!r}, residual={core.residual}."
+        )
+    first = parts[0][0]
+    name = next(name for name, known in OURS.items() if type(first) is known)
+    options: dict[str, Any] = {"nonlinearity": first.nonlinearity} if isinstance(first, RNN) else {}
+    module: nn.RNNBase = TORCH[name](
+        parts[0][0].inputs, first.width, len(layers), batch_first=True, bidirectional=shapes == {2}, **options
+    )
+    module = module.to(first.weight_ih_l0.device, first.weight_ih_l0.dtype)
+    for number, layer in enumerate(parts):
+        for part, suffix in zip(layer, ("", "_reverse"), strict=False):
+            _copy(part, "_l0", module, f"_l{number}{suffix}")
+    return module.train(core.training)
+
+
+def _directions(layer: nn.Module) -> list[Recurrent]:
+    if isinstance(layer, Bidirectional):
+        return [part for part in (layer.forwards, layer.backwards) if isinstance(part, Recurrent)]
+    return [layer] if isinstance(layer, Recurrent) else []
+
+
+def _copy(source: nn.Module, source_suffix: str, target: nn.Module, target_suffix: str) -> None:
+    with torch.no_grad():
+        for name in WEIGHTS:
+            value = getattr(source, name + source_suffix)
+            parameter = getattr(target, name + target_suffix)
+            parameter.data = value.detach().clone()
