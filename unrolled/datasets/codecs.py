@@ -96,7 +96,7 @@ def choose(records: Iterable[Record | str], path: Path | None = None) -> tuple[s
         return "bpe", f"{size / 1e6:.1f} MB, {LARGE / 1e6:.0f} MB or more"
     return (
         "characters",
-        f"{len(seen)} distinct characters and {size / 1e6:.2f} MB, under {LARGE / 1e6:.0f} MB",
+        f"{len(seen)} distinct characters and under {LARGE / 1e6:.0f} MB",
     )
 
 

@@ -14,6 +14,11 @@ from unrolled.errors import UserError
 PIECE = 1 << 20  # bytes read at a time, and about the characters a record of a long document holds
 SHOWN = 20  # problems of one file that are listed
 
+
+class EmptyFile(UserError):
+    """Nothing to read, or nothing but white space: an error alone, left out aloud among other files."""
+
+
 SIGNATURES = {  # the first bytes of what people most often hand in by mistake
     b"\x1f\x8b": "gzip data (give it a name ending in .gz)",
     b"PK\x03\x04": "a zip archive or an office document (unpack it, or save it as plain text)",
@@ -86,7 +91,7 @@ def decoded(path: Path, notes: list[str]) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise _not_utf8(path) from error
     if offset == 0:
-        raise UserError(
+        raise EmptyFile(
             f"{path}: the file is empty (0 bytes). Expected text: check that it was written completely."
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +60,16 @@ class Index:
 
     def __init__(self) -> None:
         self._held: list[Hashes] = []
+        self._first: dict[bytes, int] = {}  # digest of all shingles -> the first document that has just these
+        self._same: list[int] = []
         self._part = 0  # a shingle is kept when its lowest `_part` bits are 0
         self._total = 0
 
     def add(self, text: str) -> None:
         """The next document."""
-        found = self._sampled(shingles(text))
+        every = shingles(text)
+        self._same.append(self._first.setdefault(sha256(every.tobytes()).digest(), len(self._held)))
+        found = self._sampled(every)
         self._held.append(found)
         self._total += len(found)
         while self._total > KEPT:
@@ -83,7 +88,8 @@ class Index:
         order = np.argsort(values, kind="stable")
         _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
         postings, begins = owner[order], np.cumsum(counts) - counts
-        parent = list(range(len(sizes)))
+        telling = np.bincount(owner, counts[which] <= COMMON, len(sizes))  # shingles that aren't boilerplate
+        parent = list(self._same)
         at = 0
         for document, size in enumerate(sizes):
             mine = which[at : at + size]
@@ -95,7 +101,7 @@ class Index:
             begin = np.repeat(begins[mine] - np.cumsum(lengths) + lengths, lengths)
             others, shared = np.unique(postings[begin + np.arange(lengths.sum())], return_counts=True)
             for other, common in zip(others.tolist(), shared.tolist(), strict=True):
-                if other < document and common >= SHARED * min(size, sizes[other]):
+                if other < document and common >= SHARED * min(telling[document], telling[other]):
                     parent[_root(parent, document)] = _root(parent, other)
         return _joined(parent)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unrolled.datasets.decoding import PIECE, SHOWN, decoded
+from unrolled.datasets.decoding import PIECE, SHOWN, EmptyFile, decoded
 from unrolled.errors import UserError, nearest
 
 Record = dict[str, Any]
@@ -51,11 +51,12 @@ def records(path: Path) -> Iterator[Record]:
                     record["notes"], notes = notes + record.get("notes", []), []
                 seen = True
                 yield record
+        except EmptyFile:
+            if len(files) == 1:
+                raise
+            notes.append(f"{file.name}: empty, left out")
         except UserError as error:
-            if len(files) > 1 and "the file is empty" in str(error):
-                notes.append(f"{file.name}: empty, left out")
-            else:
-                problems.append(str(error))
+            problems.append(str(error))
         if len(problems) == SHOWN:
             break
     if problems:
@@ -165,8 +166,8 @@ def read_abc(path: Path) -> Iterator[Record]:
     yield _record(path, line, held, notes)
 
 
-def _blank(path: Path) -> UserError:
-    return UserError(f"{path}: the file is empty but for white space. Expected text.")
+def _blank(path: Path) -> EmptyFile:
+    return EmptyFile(f"{path}: the file is empty but for white space. Expected text.")
 
 
 def _no_tune(path: Path) -> UserError:

@@ -79,11 +79,11 @@ class TokenFile:
         try:
             saved = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
             size = path.stat().st_size
-        except (OSError, json.JSONDecodeError) as error:
+            file = cls(path=path, **saved)
+        except (OSError, TypeError, json.JSONDecodeError) as error:
             raise UserError(
                 f"{path}: no readable token file here ({error}). Prepare the data again."
             ) from error
-        file = cls(path=path, **saved)
         expected = file.count * np.dtype(file.dtype).itemsize
         if size != expected:
             raise UserError(

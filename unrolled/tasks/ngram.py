@@ -65,6 +65,8 @@ class NGram:
         for length in range(self.order):
             pairs = self._pairs(context, stream)
             keys, found = np.unique(pairs[pairs >= 0], return_counts=True)
+            if not len(keys):
+                break  # no document is long enough for such a context
             owner, counts = keys // self.vocabulary, found.astype(np.float64)
             total = np.bincount(owner, counts, contexts).astype(np.float64)
             distinct = np.bincount(owner, minlength=contexts).astype(np.float64)
@@ -98,7 +100,7 @@ class NGram:
             chance[seen] = ((count + distinct * chance) / np.maximum(total + distinct, 1))[seen]
             found.append(-np.log2(chance))
             context = _longer(which, stream, length)
-        return found
+        return found + found[-1:] * (self.order - len(found))
 
     def probabilities(self, context: Sequence[int]) -> Floats:
         """(vocabulary,) the distribution of the next token after these ids; a document's start is `[0]`."""

@@ -1,0 +1,106 @@
+"""The n-gram against a slow, obvious one of dictionaries; its figures on the shipped tunes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unrolled.datasets.characters import Characters
+from unrolled.datasets.readers import records
+from unrolled.datasets.samples import resolve
+from unrolled.datasets.split import split
+from unrolled.tasks.ngram import NGram, best_ngram
+
+DOCUMENTS = st.lists(st.lists(st.integers(1, 4), max_size=8), min_size=1, max_size=6)
+
+
+class Reference:
+    """Witten-Bell interpolation straight from its equation."""
+
+    def __init__(self, order: int, vocabulary: int, documents: list[list[int]]) -> None:
+        self.order, self.vocabulary = order, vocabulary
+        self.after: dict[tuple[int, ...], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        for ids in documents:
+            tokens = [0, *ids, 0]
+            for at in range(1, len(tokens)):
+                for length in range(min(order, at + 1)):
+                    self.after[tuple(tokens[at - length : at])][tokens[at]] += 1
+
+    def chance(self, history: list[int], token: int) -> float:
+        if len(history) >= self.order:
+            history = history[len(history) - self.order + 1 :]
+        lower = self.chance(history[1:], token) if history else 1 / self.vocabulary
+        counts = self.after.get(tuple(history))
+        if not counts:
+            return lower
+        return (counts.get(token, 0) + len(counts) * lower) / (sum(counts.values()) + len(counts))
+
+    def bits(self, ids: list[int]) -> float:
+        tokens = [0, *ids, 0]
+        return -sum(math.log2(self.chance(tokens[:at], tokens[at])) for at in range(1, len(tokens)))
+
+
+def arrays(documents: list[list[int]]) -> list[np.ndarray]:
+    return [np.array(ids, np.int64) for ids in documents]
+
+
+@given(DOCUMENTS, DOCUMENTS, st.integers(1, 5))
+def test_bits_are_those_of_the_reference(train: list[list[int]], test: list[list[int]], order: int) -> None:
+    model, slow = NGram(order, 6).fit(arrays(train)), Reference(order, 6, train)
+    expected = [slow.bits(ids) for ids in test]
+    assert np.allclose(model.document_bits(arrays(test)), expected, rtol=1e-12)
+    assert model.bits(arrays(test)) == pytest.approx(sum(expected), rel=1e-12)
+
+
+@given(DOCUMENTS, st.lists(st.integers(0, 5), max_size=8), st.integers(1, 5))
+def test_probabilities_sum_to_one_and_are_those_of_the_reference(
+    train: list[list[int]], context: list[int], order: int
+) -> None:
+    model, slow = NGram(order, 6).fit(arrays(train)), Reference(order, 6, train)
+    chances = model.probabilities([3, 0, *context])
+    history = [0, *context]
+    history = history[len(history) - 1 - history[::-1].index(0) :]
+    assert chances.sum() == pytest.approx(1, abs=1e-12) and chances.min() > 0
+    assert np.allclose(chances, [slow.chance(history, token) for token in range(6)], rtol=1e-12)
+
+
+def test_no_context_reaches_across_a_boundary() -> None:
+    train = arrays([[1, 2], [3, 1, 2], [1, 4]])
+    one = NGram(4, 6).fit(train)
+    alone = sum(one.bits([ids]) for ids in arrays([[1, 2], [3, 1], [4]]))
+    assert one.bits(arrays([[1, 2], [3, 1], [4]])) == pytest.approx(alone, rel=1e-12)
+    assert one.bits(train) == pytest.approx(NGram(4, 6).fit(train[::-1]).bits(train), rel=1e-12)
+
+
+def test_a_shorter_order_is_a_stage_of_the_longer_one() -> None:
+    train, test = arrays([[1, 2, 3, 1, 2, 4]] * 3), arrays([[1, 2, 3], [2, 4, 1]])
+    best = best_ngram(train, test, 6)
+    assert list(best.by_order) == [3, 4, 5, 6, 7]
+    for order, bits in best.by_order.items():
+        assert NGram(order, 6).fit(train).bits(test) == pytest.approx(bits, rel=1e-12)
+    assert best.bits == min(best.by_order.values()) == pytest.approx(best.model.bits(test))
+    assert best.model.order == best.order
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="order=0"):
+        NGram(0)
+    with pytest.raises(ValueError, match="token 9 is not in the n-gram's vocabulary of 3"):
+        NGram(2).fit(arrays([[1, 2]])).bits(arrays([[9]]))
+
+
+def test_on_irish_the_best_order_is_5_at_about_2_bits_a_character() -> None:
+    found = list(records(resolve("irish")))
+    texts = split(found, 0, (0.9, 0.0, 0.1)).texts(found)
+    codec = Characters().fit(texts["train"])
+    train, test = ([codec.encode(text) for text in texts[part]] for part in ("train", "test"))
+    begin = time.perf_counter()
+    best = best_ngram(train, test, codec.size)
+    assert time.perf_counter() - begin < 10
+    assert best.order == 5 and 2.0 < best.bits / sum(map(len, texts["test"])) < 2.15
