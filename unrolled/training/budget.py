@@ -22,8 +22,9 @@ DECAY_SHARE = 0.2  # of the run, its end
 _UNITS: dict[str, tuple[Unit, float]] = {
     "s": ("seconds", 1), "sec": ("seconds", 1), "m": ("seconds", 60), "min": ("seconds", 60), "h": ("seconds", 3600),
     "step": ("steps", 1), "steps": ("steps", 1),
-    "tok": ("tokens", 1), "tokens": ("tokens", 1), "ktok": ("tokens", 1e3), "mtok": ("tokens", 1e6), "gtok": ("tokens", 1e9),
-    "flop": ("flops", 1), "flops": ("flops", 1), "gflops": ("flops", 1e9), "tflops": ("flops", 1e12), "pflops": ("flops", 1e15),
+    "tok": ("tokens", 1), "ktok": ("tokens", 1e3), "mtok": ("tokens", 1e6), "gtok": ("tokens", 1e9),
+    "tokens": ("tokens", 1), "flop": ("flops", 1), "flops": ("flops", 1), "gflops": ("flops", 1e9),
+    "tflops": ("flops", 1e12), "pflops": ("flops", 1e15),
 }  # fmt: skip
 
 
@@ -136,7 +137,7 @@ class Plan:
         return True
 
     def plateau(self, step: int) -> bool:
-        """Validation has stopped improving: the decay begins now and takes its fifth of the run. False if it runs already."""
+        """Validation has stopped improving: the decay begins now. False if it runs already."""
         if self.repeats or (self.decay_from is not None and step >= self.decay_from):
             return False
         total = ceil(step / (1 - DECAY_SHARE))

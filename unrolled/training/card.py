@@ -25,7 +25,8 @@ def card(
         lines += [
             f"* Test: {test['bits_per_character']:.4f} bits per character, 95 % interval {low:.4f} to {high:.4f}; "
             f"{test['bits_per_byte']:.4f} bits per byte; {test['documents']} documents, context: {test['context']}.",
-            f"* Baseline ({scores['baseline']['name']}): {scores['baseline']['bits_per_character']:.4f}. {scores['verdict']}",
+            f"* Baseline ({scores['baseline']['name']}): {scores['baseline']['bits_per_character']:.4f}. "
+            f"{scores['verdict']}",
         ]
     lines += [
         "* Licence: the weights follow the licence of the data they were trained on; see there.", "",

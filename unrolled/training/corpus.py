@@ -1,4 +1,4 @@
-"""Data ready to train on: files -> split -> codec fitted on the training part -> three token files, kept for the next run."""
+"""Data ready to train on: files -> split -> codec fitted on the training part -> token files kept for the next run."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def choose_dtype(asked: str, device: torch.device, say: Say) -> tuple[bool, str]
 def _native(device: torch.device) -> bool:
     """Whether bfloat16 pays: tensor cores, or a CPU with AMX or AVX-512 BF16 (emulated, it is slower than float32)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     asks = [

@@ -57,8 +57,9 @@ def same_data(run: Run, corpus: Corpus) -> None:
     for before, now in zip(kept["files"], corpus.facts["files"], strict=False):
         if before != now:
             raise UserError(
-                f"{now['name']} has changed since {run.name} began (SHA-256 {now['sha256'][:12]}, was {before['sha256'][:12]}): "
-                "its test split would overlap what the run has seen. Restore the file, or train a new run on it."
+                f"{now['name']} has changed since {run.name} began (SHA-256 {now['sha256'][:12]}, was "
+                f"{before['sha256'][:12]}): its test split would overlap what the run has seen. Restore the file, "
+                "or train a new run on it."
             )
     if len(kept["files"]) != len(corpus.facts["files"]):
         raise UserError(

@@ -43,7 +43,8 @@ def make_at(path: Path) -> Path:
     with durable.disk(path, "Choose another folder with out=."):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(
-                f"out={path}: exists and isn't an empty folder. Nothing is overwritten: choose another name, or resume={path}."
+                f"out={path}: exists and isn't an empty folder. Nothing is overwritten: "
+                f"choose another name, or resume={path}."
             )
         path.mkdir(parents=True, exist_ok=True)
     return path
@@ -64,8 +65,8 @@ class Lock:
                 writer = file.read().decode(errors="replace").strip()
                 file.close()
                 raise RunFailed(
-                    f"{folder}: another process ({writer or 'unknown'}) is writing to this run. Wait until it ends, stop it "
-                    "with Ctrl-C (it saves), or begin a run of its own: leave resume= out."
+                    f"{folder}: another process ({writer or 'unknown'}) is writing to this run. Wait until it "
+                    "ends, stop it with Ctrl-C (it saves), or begin a run of its own: leave resume= out."
                 ) from None
         file.truncate(0)
         file.write(f"pid {os.getpid()}".encode())

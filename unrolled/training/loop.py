@@ -85,7 +85,7 @@ def _log(learner: Learner, hooks: Hooks) -> None:
 
 
 def _evaluate(learner: Learner, hooks: Hooks, patience: int) -> None:
-    """Scores the validation split with the averaged weights if there are any; keeps the best; a plateau starts the decay."""
+    """Scores the validation split (averaged weights, if any); keeps the best; a plateau starts the decay."""
     p = learner.progress
     average = learner.average
     learner.model.eval()

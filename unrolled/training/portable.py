@@ -1,4 +1,6 @@
-"""The portable model folder: `config.json`, `model.safetensors`, `codec.json`, `README.md`. It loads anywhere, in later versions too."""
+"""The portable model folder: `config.json`, `model.safetensors`, `codec.json`, `README.md`. It loads anywhere, in
+later versions too.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def save_model(folder: Path, model: Model, card: str) -> None:
 
 
 def load_model(folder: Path) -> Model:
-    """The model with `task` attached, in eval mode, on the CPU. Raises UserError that names what is missing or unreadable."""
+    """The model with `task` attached, in eval mode, on the CPU. Raises UserError that names what can't be read."""
     config, codec = _read(folder / "config.json"), _read(folder / "codec.json")
     if config.get("format") != FORMAT:
         raise UserError(

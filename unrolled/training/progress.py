@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from unrolled.training.loop import Progress
+    from unrolled.training.learner import Progress
 
 
 class Talk:

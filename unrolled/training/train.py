@@ -110,12 +110,14 @@ def announce(setup: Setup, talk: Talk) -> None:
         talk.say(f"chosen    {same}  ({reason})")
     feeding = "contiguous streams with carried state" if learner.carries else "windows without state"
     talk.say(
-        f"model     {recipe.model.kind}, {learner.model.parameter_count():,} parameters, {corpus.codec.size} tokens, {feeding}"
+        f"model     {recipe.model.kind}, {learner.model.parameter_count():,} parameters, "
+        f"{corpus.codec.size} tokens, {feeding}"
     )
     talk.say(f"device    {setup.device}, {recipe.dtype}, {torch.get_num_threads()} threads")
     epochs = setup.tokens_a_step / max(train_.count - 1, 1)
     talk.say(
-        f"step      {setup.tokens_a_step:,} tokens, {pretty_count(setup.flops_a_step)}FLOP, {100 * epochs:.2g} % of an epoch"
+        f"step      {setup.tokens_a_step:,} tokens, {pretty_count(setup.flops_a_step)}FLOP, "
+        f"{100 * epochs:.2g} % of an epoch"
     )
     talk.say(f"budget    {_predicted(setup)}")
     simple = naive(corpus)
@@ -139,7 +141,8 @@ def _predicted(setup: Setup) -> str:
     weights = 4 * sum(p.numel() for p in learner.parameters)
     if plan.total is None:
         asked = Budget.parse(setup.recipe.budget)
-        return f"{pretty_seconds(asked.amount)} of optimizer steps; how many fit is measured in its first 5 %; {_memory(weights)}"
+        shown = pretty_seconds(asked.amount)
+        return f"{shown} of optimizer steps; how many fit is measured in its first 5 %; {_memory(weights)}"
     seconds = 0.0
     for _ in range(2):  # the first one fills caches
         began = perf_counter()
