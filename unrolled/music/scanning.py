@@ -21,7 +21,14 @@ from unrolled.music.signatures import (
     read_tempo,
     read_unit,
 )
-from unrolled.music.signs import DECORATIONS, GRACEFUL, LONGEST, NOTE, SHORTEST, SIGN
+from unrolled.music.signs import (
+    DECORATIONS,
+    GRACEFUL,
+    NOTE,
+    SIGN,
+    ending_numbers,
+    written_length,
+)
 from unrolled.music.tune import (
     BarLine,
     Ending,
@@ -176,12 +183,8 @@ class Scanner:
         return m.start() + 1
 
     def _length(self, m: re.Match[str], prefix: str = "") -> Fraction:
-        number, slashes, divisor = m[f"{prefix}num"], m[f"{prefix}slashes"], m[f"{prefix}den"]
-        fits = len(number) <= 4 and len(divisor) <= 4 and len(slashes) <= (1 if divisor else 10)
-        length = Fraction(0)
-        if fits and int(divisor or 1):
-            length = self.unit * Fraction(int(number or 1), int(divisor) if divisor else 2 ** len(slashes))
-        if not SHORTEST <= length <= LONGEST:
+        length = written_length(self.unit, m[f"{prefix}num"], m[f"{prefix}slashes"], m[f"{prefix}den"])
+        if length is None:
             raise self._error(m[0], "a note length such as 2, /2, // or 3/2 (at most 64 whole notes)")
         return length
 
@@ -205,14 +208,14 @@ class Scanner:
 
     def _sound(self, item: Note | Rest) -> None:
         """Put a note or a rest, with what a `>` and a tuplet do to its length."""
-        length = item.length * self.factor * (1 if self.broken is None else self.broken)
-        self.broken = None
+        length = item.length
+        if self.broken is not None:
+            length, self.broken = length * self.broken, None
         if self.left:
+            length *= self.factor
             self.left -= 1
-            if not self.left:
-                self.factor = Fraction(1)
         self.last = len(self.items)
-        self._put(replace(item, length=length))
+        self.items.append(replace(item, length=length, line=self.line, column=self.column))
 
     def _chord(self, m: re.Match[str]) -> None:
         """All at once; the first note's length counts (section 4.17), times the chord's own."""
@@ -260,14 +263,10 @@ class Scanner:
             self._put(Ending(self._numbers(m["pass"])))
 
     def _numbers(self, text: str) -> tuple[int, ...]:
-        """`1,3` or `1-3`; passes beyond 16 are a mistake."""
-        numbers: list[int] = []
-        for part in text.split(","):
-            ends = re.fullmatch(r"([1-9][0-9]?)(?:-([1-9][0-9]?))?", part)
-            if ends is None or int(ends[2] or ends[1]) > 16:
-                raise self._error(text, "the numbers of an ending such as 1 or 1,3 or 1-3 (at most 16)")
-            numbers.extend(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
-        return tuple(numbers)
+        numbers = ending_numbers(text)
+        if numbers is None:
+            raise self._error(text, "the numbers of an ending such as 1 or 1,3 or 1-3 (at most 16)")
+        return numbers
 
     def _tuplet(self, m: re.Match[str]) -> None:
         p = int(m["p"][:3])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 DECORATIONS = frozenset(
     """
@@ -25,7 +26,7 @@ SIGN = re.compile(
     r"|(?P<decoration>!(?P<name>[^!\s]+)!|\+(?P<old_name>[^+\s]+)\+)"
     r"|(?P<inline>\[(?P<inline_letter>[A-Za-z]):(?P<inline_text>[^\]]*)\])"
     r"|(?P<bare>(?P<bare_letter>[ML]):(?P<bare_text>C\|(?=\s)|C\b|none\b|[0-9]+/[0-9]+))"
-    r"|(?P<bar>\.?(?P<close>:*)(?P<style>\[?\|[|\]]*)(?P<open>:*)(?P<pass>[0-9](?:[0-9,-]*[0-9])?)?|(?P<both>::+))"
+    r"|(?P<bar>(?P<close>:*)(?P<style>\.?\[?\|[|\]]*)(?P<open>:*)(?P<pass>[0-9](?:[0-9,-]*[0-9])?)?|(?P<both>::+))"
     r"|(?P<ending>\[(?P<numbers>[0-9](?:[0-9,-]*[0-9])?))"
     r"|(?P<tuplet>\((?P<p>[0-9]+)(?::(?P<q>[0-9]*))?(?::(?P<r>[0-9]*))?)"
     r"|(?P<grace>\{(?P<crushed>/?)(?P<graces>[^}]*)\})"
@@ -40,3 +41,23 @@ SIGN = re.compile(
 )
 GRACEFUL = re.compile(r"[ .~H-Wh-w]")  # decorations inside a chord or a grace group: read and dropped
 LONGEST, SHORTEST = Fraction(64), Fraction(1, 4096)
+
+
+@lru_cache(4096)
+def written_length(unit: Fraction, number: str, slashes: str, divisor: str) -> Fraction | None:
+    """`3`, `3/2` or `//` (a quarter) times the unit; None for a length that can't be played."""
+    if len(number) > 4 or len(divisor) > 4 or len(slashes) > (1 if divisor else 10) or not int(divisor or 1):
+        return None
+    length = unit * Fraction(int(number or 1), int(divisor) if divisor else 2 ** len(slashes))
+    return length if SHORTEST <= length <= LONGEST else None
+
+
+def ending_numbers(text: str) -> tuple[int, ...] | None:
+    """`1,3` or `1-3`; None for anything else and for passes beyond 16, which are a slip."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"([1-9][0-9]?)(?:-([1-9][0-9]?))?", part)
+        if ends is None or int(ends[2] or ends[1]) > 16:
+            return None
+        numbers.extend(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
+    return tuple(numbers) or None

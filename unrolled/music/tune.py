@@ -92,7 +92,7 @@ class BarLine(Placed):
     @property
     def border(self) -> bool:
         """A section ends or begins here: a repeat sign, a double or a thick bar line."""
-        return bool(self.close or self.open) or self.style not in ("|", "[|]")
+        return bool(self.close or self.open) or self.style not in ("|", ".|", "[|]")
 
 
 @dataclass(frozen=True, slots=True)
