@@ -69,8 +69,10 @@ def preset(
     dropout: float = 0.0,
     weight_drop: float = 0.0,
     tied: bool = False,
+    hidden: int | None = None,
 ) -> Spec:
-    """The spec of a named model over `vocabulary` tokens. embedding: the table's width, as wide as the core unless given.
+    """The spec of a named model over `vocabulary` tokens. embedding: the table's width, as wide as the core unless given;
+    hidden: the width inside its feed-forwards, in the kind's own proportion unless given.
 
     Raises UserError for an unknown kind (nearest named) and for options the kind hasn't got.
     """
@@ -85,6 +87,10 @@ def preset(
                 f"model {kind!r} has no recurrent weights to drop: weight_drop must be 0, got {weight_drop}."
             )
         core_layers = [{**layer, "weight_drop": weight_drop} for layer in core_layers]
+    if hidden:
+        if all(layer["kind"] != "ffn" for layer in core_layers):
+            raise UserError(f"model {kind!r} has no feed-forward: hidden must not be given, got {hidden}.")
+        core_layers = [{**x, "hidden": hidden} if x["kind"] == "ffn" else x for x in core_layers]
     residual = {"norm": "before", "residual": True} if wrapped else {}
     embedding = width if wrapped or embedding is None else embedding
     return {

@@ -18,7 +18,7 @@ MOST_TOKENS = 20_000_000  # of training counted: an n-gram's table lies in memor
 def naive(corpus: Corpus) -> dict[str, Any]:
     """A bigram of the codec's tokens, on the test split: a Score's fields and `name`. Kept beside the corpus."""
     return remembered(
-        corpus, "naive", lambda: _scored(corpus, NGram(2, corpus.codec.size).fit(_train(corpus)))
+        corpus, "naive", lambda: _scored(corpus, NGram(2, corpus.codec.size).fit(counted(corpus)))
     )
 
 
@@ -27,7 +27,7 @@ def strong(corpus: Corpus) -> dict[str, Any]:
 
     def compute() -> dict[str, Any]:
         return _scored(
-            corpus, best_ngram(_train(corpus), corpus.documents("test")[0], corpus.codec.size).model
+            corpus, best_ngram(counted(corpus), corpus.documents("test")[0], corpus.codec.size).model
         )
 
     return remembered(corpus, "ngram", compute)
@@ -44,8 +44,8 @@ def beaten(test: dict[str, Any], baseline: dict[str, Any]) -> str:
     return f"No better: the {baseline['name']} lies within the interval. Train longer, or on more text."
 
 
-def _train(corpus: Corpus) -> list[np.ndarray]:
-    """The training documents, or the first MOST_TOKENS of them."""
+def counted(corpus: Corpus) -> list[np.ndarray]:
+    """The training documents that an n-gram counts: all, or the first MOST_TOKENS of them."""
     if corpus.train.count <= MOST_TOKENS:
         return list(corpus.train.each())
     left, taken = MOST_TOKENS, []

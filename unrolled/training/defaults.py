@@ -21,6 +21,7 @@ class Defaults:
     width: int | None = None
     layers: int | None = None
     heads: int | None = None
+    hidden: int | None = None
     embedding: int | None = None
     dropout: float | None = None
     weight_drop: float | None = None

@@ -24,6 +24,7 @@ class ModelChoice:
     width: int | None = _key("units of a layer", at_least=1)
     layers: int | None = _key("layers (Transformer: blocks)", at_least=1)
     heads: int | None = _key("attention heads", at_least=1)
+    hidden: int | None = _key("units inside a feed-forward, where the kind has one", at_least=1)
     dropout: float | None = _key(
         "share of activations dropped between layers while training", at_least=0.0, below=1.0
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +88,10 @@ class Run:
 
     @classmethod
     def all(cls, runs: str | Path = "runs") -> list[Run]:
-        """Every run under the folder, oldest first."""
-        found = [cls.at(p.parent) for p in Path(runs).glob("*/result.json")] if Path(runs).is_dir() else []
+        """Every run under the folder, oldest first; a comparison's members as `compare-irish-1/lstm-irish-1`."""
+        root = Path(runs)
+        paths = [p.parent for pattern in ("*/result.json", "*/*/result.json") for p in root.glob(pattern)]
+        found = [replace(cls.at(path), name=path.relative_to(root).as_posix()) for path in paths]
         return sorted(found, key=lambda run: (run.started, run.path.stat().st_mtime_ns, run.name))
 
     @property
