@@ -88,6 +88,7 @@ class Metrics:
         with durable.disk(path, "Free some space and resume the run."):
             self._file = open(path, "ab")  # noqa: SIM115 - held until close
             if path.stat().st_size < keep:
+                self._file.close()
                 raise RunFailed(
                     f"{path}: {path.stat().st_size} bytes, but the checkpoint knows {keep}. Was it edited?"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,17 +47,22 @@ class Session:
 
     @classmethod
     def begin(cls, setup: Setup, talk: Talk) -> Session:
-        """A new folder for a fresh run. Raises RunFailed when the disk is full: an empty folder isn't left behind."""
+        """A new folder for a fresh run. Raises RunFailed when the disk is full: no half-made folder is left behind."""
         recipe = setup.recipe
         stem = f"{recipe.model.kind}-{setup.corpus.name}"
         folder = make_at(Path(recipe.out)) if recipe.out else make(Path(recipe.runs), stem)
         session = cls(setup, talk, folder, Lock(folder))
-        session.learner.progress.plan = plan_of(setup)
-        session._every()
-        session._write_settings()
-        session.metrics = Metrics(folder / "metrics.jsonl")
-        save_model(folder / "model", session.learner.model, session.card())
-        session.write_result(finished=False)
+        try:
+            session.learner.progress.plan = plan_of(setup)
+            session._every()
+            session._write_settings()
+            session.metrics = Metrics(folder / "metrics.jsonl")
+            save_model(folder / "model", session.learner.model, session.card())
+            session.write_result(finished=False)
+        except BaseException:
+            session.close()
+            shutil.rmtree(folder, ignore_errors=True)  # it holds nothing that was trained
+            raise
         return session
 
     @classmethod
