@@ -23,8 +23,9 @@ class Core(Mixer):
 
     norm: "before" (x + mixer(norm x), and a last norm; Xiong et al. 2020, arXiv:2002.04745, fig. 1b), "after"
     (norm(x + mixer x); Vaswani et al. 2017, sec. 3.1) or None. residual: add a mixer's input to its output where
-    widths allow. dropout: probability of dropping an entry of the core's input and of each sublayer's output;
-    `variational` draws one mask a call for all time steps (Gal & Ghahramani 2016, arXiv:1512.05287, sec. 4).
+    widths allow. dropout: probability of dropping a feature of each sublayer's output, input_dropout of the core's
+    input; one mask a call for all time steps (Gal & Ghahramani 2016, arXiv:1512.05287, sec. 4), which also costs
+    T times fewer random numbers.
 
     The door: NaN in padding stops here, a call without tokens returns at once, and what the layout implies is derived
     once for all sublayers.
@@ -39,7 +40,7 @@ class Core(Mixer):
         norm: Norm | None = None,
         residual: bool = False,
         dropout: float = 0.0,
-        variational: bool = False,
+        input_dropout: float = 0.0,
     ) -> None:
         if not mixers:
             raise UserError("Core: got no mixers; it needs at least one.")
@@ -50,12 +51,16 @@ class Core(Mixer):
                     f"Core: layer {number} ({type(lower).__name__}) gives width {lower.width} and layer {number + 1} "
                     f"({type(upper).__name__}) takes {upper.inputs}. Make them equal."
                 )
-        if norm not in ("before", "after", None) or not 0 <= dropout < 1:
+        if (
+            norm not in ("before", "after", None)
+            or not 0 <= min(dropout, input_dropout) <= max(dropout, input_dropout) < 1
+        ):
             raise UserError(
-                f"Core: got norm={norm!r}, dropout={dropout}; norm is 'before', 'after' or None, dropout in [0, 1)."
+                f"Core: got norm={norm!r}, dropout={dropout}, input_dropout={input_dropout}; norm is 'before', 'after' "
+                "or None, dropouts lie in [0, 1)."
             )
         self.layers = nn.ModuleList(mixers)
-        self.norm, self.residual, self.dropout, self.variational = norm, residual, dropout, variational
+        self.norm, self.residual, self.dropout, self.input_dropout = norm, residual, dropout, input_dropout
         sizes = [m.inputs if norm == "before" else m.width for m in mixers]
         wrapped = [norm is not None and m.sublayer for m in mixers]
         self.norms = nn.ModuleList(
@@ -76,7 +81,7 @@ class Core(Mixer):
             return x.new_zeros(len(x), 0, self.width), state
         if layout is not None:
             x = select(layout.valid, x)
-        x = self._drop(x)
+        x = self._drop(x, self.input_dropout)
         after = []
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             x, new = self._sublayer(layer, norm, x, None if state is None else state[number], layout)  # type: ignore[arg-type]
@@ -89,17 +94,15 @@ class Core(Mixer):
         y, after = layer(norm(x) if self.norm == "before" else x, state, layout)
         if not layer.sublayer:
             return y, after
-        y = self._drop(y)
+        y = self._drop(y, self.dropout)
         if self.residual and x.shape[-1] == y.shape[-1]:
             y = x + y
         return (norm(y) if self.norm == "after" else y), after
 
-    def _drop(self, x: Tensor) -> Tensor:
-        if not self.dropout or not self.training:
+    def _drop(self, x: Tensor, share: float) -> Tensor:
+        if not share or not self.training:
             return x
-        if not self.variational:
-            return F.dropout(x, self.dropout)
-        return x * F.dropout(torch.ones_like(x[:, :1]), self.dropout)
+        return x * F.dropout(torch.ones_like(x[:, :1]), share)
 
     def flops(self, tokens: int) -> int:
         return sum(layer.flops(tokens) for layer in self.layers)  # type: ignore[operator]

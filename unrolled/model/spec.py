@@ -36,7 +36,7 @@ def build(spec: Mapping[str, Any]) -> Model:
 
 
 def build_core(spec: Mapping[str, Any], inputs: int) -> Core:
-    """A Core from {"layers": [...], "norm": ..., "residual": ..., "dropout": ..., "variational": ...}."""
+    """A Core from {"layers": [...], "norm": ..., "residual": ..., "dropout": ..., "input_dropout": ...}."""
     options = _keys("core", spec, {"layers"}, _parameters(Core) - {"mixers"})
     layers: list[Mixer] = []
     for layer in options.pop("layers"):

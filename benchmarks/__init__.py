@@ -1,0 +1,1 @@
+"""Tables of speed, each printed by its own command: `python -m benchmarks.NAME [threads]`."""
