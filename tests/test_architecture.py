@@ -280,3 +280,13 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         unrolled.trian  # noqa: B018
     assert set(unrolled.__all__) <= set(dir(unrolled))
+
+
+def test_shapes_are_checked_under_pytest() -> None:
+    import jaxtyping
+    import torch
+
+    from unrolled.layout import Layout
+
+    with pytest.raises(jaxtyping.TypeCheckError, match="lengths"):
+        Layout.of_lengths(torch.ones(2, 3, dtype=torch.int64))  # (batch,) is wanted
