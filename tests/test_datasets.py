@@ -202,6 +202,7 @@ def test_a_one_character_file_reads_but_cannot_be_looked_at(tmp_path: Path) -> N
     ("data", "says"),
     [
         (b"abc\ndef\0ghi", r":2: byte 7 is NUL, so this is a binary file"),
+        (b"\xef\xbb\xbfabc\n\0", r":2: byte 7 is NUL"),
         (b"\x89PNG\r\n", "a PNG picture, not text"),
         (b"PK\x03\x04zip", "a zip archive"),
         (gzip.compress(b"text"), r"gzip data \(give it a name ending in .gz\)"),
