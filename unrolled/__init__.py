@@ -23,6 +23,7 @@ _HOMES = {
     "Run": "unrolled.training.run",
     "Stream": "unrolled.running.stream",
     "build": "unrolled.model",
+    "compare": "unrolled.comparison.race",
     "doctor": "unrolled.cli.doctor",
     "evaluate": "unrolled.training.evaluate",
     "generate": "unrolled.running.generate",
@@ -35,6 +36,7 @@ _MODULES = ("law", "state")
 if TYPE_CHECKING:
     from unrolled import law, state
     from unrolled.cli.doctor import doctor
+    from unrolled.comparison.race import compare
     from unrolled.layout import Layout
     from unrolled.mixer import Mixer
     from unrolled.mixers import MIXERS
@@ -53,6 +55,7 @@ __all__ = [
     "Run",
     "Stream",
     "build",
+    "compare",
     "doctor",
     "evaluate",
     "generate",

@@ -23,6 +23,7 @@ VERBS = {
     "data": Verb("start", "list the shipped sets; look at data as the model will see it"),
     "doctor": Verb("start", "what this machine has for the work, and what it lacks"),
     "train": Verb("train", "train a model on your data, with a budget"),
+    "compare": Verb("train", "models of one size under one budget: a table with intervals, a report"),
     "evaluate": Verb("train", "a run's score on held-out data"),
     "runs": Verb("train", "list the runs, with their scores"),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),

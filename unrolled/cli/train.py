@@ -33,12 +33,17 @@ def run(arguments: Arguments) -> Run | None:
     from unrolled.training.progress import Talk
     from unrolled.training.train import train
 
-    return train(
+    done = train(
         recipe=resolved.value,
         sources=resolved.changed(),
         dry_run="dry-run" in arguments.switches,
         talk=Talk(quiet="quiet" in arguments.switches),
     )
+    if done is not None:
+        from unrolled.comparison.report import write_run
+
+        write_run(done)
+    return done
 
 
 def show(result: Any) -> str:

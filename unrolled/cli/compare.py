@@ -1,0 +1,79 @@
+"""`unrolled compare`: models of one size, one split, one budget; a table with intervals and a report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unrolled.cli.arguments import Arguments
+
+EXAMPLES = (
+    "unrolled compare",
+    "unrolled compare data=irish models=lstm,gru,mingru budget=2m seeds=3",
+    "unrolled compare data=my.txt models=gru,transformer parameters=400k budget=2000steps",
+    "unrolled compare resume=compare-irish-1",
+)
+WORDS = ()
+SWITCHES = ()
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of `unrolled compare`: those of `un.compare`."""
+
+    data: str = field(default="irish", metadata={"help": "a shipped set, a file, a folder or a glob"})
+    models: tuple[str, ...] = field(
+        default=("rnn", "lstm", "gru", "mingru", "transformer"),
+        metadata={"help": "kinds of model; the fixed-window network and the n-gram stand beside them"},
+    )
+    budget: str = field(
+        default="1m", metadata={"help": "of each member: 10m | 90s | 2e15flops | 5Mtok | 2000steps | @RUN"}
+    )
+    seeds: int = field(default=1, metadata={"help": "heats; a verdict needs 3", "at_least": 1})
+    seed: int = field(default=0, metadata={"help": "of the first heat", "at_least": 0})
+    parameters: int | None = field(
+        default=None, metadata={"help": "weights of each model, within 5 %", "at_least": 1}
+    )
+    codec: str = field(
+        default="auto", metadata={"help": "how text becomes tokens: bytes, characters, bpe, abc"}
+    )
+    split: tuple[float, float, float] | None = field(
+        default=None, metadata={"help": "shares of documents for train, valid, test"}
+    )
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
+    dtype: str = field(default="auto", metadata={"help": "of the arithmetic: auto, float32, bfloat16"})
+    threads: int | None = field(default=None, metadata={"help": "CPU threads", "at_least": 1})
+    runs: str = field(default="runs", metadata={"help": "where the comparison's folder is made"})
+    out: str | None = field(
+        default=None, metadata={"help": "the folder itself, instead of runs/compare-DATA-N"}
+    )
+    resume: str | None = field(default=None, metadata={"help": "a comparison that was stopped"})
+
+
+def keys() -> type | None:
+    """The verb's keys."""
+    return Keys
+
+
+def run(arguments: Arguments) -> Any:
+    """Races."""
+    options = asdict(
+        arguments.resolve(Keys, WORDS).value
+    )  # before torch is imported: a mistyped key is told at once
+    from unrolled.comparison.board import Board
+    from unrolled.comparison.race import compare
+
+    return compare(**options, board=Board(quiet="quiet" in arguments.switches))
+
+
+def show(result: Any) -> str:
+    """The table, what may be said about it, and where everything is."""
+    from unrolled.comparison.words import table
+
+    return f"{table(result)}\n{result.path / 'report.html'}"
+
+
+def brief(result: Any) -> str:
+    """The folder."""
+    return str(result.path)
