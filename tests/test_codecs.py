@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.datasets.abc_tokens import AbcTokens
@@ -36,6 +36,7 @@ def saved(kind: str) -> Codec:
 
 
 @pytest.mark.parametrize("kind", CODECS)
+@settings(deadline=None)
 @given(text=st.text() | ABCISH.filter(lambda text: "\ud800" not in text))
 def test_every_text_comes_back_exactly(kind: str, text: str) -> None:
     codec = fitted(kind)
@@ -47,6 +48,7 @@ def test_every_text_comes_back_exactly(kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bytes", "characters", "abc"])
+@settings(deadline=None)
 @given(text=st.text(alphabet=st.characters(exclude_categories=[])) | ABCISH)
 def test_lone_surrogates_come_back_too(kind: str, text: str) -> None:
     assert fitted(kind).decode(fitted(kind).encode(text)) == text
@@ -58,6 +60,7 @@ def test_bpe_says_what_is_wrong_with_a_lone_surrogate() -> None:
 
 
 @pytest.mark.parametrize("kind", CODECS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_ids_decode_to_some_text(kind: str, data: st.DataObject) -> None:
     codec = fitted(kind)
@@ -81,17 +84,17 @@ def test_an_unfitted_codec_is_exact_and_an_id_too_large_is_refused(kind: str) ->
 def test_encoding_a_megabyte_takes_less_than_a_second(kind: str) -> None:
     text = "".join(record["text"] for record in records(resolve("moby_dick")))[:1_000_000]
     codec = CODECS[kind]().fit([text[:5000]])
-    begin = time.perf_counter()
+    begin = time.process_time()
     codec.encode(text)
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0
 
 
 def test_abc_encodes_a_megabyte_in_less_than_a_second_too() -> None:
     text = (resolve("irish").read_text() * 6)[:1_000_000]
     codec = fitted("abc")
-    begin = time.perf_counter()
+    begin = time.process_time()
     codec.encode(text)
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0
 
 
 def test_characters_are_those_of_training_and_others_are_spelled() -> None:

@@ -11,7 +11,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.datasets import decoding
@@ -93,6 +93,7 @@ def test_unknown_and_missing_data_name_the_nearest(tmp_path: Path) -> None:
 # --- exact text
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_plain_text_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = put(tmp_path_factory.mktemp("plain") / "a.txt", text)
@@ -102,6 +103,7 @@ def test_plain_text_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory,
         assert whole(path) == text
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["X:1\n", "T:a\r\n", "abc|\n", "\n", "X", ":", "d X:|\n", "%c\n"]), max_size=30)
 )

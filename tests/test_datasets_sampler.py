@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.datasets.characters import Bytes
@@ -35,6 +35,7 @@ LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=20).filter(lambda le
 # --- token files
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(1, 70000), max_size=9), max_size=6))
 def test_a_token_file_holds_the_documents(
     tmp_path_factory: pytest.TempPathFactory, documents: list[list[int]]
@@ -109,6 +110,7 @@ def test_boundaries_are_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @FEEDS
+@settings(deadline=None)
 @given(lengths=LENGTHS, batch=st.integers(1, 5), length=st.integers(1, 9), seed=st.integers(0, 3))
 def test_targets_follow_inputs_and_boundaries_start(
     kind: type[Feed], lengths: list[int], batch: int, length: int, seed: int
@@ -139,6 +141,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(kind: type[Feed]) -> None:
 
 
 @FEEDS
+@settings(deadline=None)
 @given(lengths=LENGTHS, batch=st.integers(1, 5), length=st.integers(1, 9))
 def test_an_epoch_shows_every_pair_once_but_for_the_rounding(
     kind: type[Feed], lengths: list[int], batch: int, length: int
@@ -169,6 +172,7 @@ def test_a_corpus_that_fills_its_batches_is_seen_whole() -> None:
         assert seen == sorted(tokens[:-1].tolist())
 
 
+@settings(deadline=None)
 @given(lengths=LENGTHS, batch=st.integers(1, 5), length=st.integers(1, 9), seed=st.integers(0, 3))
 def test_lanes_go_on_where_they_ended(lengths: list[int], batch: int, length: int, seed: int) -> None:
     tokens = corpus(lengths)
@@ -226,6 +230,7 @@ def test_a_token_file_feeds_like_its_array(kind: type[Feed], tmp_path: Path) -> 
 # --- padding
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(1, 9), max_size=6), min_size=1, max_size=5))
 def test_pad_keeps_every_document(documents: list[list[int]]) -> None:
     x, y, layout = pad([np.array(ids, np.int64) for ids in documents])

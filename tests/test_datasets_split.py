@@ -38,6 +38,7 @@ def reference(texts: list[str]) -> set[tuple[int, int]]:
     return {(i, j) for i, j in pairs if 2 * len(sets[i] & sets[j]) >= min(len(sets[i]), len(sets[j]))}
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab \n", max_size=30), max_size=12))
 def test_duplicates_are_the_connected_pairs_of_the_definition(texts: list[str]) -> None:
     group_of = {n: frozenset(group) for group in near_duplicates(texts) for n in group}
@@ -80,9 +81,9 @@ def test_shingles_are_distinct_sorted_and_blind_to_white_space() -> None:
 
 def test_irish_keeps_its_duplicates_in_training() -> None:
     found = list(records(resolve("irish")))
-    begin = time.perf_counter()
+    begin = time.process_time()
     dealt = split(found)
-    assert time.perf_counter() - begin < 3.0
+    assert time.process_time() - begin < 3.0
     assert (len(dealt.train), len(dealt.valid), len(dealt.test)) == (700, 24, 80)
     assert (dealt.duplicates, dealt.groups) == (6, 3)
     assert dealt.notes == ["6 near-duplicate documents in 3 groups: all in training, none in valid or test"]
@@ -91,7 +92,7 @@ def test_irish_keeps_its_duplicates_in_training() -> None:
         assert not held_out & set(group)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 5), st.lists(st.integers(0, 30), min_size=20, max_size=60))
 def test_groups_never_straddle_and_every_document_has_one_part(seed: int, kinds: list[int]) -> None:
     texts = [edited(words(kind), n) for n, kind in enumerate(kinds)]
@@ -141,6 +142,7 @@ def pieces(text: str, size: int) -> list[Record]:
     ]
 
 
+@settings(deadline=None)
 @given(
     st.text(alphabet="ab \n", min_size=100, max_size=400), st.integers(1, 500), st.sampled_from([0.0, 0.1])
 )
