@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -558,6 +559,34 @@ def test_a_finished_run_is_extended_from_before_its_decay_and_kept(
     flat_rates = [row["lr"] for row in longer.metrics if "lr" in row and row["step"] <= 18]
     assert flat_rates == sorted(flat_rates), "no decay before the new end"
     assert {p: p.read_bytes() for p in before} == before, "the old run is as it was"
+
+
+def test_the_checkpoint_before_the_decay_outlives_newer_ones(place: Path) -> None:
+    run = tiny(place, budget="20steps", evaluate_every=1, lr=1e-7, runs=str(place / "decay"))
+    assert (run.plan or {})["decay_from"] == 16
+    steps = [int(p.name[5:]) for p in sorted((run.path / "checkpoints").glob("step-*"))]
+    assert steps[-2:] == [19, 20] and 16 in steps and len(steps) <= 4
+    shutil.rmtree(run.path / "checkpoints" / "step-000016")
+    heard = Heard()
+    longer = train(resume=run.name, budget="+4steps", runs=str(place / "decay"), talk=heard)
+    assert longer is not None and longer.step == 24
+    assert any("before the decay isn't kept: going on from step 20" in line for line in heard.lines)
+
+
+def test_a_run_that_dies_while_it_is_scored_is_not_evaluated_twice(
+    place: Path, finished: tuple[Run, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(one: session.Session) -> Run:
+        raise RunFailed("the lights went out")
+
+    runs = place / "lights"
+    finish = session.Session.finish
+    monkeypatch.setattr(session.Session, "finish", dies)
+    with pytest.raises(RunFailed, match="lights"):
+        tiny(place, runs=str(runs))
+    monkeypatch.setattr(session.Session, "finish", finish)
+    resumed = train(resume="@last", runs=str(runs), talk=Heard())
+    assert resumed is not None and curve(resumed) == curve(finished[0]) and resumed.test == finished[0].test
 
 
 def test_more_budget_needs_a_plus_and_a_finished_run_needs_budget(

@@ -62,9 +62,7 @@ def steps(learner: Learner, hooks: Hooks, log_every: int, patience: int, nonfini
         yield progress.step
     if learner.progress.plan.ended:
         hooks.say(learner.progress.plan.ended)
-    if (
-        learner.progress.evaluated != learner.progress.step
-    ):  # a run killed after its last evaluation has made it
+    if learner.progress.evaluated != learner.progress.step:  # else it was killed after its last evaluation
         _evaluate(learner, hooks, 0)
 
 
