@@ -141,6 +141,7 @@ ERRORS = {
     "bad tempo": ("X:1\nQ:0\nK:C\n", 2, 3, "a tempo such as"),
     "zero length": (HEAD + "C0|", 6, 1, "a note length"),
     "endless length": (HEAD + "C|D99999999|", 6, 3, "a note length"),
+    "a length of an hour": (HEAD + "C|D9999|", 6, 3, "a note length"),
     "out of range": (HEAD + "c''''''''''|", 6, 1, "MIDI range"),
     "half a broken rhythm": (HEAD + "C>|D|", 6, 3, "second note of a broken rhythm"),
     "broken rhythm of nothing": (HEAD + ">D|", 6, 1, "broken rhythm"),

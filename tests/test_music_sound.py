@@ -65,6 +65,11 @@ def test_ties_join_and_repeated_notes_do_not() -> None:
     assert played("C C|") == [("C", 0, 1), ("C", 1, 1)]
     assert played("[C-E]C|") == [("C", 0, 2), ("E", 0, 1)]
     assert played("C-z C|") == [("C", 0, 1), ("C", 2, 1)]
+    assert played("C-{D}C|") == [
+        ("C", 0, 1),
+        ("D", 1, 0.125),
+        ("C", 1.125, 0.875),
+    ]  # the grace note comes between
     assert played("C-D|") == [("C", 0, 1), ("D", 1, 1)]
 
 
