@@ -85,4 +85,4 @@ def no_values(arguments: Arguments) -> None:
             *(f"{key}={value}" for key, value in arguments.pairs.items()),
             *arguments.files,
         ]
-        raise UserError(f"unrolled {arguments.verb} takes no values, got {given[0]!r}.")
+        raise UserError(f"{arguments.verb} takes no values, got {given[0]!r}.")

@@ -71,7 +71,7 @@ def run(arguments: Arguments) -> Any:
     least, most = ACTIONS[action]
     if not least <= len(words) <= most:
         wanted = f"{least} or {most} words" if least < most else f"{least} word{'s' * (least != 1)}"
-        raise UserError(f"unrolled config {action} takes {wanted}, got {len(words)}.")
+        raise UserError(f"config {action} takes {wanted}, got {len(words)}.")
     if action == "show":
         return _show(arguments, words)
     if action == "explain":

@@ -58,7 +58,7 @@ def _dispatch(argv: list[str]) -> None:
         print(help.of_verb(arguments.verb, file))
         return
     for switch in {"check", "dry-run"} & arguments.switches - set(file.SWITCHES):
-        raise UserError(f"unrolled {arguments.verb} has no --{switch}; try: unrolled {arguments.verb} --help")
+        raise UserError(f"{arguments.verb} has no --{switch}; try: unrolled {arguments.verb} --help")
     result = file.run(arguments)
     if "json" in arguments.switches:
         from unrolled.cli.output import document

@@ -137,10 +137,9 @@ def _variant(parts: list[type], wanted: Any, default: Any) -> type:
 
 def _unknown(one: Given, known: Mapping[str, Key]) -> str:
     groups = {name.rpartition(".")[0] for name in known} - {""}
-    guessed = nearest(one.key, [*groups, *known]) or next(
-        (k for k in known if k.rpartition(".")[2] == one.key), None
-    )
-    hint = f"did you mean {guessed!r}?" if guessed else f"known: {', '.join(known)}"
+    meant = {name.rpartition(".")[2]: name for name in known} | {name: name for name in (*groups, *known)}
+    likely = nearest(one.key, meant)
+    hint = f"did you mean {meant[likely]!r}?" if likely else f"known: {', '.join(known)}"
     return f"unknown key {one.key!r} ({one.source}): {hint}"
 
 
