@@ -321,6 +321,29 @@ def test_a_plateau_starts_the_decay() -> None:
     assert 12 in log.kept
 
 
+def test_evaluating_sees_the_average_and_leaves_the_weights_alone() -> None:
+    alone, evaluated = learner(ema=0.9), learner(ema=0.9)
+    for _ in range(40):
+        alone.update()
+    evaluated.progress.evaluate_every = 4
+    log, seen = Log(evaluated), []
+
+    def score() -> float:
+        assert evaluated.average is not None and not evaluated.model.training
+        seen.append(
+            torch.equal(flat(evaluated.model), torch.cat([m.flatten() for m in evaluated.average.mean]))
+        )
+        return float(flat(evaluated.model).sum())
+
+    log.evaluate = score
+    live = [flat(evaluated.model) for _ in loop.steps(evaluated, log, 5, 0, "stop")]
+    assert len(seen) == 10 and not any(seen), "while it is scored, live and mean have changed places"
+    assert alone.average is not None
+    last = float(torch.cat([m.flatten() for m in alone.average.mean]).sum())
+    assert [row["valid"] for row in log.rows if "valid" in row][-1] == last
+    assert torch.equal(flat(evaluated.model), flat(alone.model)) and torch.equal(live[-1], flat(alone.model))
+
+
 # --- recipes
 
 
