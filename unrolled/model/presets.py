@@ -16,7 +16,7 @@ def _plain(kind: str) -> Callable[[int, int, int], Layers]:
 
 
 def _mingru(width: int, layers: int, heads: int) -> Layers:
-    """Convolution over 4 tokens, minGRU, feed-forward: the block of the paper's language model (Feng et al. 2024, app. C)."""
+    """Convolution over 4 tokens, minGRU, feed-forward: as in the paper's language model (Feng et al. 2024, app. C)."""
     block = [
         {"kind": "conv", "width": width, "kernel": 4, "depthwise": True},
         {"kind": "mingru", "width": width, "expansion": 1.5},

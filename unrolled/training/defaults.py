@@ -28,23 +28,23 @@ class Defaults:
     tied: bool | None = None
     batch: int = 32
     length: int = 128
-    warmup: int = 20
+    warmup: int = 50
     weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     ema: float = 0.0
 
 
 _RECURRENT = "carried state, so short rows of a contiguous stream"
 KINDS: dict[str, Defaults] = {
-    "rnn": Defaults(_RECURRENT, lr=1e-3, width=256),
-    "lstm": Defaults(_RECURRENT, lr=3e-3, width=256),
-    "gru": Defaults(_RECURRENT, lr=3e-3, width=256),
-    "mingru": Defaults(_RECURRENT, lr=3e-3),
-    "conv": Defaults(_RECURRENT, lr=2e-3),
-    "window": Defaults("sees a fixed number of tokens", lr=2e-3),
+    "rnn": Defaults(_RECURRENT, lr=1.5e-3, dropout=0.1),
+    "lstm": Defaults(_RECURRENT, lr=5e-3, dropout=0.3),
+    "gru": Defaults(_RECURRENT, lr=5e-3, dropout=0.3),
+    "mingru": Defaults(_RECURRENT, lr=5e-3, dropout=0.2),
+    "conv": Defaults(_RECURRENT, lr=2e-3, dropout=0.1),
+    "window": Defaults("sees a fixed number of tokens", lr=2e-3, dropout=0.2),
     "transformer": Defaults(
-        "windows without state: a row is all it ever sees", lr=1e-3, length=256, batch=16, warmup=50
+        "windows without state: a row is all it ever sees", lr=2e-3, length=256, batch=16, dropout=0.1
     ),
 }
 OTHERS = Defaults("a kind without measured defaults: cautious ones", lr=1e-3)
