@@ -28,7 +28,9 @@ class MissingExtra(UnrolledError, ImportError):
     exit_code = 4
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f'{purpose} needs the package {package!r}. Install it with: pip install "unrolled[{extra}]"')
+        super().__init__(
+            f'{purpose} needs the package {package!r}. Install it with: pip install "unrolled[{extra}]"'
+        )
 
 
 class CheckFailed(UnrolledError):
