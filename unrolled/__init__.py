@@ -24,9 +24,11 @@ _HOMES = {
     "Stream": "unrolled.running.stream",
     "build": "unrolled.model",
     "compare": "unrolled.comparison.race",
+    "demo": "unrolled.comparison.demo",
     "doctor": "unrolled.cli.doctor",
     "evaluate": "unrolled.training.evaluate",
     "generate": "unrolled.running.generate",
+    "learn": "unrolled.lessons.tour",
     "load": "unrolled.training.run",
     "preset": "unrolled.model",
     "train": "unrolled.training.train",
@@ -36,8 +38,10 @@ _MODULES = ("law", "state")
 if TYPE_CHECKING:
     from unrolled import law, state
     from unrolled.cli.doctor import doctor
+    from unrolled.comparison.demo import demo
     from unrolled.comparison.race import compare
     from unrolled.layout import Layout
+    from unrolled.lessons.tour import learn
     from unrolled.mixer import Mixer
     from unrolled.mixers import MIXERS
     from unrolled.model import Model, build, preset
@@ -56,10 +60,12 @@ __all__ = [
     "Stream",
     "build",
     "compare",
+    "demo",
     "doctor",
     "evaluate",
     "generate",
     "law",
+    "learn",
     "load",
     "preset",
     "state",

@@ -20,6 +20,7 @@ class Verb(NamedTuple):
 GROUPS = ("start", "train", "use", "understand")
 
 VERBS = {
+    "demo": Verb("start", "train, compare and compose a tune you can hear, in six minutes"),
     "data": Verb("start", "list the shipped sets; look at data as the model will see it"),
     "doctor": Verb("start", "what this machine has for the work, and what it lacks"),
     "train": Verb("train", "train a model on your data, with a budget"),
@@ -27,13 +28,14 @@ VERBS = {
     "evaluate": Verb("train", "a run's score on held-out data"),
     "runs": Verb("train", "list the runs, with their scores"),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
+    "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
     "config": Verb("understand", "show, explain and compare settings"),
 }
 
 EXAMPLES = (
-    ("unrolled data look irish", "804 Irish tunes, as the model will see them"),
+    ("unrolled demo", "train, compare, and hear a tune, in six minutes"),
     ("unrolled train data=irish model=lstm budget=2m", "train on them; or on data=YOUR_FILE"),
-    ("unrolled evaluate @last", "its score on tunes it has never seen"),
+    ("unrolled compare data=irish budget=2m seeds=3", "which model does it better?"),
     ('unrolled generate @last prompt="X:1" wav=tune.wav', "let it compose, and listen"),
     ("unrolled --help", "every verb"),
 )

@@ -109,11 +109,15 @@ def _command(run: Run) -> str:
 
 
 def write_comparison(
-    comparison: Comparison, composition: Composition | None = None, wav: bytes | None = None
+    comparison: Comparison,
+    composition: Composition | None = None,
+    wav: bytes | None = None,
+    sentence: str = "",
 ) -> Path:
     """Writes `report.html` into the comparison's folder, and one into each member's. Raises RunFailed.
 
     `composition` is the tune on the first screen; without one the best member composes it, where the data is music.
+    `sentence`: the one on the first screen.
     """
     for row in comparison.rows:
         for run in finished(comparison, row):
@@ -121,7 +125,7 @@ def write_comparison(
     if composition is None and comparison.best:
         model = Run.at(comparison.best_run).model()
         composition = compose(model, FEW) if model.task.music else None
-    return write(comparison.path / "report.html", comparison_page(comparison, composition, wav))
+    return write(comparison.path / "report.html", comparison_page(comparison, composition, wav, sentence))
 
 
 def finished(comparison: Comparison, row: Row) -> list[Run]:
@@ -130,7 +134,9 @@ def finished(comparison: Comparison, row: Row) -> list[Run]:
     return [run for run in runs if run.finished]
 
 
-def comparison_page(comparison: Comparison, composition: Composition | None, wav: bytes | None = None) -> str:
+def comparison_page(
+    comparison: Comparison, composition: Composition | None, wav: bytes | None = None, sentence: str = ""
+) -> str:
     """The page of a comparison."""
     body: list[Section] = []
     if composition and comparison.best:
@@ -144,7 +150,7 @@ def comparison_page(comparison: Comparison, composition: Composition | None, wav
         body += [sample] if sample else []
         body += [_differences(comparison), parts.environment(best)]
     body.append(Code(comparison.command, title="Repeat it"))
-    return page(f"Unrolled · {comparison.name}", lead(comparison), body)
+    return page(f"Unrolled · {comparison.name}", sentence or lead(comparison), body)
 
 
 def lead(comparison: Comparison) -> str:
