@@ -1,0 +1,234 @@
+"""The course: every stop is whole, every line it names exists, every experiment and command runs at toy size."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import unrolled
+from unrolled.cli.main import main
+from unrolled.errors import RunFailed, UserError
+from unrolled.lessons import bptt, gates, next_word, rnn
+from unrolled.lessons.places import ROOT, find
+from unrolled.lessons.quiz import ask
+from unrolled.lessons.sheets import SHEETS
+from unrolled.lessons.stops import FOLDER, ORDER, Card, every, parse, read, sentences
+from unrolled.lessons.tour import EXPERIMENTS, Listing, Tour, Visit
+from unrolled.model import build, preset
+
+TOY = 0.005
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
+    made = unrolled.learn("all", size=TOY, out=tmp_path_factory.mktemp("learn"))
+    assert isinstance(made, Tour)
+    return made
+
+
+def test_every_stop_has_a_file_and_every_file_a_stop() -> None:
+    assert {path.stem for path in FOLDER.glob("*.md")} == set(ORDER) == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_stop_is_whole(name: str) -> None:
+    stop = read(name)
+    assert stop.title.endswith("?") and stop.concept and stop.look_for
+    assert len(sentences(stop.why)) == 5
+    assert 4 <= len(stop.cards) <= 6 and all(c.question.endswith("?") and c.answer for c in stop.cards)
+    assert len(stop.words) == 3 and stop.equations
+    text = (FOLDER / f"{name}.md").read_text("utf-8")
+    assert text.count("\nQ: ") == len(stop.cards) and text.count("computed by") == len(stop.equations)
+
+
+def test_no_word_is_explained_twice() -> None:
+    words = [word.word.lower() for stop in every() for word in stop.words]
+    assert len(words) == len(set(words))
+
+
+@pytest.mark.parametrize("reference", [e.code for stop in every() for e in stop.equations])
+def test_every_line_named_exists(reference: str) -> None:
+    place = find(reference)
+    line = (ROOT / place.file).read_text("utf-8").splitlines()[place.line - 1]
+    last = reference.rpartition(".")[2].partition("#")[0].rpartition(" ")[2]
+    assert line.strip() == place.text and re.search(rf"\b{last}\b", place.text)
+
+
+def test_a_symbol_that_moved_away_is_missed() -> None:
+    with pytest.raises(UserError, match=r"no 'sell' in .*Did you mean 'cell'"):
+        find("unrolled/mixers/recurrent.py: LSTM.sell")
+    for wrong in ("unrolled/none.py: x", "unrolled/state.py"):
+        with pytest.raises(UserError, match="no such file"):
+            find(wrong)
+    assert (
+        find("unrolled/mixers/recurrent.py: LSTM.cell.i#2").line
+        > find("unrolled/mixers/recurrent.py: LSTM.cell.i").line
+    )
+
+
+def test_a_stop_that_lacks_a_part_is_told() -> None:
+    with pytest.raises(UserError, match="x.md: missing Glossary, concept"):
+        parse(
+            "x",
+            (FOLDER / "rnn.md").read_text("utf-8").replace("## Glossary", "##").replace("concept =", "c ="),
+        )
+    with pytest.raises(UserError, match="TOML"):
+        parse("x", "## Why")
+
+
+def test_all_runs_and_writes_a_page_a_stop(tour: Tour) -> None:
+    assert [visit.stop for visit in tour.visits] == list(ORDER)
+    for visit in tour.visits:
+        stop, page = read(visit.stop), Path(visit.page).read_text("utf-8")
+        assert all(np.isfinite(f.value) for f in visit.figures) and visit.seconds > 0
+        for place in visit.lines:
+            assert str(place) in page
+        assert page.count("<details><summary><strong>") == len(stop.cards)
+        assert (
+            "<svg" in page or visit.stop == "music" and "<pre" in page
+        )  # an untrained network composes nothing
+        for part in (
+            "Measured in this run",
+            "Break it on purpose",
+            "Flashcards",
+            "Three words",
+            stop.breaking,
+        ):
+            assert part in page
+        assert not re.search(r"""(src|href)=["']?https?:""", page) and page.rstrip().endswith("</html>")
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_the_command_that_breaks_it_works(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = shlex.split(read(name).breaking)
+    assert argv[0] == "unrolled" and main([*argv[1:], f"size={TOY}", f"out={tmp_path}"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("figure ") and f"page      {tmp_path / name}-broken.html" in out
+    assert "(broken)" in (tmp_path / f"{name}-broken.html").read_text("utf-8")
+
+
+def test_learning_leaves_threads_and_random_numbers_as_they_were(tmp_path: Path) -> None:
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    first = unrolled.learn("unrolled-bptt", broken=True, out=tmp_path)
+    again = unrolled.learn("unrolled-bptt", broken=True, out=tmp_path)
+    assert isinstance(first, Visit) and isinstance(again, Visit) and first.figures == again.figures
+    assert torch.equal(before, torch.random.get_rng_state()) and torch.get_num_threads() == threads
+
+
+def test_gradients_by_lag_are_those_of_the_formula() -> None:
+    """For a tanh RNN the chain of Jacobians, multiplied out by hand, gives the same norms."""
+    torch.manual_seed(0)
+    model = build(preset("rnn", 5, width=4, embedding=3)).double()
+    x, y = torch.randint(5, (1, 6)), torch.randint(5, (1,))
+    norms = bptt.by_lag(model, x, y)
+    weight = model.core.layers[0].get_parameter("weight_hh_l0").detach()
+    hidden = model.core(model.embedder.table(x))[0].detach()[0]
+    scores = hidden[-1] @ model.head.scores.weight.T + model.head.scores.bias
+    gradient = (
+        (scores.softmax(0) - torch.nn.functional.one_hot(y[0], 5)) @ model.head.scores.weight
+    ).detach()
+    for lag, norm in enumerate(norms):
+        assert norm == pytest.approx(float(gradient.norm()), rel=1e-9)
+        gradient = weight.T @ ((1 - hidden[5 - lag] ** 2) * gradient)
+    assert bptt.by_lag(model, x, y, cut=3)[3:] == [0.0, 0.0, 0.0]
+
+
+def test_the_forget_gate_held_at_one_is_one() -> None:
+    model = build(preset("lstm", 5, width=gates.WIDTH, embedding=3))
+    gates.without_forgetting(model)
+    heard, _ = gates.read(model, np.array([0, 1, 2, 3, 4, 0]))
+    assert (heard["forget"] == 1).all() and heard["cell"].shape == (5, gates.WIDTH)
+
+
+def test_the_header_of_a_tune_is_told_from_its_melody() -> None:
+    assert rnn.in_header("X:1\nK:D\nA|:B\n").tolist() == [1.0] * 8 + [0.0] * 5
+
+
+def test_the_window_sees_as_many_tokens_as_it_says() -> None:
+    assert build(next_word.spec("window", 9)).reach.past == next_word.WINDOW - 1
+
+
+def test_the_list_imports_no_torch_and_names_every_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(unrolled.learn(), Listing)
+    assert main(["learn"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ORDER)
+    for file in ("tour", "stops", "sheets", "quiz", "places"):
+        tree = ast.parse((ROOT / f"unrolled/lessons/{file}.py").read_text("utf-8"))
+        top = {getattr(node, "module", "") for node in tree.body if isinstance(node, ast.ImportFrom)}
+        assert not {m for m in top if m.startswith(("torch", "numpy", "unrolled.model", "unrolled.report"))}
+
+
+def test_all_prints_concept_command_figure_page(tour: Tour, capsys: pytest.CaptureFixture[str]) -> None:
+    from unrolled.cli import learn
+
+    lines = learn.show(tour).splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")] == ["concept", "command", "figure", "page"]
+    assert len(lines) == 1 + len(ORDER) and all(" | unrolled learn " in line for line in lines[1:])
+    assert learn.brief(tour).splitlines() == [visit.page for visit in tour.visits]
+
+
+@pytest.mark.parametrize("kind", list(SHEETS))
+def test_sheets_are_printed_or_written(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["learn", kind]) == 0
+    printed = capsys.readouterr().out
+    assert main(["learn", kind, f"out={tmp_path}", "-q"]) == 0
+    file = Path(capsys.readouterr().out.strip())
+    assert file.read_text("utf-8").strip() == printed.strip()
+    wanted = {
+        "cards": [c.question for s in every() for c in s.cards],
+        "glossary": [w.word for s in every() for w in s.words],
+    }
+    assert all(text in printed for text in wanted.get(kind, [s.breaking for s in every()]))
+
+
+def test_the_quiz_without_a_terminal_prints_the_cards(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["learn", "quiz", "gates"]) == 0
+    assert capsys.readouterr().out.count("\nQ: ") == len(read("gates").cards)
+    assert main(["learn", "quiz", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["cards"]) == sum(len(s.cards) for s in every()) and document["known"] is None
+
+
+def test_the_quiz_asks_again_what_was_not_known() -> None:
+    cards, said = [Card("s", f"q{i}?", f"a{i}") for i in range(3)], []
+    answers = iter(["", "y", "", "n", "", "y", "", "y"])
+    assert ask(cards, lambda prompt: next(answers), said.append).known == 2
+    assert sum("q1?" in line for line in said) == 2 and sum("q0?" in line for line in said) == 1
+
+    def gone(prompt: str) -> str:
+        raise EOFError
+
+    assert ask(cards, gone, said.append).known == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (["learn", "gatez"], 2, "unknown stop 'gatez'. Did you mean 'gates'?"),
+        (["learn", "quiz", "rn"], 2, "Did you mean 'rnn'?"),
+        (["learn", "rnn", "size=0"], 2, "size=0.0: expected a number above 0"),
+        (["learn", "rnn", "gates"], 2, "unexpected 'gates'"),
+        (["learn", "rnn", "siez=1"], 2, "size"),
+    ],
+)
+def test_mistakes_are_told(
+    argv: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFailed, match="out="):
+        unrolled.learn("unrolled-bptt", broken=True, out=tmp_path / "file")

@@ -1,0 +1,1 @@
+"""The course: each stop is a Markdown file in `stops` and one small experiment here that draws its picture."""

@@ -1,0 +1,154 @@
+"""Stop `gates`: what a network's gates do over a text, when nobody tells it where one tune ends and the next begins."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unrolled.datasets.codecs import Ids
+from unrolled.lessons.corpora import Corpus, tunes
+from unrolled.lessons.outcome import Figure, Outcome
+from unrolled.lessons.practice import practise
+from unrolled.mixer import listen
+from unrolled.mixers.recurrent import HOLD
+from unrolled.model import Model, build, preset
+from unrolled.report import Heatmap, LineChart, Section, Series, Table
+from unrolled.tasks.ngram import joined
+
+WIDTH, STEPS, READ, AROUND, UNITS = 64, 800, 6000, 36, 24
+END, NOTE = "a document's end", "a note"
+GATES = {"lstm": "forget", "gru": "update"}  # the gate that keeps the old memory where it is 1
+
+
+def run(size: float, broken: bool = False) -> Outcome:
+    """Trains an LSTM and a GRU on tunes in one endless stream. `broken`: an LSTM whose forget gate is held at 1."""
+    corpus = tunes("characters")
+    stream = joined(corpus.test)[: READ if size >= 0.5 else 1500]
+    if broken:
+        heard, said, figures = trained("lstm", corpus, stream, size, broken=True)
+        return Outcome([magnitude(heard["cell"])], [*growth(heard["cell"]), *figures], said)
+    sections: list[Section] = []
+    rows: list[list[str | float]] = []
+    first: list[Figure] = []
+    rest: list[Figure] = []
+    stories = []
+    for kind, gate in GATES.items():
+        heard, said, figures = trained(kind, corpus, stream, size)
+        means = by_character(heard[gate], stream, corpus)
+        sections.append(picture(kind, heard[gate], stream, corpus))
+        rows.append([f"{kind.upper()}, {gate} gate", *means.values()])
+        first += [
+            Figure(f"{kind.upper()}: mean {gate} gate at {where}", means[where]) for where in (END, NOTE)
+        ]
+        rest += figures
+        stories.append(said)
+        if kind == "lstm":
+            memory, grown = magnitude(heard["cell"]), growth(heard["cell"])
+    sections += [table(rows, list(means)), memory]
+    return Outcome(sections, [*first, *rest, *grown], "; ".join(stories))
+
+
+def trained(
+    kind: str, corpus: Corpus, stream: Ids, size: float, broken: bool = False
+) -> tuple[dict[str, np.ndarray], str, list[Figure]]:
+    """Trains one network on the stream -> what a probe hears over `stream`, what was done in words, its score."""
+    model = build(preset(kind, corpus.codec.size, width=WIDTH, embedding=32))
+    if broken:
+        without_forgetting(model)
+    practice = practise(model, corpus.train, max(2, round(STEPS * size)), limit=30, resets=False)
+    heard, bits = read(model, stream)
+    said = f"{kind.upper()} of {WIDTH} units on the characters of 'irish' as one stream: {practice}"
+    return heard, said, [Figure(f"{kind.upper()}: held-out bits per character, without resets", bits)]
+
+
+def without_forgetting(model: Model) -> None:
+    """The forget gate at 1 for good: the LSTM of 1997. So large a bias leaves the gate no gradient to move it by."""
+    model.core.layers[0].get_parameter("bias_ih_l0").data[WIDTH : 2 * WIDTH] = HOLD
+
+
+def read(model: Model, stream: Ids) -> tuple[dict[str, np.ndarray], float]:
+    """What a probe hears while the model reads (T,) ids: name -> (T, units); and its bits per character."""
+    heard: dict[str, list[Tensor]] = {}
+    x, y = torch.from_numpy(stream[:-1])[None], torch.from_numpy(stream[1:])
+    with torch.no_grad(), listen(lambda name, value: heard.setdefault(name, []).append(value[0])):
+        logits, _ = model(x, model.start(1))
+    nats = float(F.cross_entropy(logits[0], y, reduction="sum"))
+    characters = int((stream[1:] != 0).sum())
+    return {k: torch.stack(v).numpy() for k, v in heard.items()}, nats / log(2) / characters
+
+
+def by_character(gate: np.ndarray, stream: Ids, corpus: Corpus) -> dict[str, float]:
+    """The mean gate over units and places, by what is being read."""
+    text = [corpus.codec.token_text(int(i)) if i else "" for i in stream[:-1]]
+    last = np.roll(stream[:-1] == 0, -1)
+    kinds = {
+        END: stream[:-1] == 0,
+        "the last character before it": last,
+        "a bar line": np.array([c == "|" for c in text]),
+        "a new line": np.array([c == "\n" for c in text]) & ~last,
+        NOTE: np.array([c in set("abcdefgABCDEFG") and c != "" for c in text]),
+    }
+    return {name: float(gate[where].mean()) for name, where in kinds.items()}
+
+
+def picture(kind: str, gate: np.ndarray, stream: Ids, corpus: Corpus) -> Heatmap:
+    """The gate's units over the characters around a document's end, those that close most on top."""
+    ends = np.flatnonzero(stream[:-1] == 0)
+    inside = ends[(ends > AROUND) & (ends < len(gate) - AROUND)]
+    end = int(inside[0])
+    drop = gate.mean(0) - gate[ends].mean(0)
+    order = np.argsort(-drop)[:UNITS]
+    near = slice(end - AROUND, end + AROUND)
+    return Heatmap(
+        gate[near][:, order].T.tolist(),
+        [f"unit {u}" for u in order],
+        [corpus.codec.token_text(int(i)) if i else "END" for i in stream[near]],
+        title=f"The {GATES[kind]} gate of the {kind.upper()}, around the end of a tune",
+        row_label="units that close most",
+        column_label="the text as it is read; END stands between two tunes",
+        low=0.0,
+        high=1.0,
+        caption=f"1 keeps the old memory, 0 drops it. Shown are the {UNITS} of {WIDTH} units whose gate falls most at the "
+        "ends of tunes.",
+    )
+
+
+def table(rows: list[list[str | float]], kinds: list[str]) -> Table:
+    """The mean gate where it matters."""
+    return Table(
+        ["gate", *(f"at {kind}" for kind in kinds)],
+        rows,
+        "Mean over all units and all places in the held-out stream; 1 keeps the old memory, 0 drops it.",
+        title="When do the gates close?",
+    )
+
+
+def growth(cell: np.ndarray) -> list[Figure]:
+    """The size of the LSTM's cell early and late in the stream."""
+    size = np.abs(cell).mean(1)
+    late = min(len(size), 6000)
+    return [
+        Figure("LSTM: mean |cell| over characters 1 to 100 of the stream", float(size[:100].mean())),
+        Figure(f"LSTM: mean |cell| over the last 100 of {late} characters", float(size[-100:].mean())),
+        Figure("LSTM: largest |cell| in the stream", float(np.abs(cell).max())),
+    ]
+
+
+def magnitude(cell: np.ndarray) -> LineChart:
+    """How large the memory cells are along the stream."""
+    steps = list(range(1, len(cell) + 1))
+    size = np.abs(cell)
+    return LineChart(
+        [
+            Series("mean |cell|", steps, size.mean(1).tolist()),
+            Series("largest |cell|", steps, size.max(1).tolist()),
+        ],
+        y_label="size of the LSTM's memory cells",
+        x_label="characters read",
+        title="Does the memory stay bounded?",
+        caption="Read without a break: no reset between tunes.",
+    )
