@@ -1,6 +1,10 @@
-"""Every kind of mixer by name. The table is open: `un.MIXERS["mine"] = Mine` joins training, streaming, comparison."""
+"""Every kind of mixer by name. The table is open: `un.MIXERS["mine"] = Mine`, or an entry point of the group
+`unrolled.mixers` in a package of your own, joins training, streaming, comparison.
+"""
 
 from __future__ import annotations
+
+from importlib.metadata import entry_points
 
 from unrolled.mixer import Mixer
 from unrolled.mixers.attention import Attention
@@ -26,6 +30,9 @@ MIXERS: dict[str, type[Mixer]] = {
     "pool": Pool,
     "bidirectional": Bidirectional,
 }
+
+for entry in entry_points(group="unrolled.mixers"):
+    MIXERS[entry.name] = entry.load()
 
 __all__ = [
     "GRU",

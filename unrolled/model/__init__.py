@@ -5,7 +5,7 @@ from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS, TokenHead
 from unrolled.model.interchange import from_torch, to_torch
 from unrolled.model.model import Model, ModelState
-from unrolled.model.presets import PRESETS, matched_width, preset
+from unrolled.model.presets import PRESETS, known_kinds, matched_width, preset
 from unrolled.model.spec import build, build_core
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "build",
     "build_core",
     "from_torch",
+    "known_kinds",
     "matched_width",
     "preset",
     "to_torch",

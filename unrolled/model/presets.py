@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unrolled.errors import UserError, unknown
+from unrolled.mixers import MIXERS
 from unrolled.model.spec import Spec, build
 
 Layers = list[dict[str, Any]]
@@ -60,6 +61,26 @@ PRESETS: dict[str, tuple[Callable[[int, int, int], Layers], bool, int, int]] = {
 }
 
 
+def known_kinds() -> list[str]:
+    """What `model=` takes: the presets, and every other causal mixer of the table with a feed-forward after it."""
+    others = {
+        name for name, kind in MIXERS.items() if kind.sublayer and kind.reach.past and not kind.reach.future
+    }
+    return sorted({*PRESETS, *others})
+
+
+def _shape(kind: str) -> tuple[Callable[[int, int, int], Layers], bool, int, int]:
+    if kind in PRESETS:
+        return PRESETS[kind]
+    if kind not in known_kinds():
+        raise unknown("model", kind, known_kinds())
+
+    def layers_of(width: int, layers: int, heads: int) -> Layers:
+        return [{"kind": kind, "width": width}, {"kind": "ffn", "width": width, "hidden": 2 * width}] * layers
+
+    return layers_of, True, 160, 2
+
+
 def preset(
     kind: str,
     vocabulary: int,
@@ -78,9 +99,7 @@ def preset(
 
     Raises UserError for an unknown kind (nearest named) and for options the kind hasn't got.
     """
-    if kind not in PRESETS:
-        raise unknown("model", kind, PRESETS)
-    layers_of, wrapped, default_width, default_layers = PRESETS[kind]
+    layers_of, wrapped, default_width, default_layers = _shape(kind)
     width, layers = width or default_width, layers or default_layers
     core_layers = [dict(layer) for layer in layers_of(width, layers, heads)]
     if weight_drop:

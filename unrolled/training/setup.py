@@ -10,7 +10,7 @@ import torch
 
 from unrolled.datasets.sampler import Streams, Windows
 from unrolled.errors import UserError
-from unrolled.model import PRESETS, build, preset
+from unrolled.model import build, known_kinds, preset
 from unrolled.tasks import GenerateText
 from unrolled.training.budget import Budget, Plan
 from unrolled.training.corpus import Corpus, prepare
@@ -60,7 +60,7 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     command = command_of(recipe)
-    recipe, chosen = fill(recipe, sorted(PRESETS), device.type)
+    recipe, chosen = fill(recipe, known_kinds(), device.type)
     corpus = prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe))
     if recipe.codec == "auto":
         kind, reason = corpus.facts["codec"]["kind"], corpus.facts["codec"]["reason"]
