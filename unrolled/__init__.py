@@ -31,6 +31,7 @@ _HOMES = {
     "learn": "unrolled.lessons.tour",
     "load": "unrolled.training.run",
     "preset": "unrolled.model",
+    "reproduce": "unrolled.comparison.reproduce",
     "train": "unrolled.training.train",
 }
 _MODULES = ("law", "state")
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from unrolled.cli.doctor import doctor
     from unrolled.comparison.demo import demo
     from unrolled.comparison.race import compare
+    from unrolled.comparison.reproduce import reproduce
     from unrolled.layout import Layout
     from unrolled.lessons.tour import learn
     from unrolled.mixer import Mixer
@@ -68,6 +70,7 @@ __all__ = [
     "learn",
     "load",
     "preset",
+    "reproduce",
     "state",
     "train",
 ]

@@ -26,6 +26,7 @@ VERBS = {
     "train": Verb("train", "train a model on your data, with a budget"),
     "compare": Verb("train", "models of one size under one budget: a table with intervals, a report"),
     "evaluate": Verb("train", "a run's score on held-out data"),
+    "reproduce": Verb("train", "run a named experiment and hold its figures against those asked"),
     "runs": Verb("train", "list the runs, with their scores"),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
     "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
