@@ -155,3 +155,12 @@ def test_the_codec_fits_the_data() -> None:
         choose([{"text": "X:1", "origin": "a.abc:1"}, {"text": "other", "origin": "b.txt:1"}])[0]
         == "characters"
     )
+
+
+def test_a_vocabulary_grows_with_the_text_and_cutting_equals_training_less() -> None:
+    texts = [" ".join(f"w{i % 97}x{i % 31}" for i in range(40_000))]
+    chosen = Bpe().fit(texts)
+    assert 257 < chosen.size <= chosen.vocabulary == max(512, len(texts[0]) // 600)
+    asked = Bpe(chosen.vocabulary).fit(texts)
+    assert chosen.encode(texts[0][:2000]).tolist() == asked.encode(texts[0][:2000]).tolist()
+    assert Bpe.from_dict(chosen.to_dict()).vocabulary == chosen.vocabulary

@@ -6,7 +6,7 @@ is GPT-2's).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -17,18 +17,20 @@ from unrolled.errors import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-VOCABULARY = 8000
+SMALLEST, LARGEST = 512, 8000  # ids that are chosen when none are asked for
+BYTES_A_TOKEN = 600  # of training text: rarer tokens are seen too seldom to be learnt
 
 
 class Bpe:
-    """`vocabulary` is the most ids there will be, the boundary included; a small text yields fewer. The
-    library's id i is our i + 1: no special token exists, so no text can be mistaken for one.
+    """`vocabulary` is the most ids there will be, the boundary included; a small text yields fewer. None: as many as
+    the training text can teach, one a BYTES_A_TOKEN bytes. The library's id i is our i + 1: no special token exists,
+    so no text can be mistaken for one.
     """
 
     kind: ClassVar[str] = "bpe"
 
-    def __init__(self, vocabulary: int = VOCABULARY, tokenizer: Tokenizer | None = None) -> None:
-        if vocabulary < 257:
+    def __init__(self, vocabulary: int | None = None, tokenizer: Tokenizer | None = None) -> None:
+        if vocabulary is not None and vocabulary < 257:
             raise UserError(
                 f"vocabulary={vocabulary}: byte-level BPE needs at least 257 (256 bytes and the boundary)."
             )
@@ -44,10 +46,14 @@ class Bpe:
 
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(
-            vocab_size=self.vocabulary - 1, initial_alphabet=alphabet, show_progress=False
+            vocab_size=(self.vocabulary or LARGEST) - 1, initial_alphabet=alphabet, show_progress=False
         )
         self._tokenizer = _untrained()
-        self._tokenizer.train_from_iterator(values, trainer)
+        counted = _Counted(values)
+        self._tokenizer.train_from_iterator(counted, trainer)
+        if self.vocabulary is None:
+            self.vocabulary = min(max(counted.size // BYTES_A_TOKEN, SMALLEST), LARGEST)
+            self._tokenizer = _cut(self._tokenizer, self.vocabulary - 1)
         return self
 
     def encode(self, text: str) -> Ids:
@@ -77,6 +83,29 @@ class Bpe:
         from tokenizers import Tokenizer
 
         return cls(saved["vocabulary"], Tokenizer.from_str(json.dumps(saved["tokenizer"])))
+
+
+class _Counted:
+    """Texts as they pass by, and their bytes in all."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self.size, self._values = 0, values
+
+    def __iter__(self) -> Iterator[str]:
+        for value in self._values:
+            self.size += len(value.encode("utf-8", "surrogatepass"))
+            yield value
+
+
+def _cut(tokenizer: Tokenizer, size: int) -> Tokenizer:
+    """The tokenizer with its first `size` tokens: merges are learnt in order, so it is the one a shorter training gives."""
+    from tokenizers import Tokenizer
+
+    saved = json.loads(tokenizer.to_str())
+    model = saved["model"]
+    model["vocab"] = {token: i for token, i in model["vocab"].items() if i < size}
+    model["merges"] = [pair for pair in model["merges"] if "".join(pair) in model["vocab"]]
+    return Tokenizer.from_str(json.dumps(saved))
 
 
 def _untrained() -> Tokenizer:
