@@ -95,7 +95,7 @@ def test_all_runs_and_writes_a_page_a_stop(tour: Tour) -> None:
             "<svg" in page or visit.stop == "music" and "<pre" in page
         )  # an untrained network composes nothing
         for part in (
-            "Measured in this run",
+            "Figures of this very run",
             "Break it on purpose",
             "Flashcards",
             "Three words",

@@ -99,7 +99,8 @@ def answers(columns: dict[str, list[tuple[str, float]]]) -> Table:
     return Table(
         ["rank", *heads],
         rows,
-        "The likeliest next tokens and their probabilities in per cent. ␣ is a space: a token that begins a new word.",
+        "The likeliest next tokens and their probabilities in per cent. ␣ is a space: a token that begins a new word. "
+        "A token may be no more than the beginning of a word.",
         title=f"“{PROMPT} …”",
     )
 

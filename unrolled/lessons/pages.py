@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from unrolled.lessons.outcome import Outcome
 from unrolled.lessons.places import find
-from unrolled.lessons.stops import Card, Stop
-from unrolled.report import Code, Definitions, Section, Sentence, page
-from unrolled.report.markup import Markup, tag
+from unrolled.lessons.stops import Card, Stop, Word
+from unrolled.report import Code, Section, Sentence, Table, page
+from unrolled.report.markup import Markup, join, tag
 
 
 def text(stop: Stop, outcome: Outcome, broken: bool) -> str:
     """The page: why, pictures and figures of this run, equations with the lines that compute them, and the cards."""
-    lead = f"Broken on purpose: {stop.look_for}" if broken else stop.why
-    sections: list[Section] = [Sentence(stop.why, title="Why")] if broken else []
-    sections += outcome.sections
-    sections += [
-        Definitions([(f.what, str(f)) for f in outcome.figures], title="Measured in this run"),
-        Sentence(f"Trained here: {outcome.trained}."),
+    lead = "Broken on purpose: see what is lost." if broken else stop.lead
+    sections: list[Section] = [
+        Sentence(stop.look_for, title="What was broken") if broken else Sentence(stop.why, title="Why"),
+        *outcome.sections,
+        Table(
+            ["measured", "value"],
+            [(figure.what, str(figure)) for figure in outcome.figures],
+            f"Trained in this run: {outcome.trained}.",
+            title="Figures of this very run",
+        ),
     ]
     for number, equation in enumerate(stop.equations):
         place = find(equation.code)
         title = "" if number else "The equation, and the line that computes it"
         sections.append(Code(f"{equation.text}\n\n{place}\n    {place.text}", title=title))
-    sections.append(Code(stop.breaking, title="Break it on purpose", caption=stop.look_for))
-    sections.append(Definitions([(w.word, w.meaning) for w in stop.words], title="Three words"))
+    sections += [Code(stop.breaking, title="Break it on purpose"), Sentence(stop.look_for)]
     whole = page(f"{stop.title}{' (broken)' if broken else ''}", lead, sections)
-    return _before_the_end(whole, cards(stop.cards))
+    return _before_the_end(whole, join(words(stop.words), cards(stop.cards)))
 
 
 def cards(of: tuple[Card, ...]) -> Markup:
@@ -35,6 +38,14 @@ def cards(of: tuple[Card, ...]) -> Markup:
     ]
     return tag(
         "section", tag("h2", "Flashcards", id="cards"), *folded, class_="block", aria_labelledby="cards"
+    )
+
+
+def words(of: tuple[Word, ...]) -> Markup:
+    """The glossary's entries."""
+    entries = [tag("p", tag("strong", word.word), f": {word.meaning}") for word in of]
+    return tag(
+        "section", tag("h2", "Three words", id="words"), *entries, class_="block", aria_labelledby="words"
     )
 
 

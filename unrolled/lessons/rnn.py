@@ -16,9 +16,9 @@ from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import practise
 from unrolled.mixer import listen
 from unrolled.model import Model, build, preset
-from unrolled.report import HiddenLines
+from unrolled.report import Heatmap, HiddenLines
 
-UNITS, STEPS, TUNES, SHOWN = 48, 700, 40, 150
+UNITS, STEPS, TUNES, SHOWN = 48, 700, 40, 90
 
 
 def run(size: float, broken: bool = False) -> Outcome:
@@ -36,16 +36,25 @@ def run(size: float, broken: bool = False) -> Outcome:
     unit, agreement = best_unit(states, [in_header(text) for text in texts])
     bits = [bits_per_character(model, corpus, count, forget) for forget in (False, True)]
     trained = f"an RNN of {UNITS} units on the characters of 'irish': {practice}"
-    picture = HiddenLines(
-        states[0][:SHOWN].T.tolist(),
-        list(texts[0][:SHOWN]),
-        {unit: f"unit {unit}: in the header?"},
-        y_label="hidden state h",
-        x_label="the tune, a character at a time",
+    first, letters = states[0][:SHOWN], list(texts[0][:SHOWN])
+    every = Heatmap(
+        first.T.tolist(),
+        [f"unit {number}" for number in range(UNITS)],
+        letters,
         title="The hidden state while it reads",
-        caption=f"{UNITS} numbers, one line each, while the network reads a tune it was not trained on. Unit {unit} was "
-        "chosen on half of the held-out tunes as the one that best tells header from melody; on the other half its "
-        f"correlation with 'inside a header line' is {agreement:.2f}.",
+        column_label="a tune it was not trained on, a character at a time",
+        diverging=True,
+        caption=f"{UNITS} numbers between -1 and 1, a row each. A column is all that the network knows there.",
+    )
+    one = HiddenLines(
+        first[:, unit : unit + 1].T.tolist(),
+        letters,
+        {0: f"unit {unit}"},
+        y_label="hidden state h",
+        x_label="the same tune",
+        title="One number with a meaning that nobody gave it",
+        caption=f"Unit {unit} was chosen on half of the held-out tunes as the one that best tells the header (X: T: M: K:) "
+        f"from the melody. On the other half its correlation with 'inside a header line' is {agreement:.2f}.",
     )
     figures = [
         Figure("held-out bits per character, state carried along", bits[0]),
@@ -55,7 +64,7 @@ def run(size: float, broken: bool = False) -> Outcome:
             "largest difference between one call and a call a character", unrolled_gap(model, held_out[0])
         ),
     ]
-    return Outcome([picture], figures, trained)
+    return Outcome([every, one], figures, trained)
 
 
 def hidden_states(model: Model, ids: Ids) -> np.ndarray:

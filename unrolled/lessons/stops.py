@@ -54,6 +54,7 @@ class Stop:
 
     name: str
     title: str
+    lead: str
     concept: str
     why: str
     equations: tuple[Equation, ...]
@@ -88,7 +89,9 @@ def parse(name: str, text: str) -> Stop:
         raise UserError(f"{name}.md: expected TOML between two lines of +++ at the top.")
     head = tomllib.loads(parts[1])
     found = {m[1]: m[2].strip("\n") for m in re.finditer(r"^## (.+)\n((?:(?!## ).*\n?)*)", parts[2], re.M)}
-    absent = [s for s in SECTIONS if s not in found] + [k for k in ("title", "concept") if k not in head]
+    absent = [s for s in SECTIONS if s not in found] + [
+        k for k in ("title", "lead", "concept") if k not in head
+    ]
     if absent:
         raise UserError(f"{name}.md: missing {', '.join(absent)}.")
     equations = re.findall(r"((?:^    .*\n)+)\n?computed by `([^`]+)`", found["Equation"], re.M)
@@ -98,6 +101,7 @@ def parse(name: str, text: str) -> Stop:
     return Stop(
         name,
         head["title"],
+        head["lead"],
         head["concept"],
         flat(found["Why"]),
         tuple(Equation(_dedented(text), code) for text, code in equations),
