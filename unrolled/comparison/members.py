@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unrolled.errors import UserError
-from unrolled.model import PRESETS, build, matched_width, preset
+from unrolled.model import build, known_kinds, matched_width, preset
 from unrolled.training.defaults import AUTO, fill
 from unrolled.training.recipe import Recipe
 
@@ -31,7 +31,7 @@ def field_of(models: tuple[str, ...] | list[str]) -> list[str]:
     """The kinds asked for, each once, and the fixed window. Raises UserError for a kind there is not."""
     kinds = list(dict.fromkeys([*models, OPPONENT]))
     for kind in kinds:
-        fill(Recipe.of(model=kind), sorted(PRESETS), "cpu")
+        fill(Recipe.of(model=kind), known_kinds(), "cpu")
     return kinds
 
 
@@ -65,7 +65,7 @@ def matched(kind: str, vocabulary: int, parameters: int) -> Shape:
 
 def _options(kind: str) -> dict[str, Any]:
     """The model keys that the table of defaults sets for a kind."""
-    model = fill(Recipe.of(model=kind), sorted(PRESETS), "cpu")[0].model
+    model = fill(Recipe.of(model=kind), known_kinds(), "cpu")[0].model
     return {key: value for key, value in asdict(model).items() if key != "kind" and value is not None}
 
 

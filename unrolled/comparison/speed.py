@@ -18,7 +18,7 @@ class Pace(NamedTuple):
 def pace_of(run: Run, tokens_a_step: int) -> Pace:
     """A run's tokens a second of optimizer steps, its warm-up steps left out."""
     clock = dict(sorted((row["step"], row["seconds"]) for row in run.metrics if "seconds" in row))
-    return pace([(s, t) for s, t in clock.items() if s > WARM_UP_STEPS], tokens_a_step)
+    return pace([(s, t) for s, t in clock.items() if s >= WARM_UP_STEPS], tokens_a_step)
 
 
 def pace(clock: list[tuple[int, float]], tokens_a_step: int) -> Pace:

@@ -1,0 +1,269 @@
+"""The demo's music, its folder and its last words; the named experiments and the figures they must reach."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import unrolled
+from unrolled.cli.main import main
+from unrolled.comparison import composing, demo, reproduce
+from unrolled.comparison.board import Board
+from unrolled.comparison.composing import bar_times, compose, first_bar, roll_of
+from unrolled.comparison.report import write_run
+from unrolled.comparison.reproduce import Experiment, Figure, Reproduction
+from unrolled.datasets import readers, samples
+from unrolled.errors import CheckFailed, UserError
+from unrolled.running.generate import Generated
+from unrolled.tasks.tunes import tune_report
+from unrolled.training import session as sessions
+from unrolled.training.progress import Talk
+from unrolled.training.train import train
+
+RECORDS = [record["text"] for record in readers.records(samples.resolve("irish"))][:60]
+GOOD = [text for text in RECORDS if tune_report([text]).bars_right == 1][:6]
+HEAD, BODY = GOOD[0].split("\n", 6)[:6], GOOD[0].split("\n", 6)[6]
+WRONG = "\n".join([*HEAD, BODY.replace("|", "c8|", 3)])
+BROKEN = "no tune at all\n"
+SCRAP = "X:1\nT:Scrap\nM:4/4\nL:1/8\nK:G Major\nGABc dedB|G8|\n"
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "SAMPLE_TOKENS", 2)
+    monkeypatch.setattr(sessions, "EVALUATIONS", 1)
+
+
+@pytest.fixture(scope="module")
+def tunes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "tunes.abc"
+    path.write_text("".join(RECORDS[:40]), encoding="utf-8")
+    return path
+
+
+def writes(monkeypatch: pytest.MonkeyPatch, texts: list[str], ended: list[bool] | None = None) -> None:
+    """From now on every model writes these, the first the likeliest."""
+
+    def generate(model: object, prompt: str = "", count: int = 1, **_: object) -> Generated:
+        chosen = (texts * count)[:count]
+        likely = [-1.0 - number for number in range(count)]
+        return Generated(
+            chosen,
+            [10] * count,
+            (ended or [True] * count)[:count],
+            likely,
+            1.0,
+            1.0,
+            report=tune_report(chosen),
+        )
+
+    monkeypatch.setattr(composing, "generate", generate)
+
+
+# -- the tune ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_likeliest_tune_whose_bars_add_up_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes(monkeypatch, [BROKEN, WRONG, SCRAP, GOOD[1], GOOD[2]])
+    tune = compose(SimpleNamespace(), 5)  # type: ignore[arg-type]
+    assert tune is not None and tune.number == 4 and tune.all_right and tune.bars >= composing.ENOUGH
+    assert tune.abc.strip() == GOOD[1].strip() and tune.likelihood == pytest.approx(-0.4)
+    assert tune.said.startswith("4 of 5 parsed, 3 of 5 with every bar of the right length; tune 4:")
+
+
+def test_a_scrap_or_a_wrong_bar_is_better_than_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes(monkeypatch, [BROKEN, WRONG, SCRAP])
+    tune = compose(SimpleNamespace(), 3)  # type: ignore[arg-type]
+    assert tune is not None and tune.title == "Scrap"
+    writes(monkeypatch, [BROKEN, WRONG])
+    tune = compose(SimpleNamespace(), 2)  # type: ignore[arg-type]
+    assert tune is not None and not tune.all_right and "no tune's bars all add up" in tune.said
+    writes(monkeypatch, [BROKEN, "", "X:1\nK:C\n"])
+    assert compose(SimpleNamespace(), 3) is None  # type: ignore[arg-type]
+
+
+def test_a_tune_that_ends_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes(monkeypatch, GOOD[:2], ended=[False, True])
+    tune = compose(SimpleNamespace(), 2)  # type: ignore[arg-type]
+    assert tune is not None and tune.number == 2 and tune.ended
+
+
+@pytest.mark.parametrize("abc", GOOD)
+def test_bar_lines_stand_where_the_notes_do(abc: str) -> None:
+    lines, notes = bar_times(abc), roll_of(abc)
+    assert lines, "one meter, one tempo"
+    end = max(start + length for start, length, _ in notes)
+    starts = [start for start, _, _ in notes]
+    assert lines == sorted(lines) and lines[0] > 0 and lines[-1] < end
+    on_a_note = sum(min(abs(line - start) for start in starts) < 0.01 for line in lines)
+    assert on_a_note >= 0.8 * len(lines)
+
+
+def test_the_first_bar_of_what_is_written() -> None:
+    header = "X:1\nT:A|B\nK:G Major\n"
+    assert first_bar(header + "B|dBG BAG|dBG") == "dBG BAG"
+    assert first_bar(header + "|:dBG|BAG|") == "dBG"
+    assert first_bar(header + "dBG BAG") == "" and first_bar(header + "B|z3|d2B|") == "d2B"
+
+
+def test_a_bar_every_thirty_seconds_from_who_is_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 10.0, 31.0, 40.0, 59.0, 62.0])
+    monkeypatch.setattr(demo, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(demo, "a_bar", lambda model, seed: "dBG BAG" if seed == 7 else "")
+    musician = demo.Musician(Board(), 30.0)
+    model = SimpleNamespace(task=SimpleNamespace(music=True))
+    for step, kind in ((5, "rnn"), (7, "gru"), (8, "lstm"), (8, "rnn"), (9, "lstm")):
+        musician(SimpleNamespace(
+            learner=SimpleNamespace(model=model, progress=SimpleNamespace(step=step)),
+            recipe=SimpleNamespace(model=SimpleNamespace(kind=kind)),
+        ))  # type: ignore[arg-type]  # fmt: skip
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "music     31s gru after 7 steps: | dBG BAG |",
+        "music     1m02s lstm after 9 steps: (no bar yet)",
+    ]
+
+
+# -- the demo ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_demo_leaves_everything_in_one_folder(
+    tunes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writes(monkeypatch, [BROKEN, GOOD[0]])
+    keys = [
+        f"data={tunes}",
+        "models=gru",
+        "budget=2steps",
+        "parameters=9000",
+        "tunes=2",
+        f"runs={tmp_path / 'runs'}",
+    ]
+    assert main(["demo", *keys]) == 0
+    out, err = capsys.readouterr()
+    folder = tmp_path / "runs" / "demo-tunes-1"
+    for name in ("tune.abc", "tune.mid", "tune.wav", "report.html", "comparison.txt", "comparison.json"):
+        assert (folder / name).stat().st_size > 0
+    assert (folder / "tune.abc").read_text().strip() == GOOD[0].strip()
+    assert (folder / "tune.wav").read_bytes()[:4] == b"RIFF"
+    assert unrolled.load(folder / "model").task.music, "the trained model is portable"
+    assert "1 of 2 parsed" in out and "1 of 2 parsed" in err and "One seed is a glimpse" in out
+    header = (folder / "report.html").read_text().split("</header>")[0]
+    assert header.count('class="lead"') == header.count('class="play"') == header.count("<audio") == 1
+    for line in out[out.index("next\n") :].splitlines()[1:]:
+        command = line.split()[1:]
+        assert (command[0], "--check") and str(folder) in line
+        if command[0] != "train":
+            assert main([*command, *(["length=9", "shortest=9"] if command[0] == "generate" else [])]) in (
+                0,
+                1,
+            )
+
+
+def test_the_demo_says_so_when_nothing_can_be_played(
+    tunes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writes(monkeypatch, [BROKEN])
+    done = demo.demo(
+        "1steps", str(tunes), ["gru"], tunes=2, parameters=9000, runs=str(tmp_path), board=Board(quiet=True)
+    )
+    assert done.tune is None and not done.files and done.report.is_file()
+    assert "give it more time" in capsys.readouterr().err
+
+
+def test_a_demo_of_prose_has_no_tune(tmp_path: Path) -> None:
+    text = tmp_path / "prose.txt"
+    text.write_text("It was a dark and stormy night; the rain fell in torrents.\n" * 200)
+    done = demo.demo(
+        "2steps", str(text), ["gru"], parameters=9000, runs=str(tmp_path / "runs"), board=Board(quiet=True), every=0.0
+    )  # fmt: skip
+    assert done.tune is None and "networks read prose" in done.report.read_text()
+
+
+def test_a_runs_own_report(tunes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes(monkeypatch, [GOOD[0]])
+    assert (
+        main(
+            [
+                "train",
+                f"data={tunes}",
+                "model=gru",
+                "model.width=8",
+                "budget=3steps",
+                f"runs={tmp_path}",
+                "-q",
+            ]
+        )
+        == 0
+    )
+    page = (tmp_path / "gru-tunes-1" / "report.html").read_text()
+    assert all(
+        part in page
+        for part in ("How it learned", "Score", "What it writes", "Settings", "Environment", "Repeat it")
+    )
+    assert 'class="play"' in page and "-gram" in page and "model.width=8" in page
+
+
+def test_the_report_of_a_run_that_was_stopped(tunes: Path, tmp_path: Path) -> None:
+    run = train(
+        data=str(tunes),
+        model="gru",
+        **{"model.width": 8},
+        budget="1steps",
+        runs=str(tmp_path),
+        talk=Talk(quiet=True),
+    )
+    assert run is not None
+    stopped = replace(run, test=None, baseline=None, naive=None)
+    assert "stopped at step 1" in write_run(stopped, tunes=0).read_text()
+
+
+# -- the experiments ---------------------------------------------------------------------------------------------------
+
+
+def test_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2] for line in lines] == ["irish", "moby-dick", "music"]
+    assert main(["reproduce", "irsh"]) == 2
+    assert "Did you mean 'irish'" in capsys.readouterr().err
+
+
+def test_a_figure_not_met_is_exit_code_5_with_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = [Figure("speed", "3", "at least 2", True), Figure("score", "1.60", "at most 1.50", False)]
+    monkeypatch.setitem(reproduce.EXPERIMENTS, "mine", Experiment("mine", lambda how: (tmp_path, figures)))
+    assert main(["reproduce", "mine"]) == 5
+    said = capsys.readouterr().err
+    assert "1.60" in said and "at most 1.50" in said and "NOT MET" in said
+    kept = json.loads((tmp_path / "reproduce.json").read_text())
+    assert kept["met"] is False and kept["figures"][1]["ours"] == "1.60"
+    assert main(["reproduce", "mine", "quick=true"]) == 0
+    assert "mean nothing" in capsys.readouterr().out
+    Reproduction("mine", tmp_path, figures[:1]).require()
+    with pytest.raises(CheckFailed):
+        Reproduction("mine", tmp_path, figures).require()
+
+
+@pytest.mark.parametrize(("name", "figures"), [("irish", 3), ("music", 2)])
+def test_the_shipped_experiments_run(
+    name: str, figures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "QUICK", "2steps")
+    monkeypatch.setattr(reproduce, "SMALL", 9000)
+    writes(monkeypatch, [GOOD[0]])
+    done = reproduce.reproduce(name, quick=True, runs=str(tmp_path), board=Board(quiet=True))
+    assert isinstance(done, Reproduction) and len(done.figures) == figures and not done.met
+    assert (done.path / "report.html").is_file() and "mean nothing" in str(done)
+
+
+def test_unknown_experiment_is_a_user_error() -> None:
+    with pytest.raises(UserError, match="unknown experiment"):
+        reproduce.reproduce("nothing")
