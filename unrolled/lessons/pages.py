@@ -26,7 +26,9 @@ def text(stop: Stop, outcome: Outcome, broken: bool) -> str:
         place = find(equation.code)
         title = "" if number else "The equation, and the line that computes it"
         sections.append(Code(f"{equation.text}\n\n{place}\n    {place.text}", title=title))
-    sections += [Code(stop.breaking, title="Break it on purpose"), Sentence(stop.look_for)]
+    sections.append(Code(stop.breaking, title="Break it on purpose"))
+    if not broken:
+        sections.append(Sentence(stop.look_for))
     whole = page(f"{stop.title}{' (broken)' if broken else ''}", lead, sections)
     return _before_the_end(whole, join(words(stop.words), cards(stop.cards)))
 
