@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from unrolled.errors import UserError
 from unrolled.layout import Layout
 from unrolled.mixers import GRU, LSTM, RNN
+from unrolled.mixers.recurrent import recurrent_reference
 from unrolled.model import Core, from_torch, to_torch
 from unrolled.state import leaves
 
@@ -104,14 +105,16 @@ def test_weight_drop_draws_one_mask_a_call_in_training_only() -> None:
     assert torch.equal(mixer(x)[0], mixer(x)[0])
 
 
-def test_deleting_the_hold_column_is_noticed() -> None:
-    """c of a ragged row is torch's c at T unless padding holds it: the trap must be visible to this suite."""
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_steering_column_that_steers_nothing_is_noticed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """c of a ragged row is torch's c at T unless padding holds it; a start forgets only if a column says so."""
     torch.manual_seed(0)
-    module = nn.LSTM(6, 8, batch_first=True).double()
-    mixer = LSTM(8, inputs=6).double()
-    mixer.load_state_dict(module.state_dict())
+    mixer = KINDS[kind](8, inputs=6).double()
     x, layout = torch.randn(5, 17, 6).double(), Layout.of_lengths(LENGTHS, 17)
-    _, (_, cell) = theirs(module, x, LENGTHS)
-    mixer._piece = lambda x, state, piece, weights, hold: mixer.engine(x, state, weights)
-    _, state = mixer(x, mixer.start(5), layout)
-    assert (state.cell - cell[0]).abs().max() > 1e-3
+    start = layout.valid & (torch.arange(17) == 2)
+    layout = Layout(layout.valid, start)
+    want = recurrent_reference(mixer, x, mixer.start(5), layout)
+    monkeypatch.setattr("unrolled.mixers.recurrent.SHUT", 0.0)
+    y, state = mixer(x, mixer.start(5), layout)
+    assert (y - want[0])[layout.valid].abs().max() > 1e-3
+    assert kind == "GRU" or (state.cell - want[1][1]).abs().max() > 1e-3

@@ -49,7 +49,8 @@ def test_killed_at_random_points_the_loss_curve_is_bit_identical(kind: str, tmp_
         capture_output=True,
         text=True,
         timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env=os.environ
+        | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)},
     )
     assert done.returncode == 0, done.stderr[-4000:]
     kills = json.loads(done.stdout)

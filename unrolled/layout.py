@@ -17,20 +17,33 @@ from torch import Tensor
 
 from unrolled.errors import UserError
 
+GRID = 8  # sizes are rounded up to it: engines prepare themselves anew for every shape they haven't met
 
-class Piece(NamedTuple):
-    """A stretch of time in which the same rows are consumed together; shorter rows have ended before it."""
+
+class Stretched(NamedTuple):
+    """Rows with one more step before each document start, and padding up to a common length S >= T."""
 
     tokens: Int[
-        Tensor, "rows steps"
-    ]  # flat index b * T + t of each token; past a row's end its last token again
-    ended: Bool[Tensor, "rows steps"]  # True past a row's end
+        Tensor, "batch steps"
+    ]  # flat index b * T + t of the token that stands here; 0 where none does
+    real: Bool[Tensor, "batch steps"]  # a token stands here
+    reset: Bool[
+        Tensor, "batch steps"
+    ]  # the step before a start, in which the state is to become that of `start`
+    place: Int[Tensor, " tokens"]  # (B * T,) where each token's output lies among the flat B * S steps
+    moved: bool  # False: nothing was inserted, S = T and each token stands where it stood
+
+
+class Piece(NamedTuple):
+    """A stretch of time in which the same rows are consumed together; some end within it."""
+
+    tokens: Int[Tensor, "rows steps"]  # flat index b * T + t of each token; past a row's end any
 
 
 class Rows(NamedTuple):
-    """Documents as rows, longest first: what kernels and cuDNN consume.
+    """Documents as rows, longest first, so that rows leave as they end.
 
-    Only a row's first document continues a state (`source`, unless `fresh`); only its last one leaves a state.
+    Only a batch row's first document continues a state (`source`, unless `fresh`).
     """
 
     pieces: list[Piece]
@@ -39,7 +52,6 @@ class Rows(NamedTuple):
     ]  # (B * T,) where each token's output lies in [0, *flat pieces]; padding: at the 0
     source: Int[Tensor, " rows"]  # batch row whose state a document continues
     fresh: Bool[Tensor, " rows"]  # True where a document begins in this call
-    last: Int[Tensor, " batch"]  # the document that leaves batch row b's state; any where the row is empty
 
 
 @dataclass(frozen=True)
@@ -123,39 +135,57 @@ class Layout:
         return torch.where(self.valid, first + last - steps, steps)
 
     @cached_property
+    def stretched(self) -> Stretched:
+        """Room for a step of forgetting before each start but those of column 0, which begin the call."""
+        batch, time = self.valid.shape
+        start = self.start.clone()
+        start[:, 0] = False
+        inserted = start.cumsum(1)
+        place = torch.arange(time, device=start.device) + inserted  # (B, T)
+        longest = int((self.lengths + inserted[:, -1]).max()) if time else 0
+        size = time if longest <= time else -(-longest // GRID) * GRID
+        rows = torch.arange(batch, device=start.device)[:, None].expand(-1, time)
+        tokens = torch.zeros(batch, size, dtype=torch.long, device=start.device)
+        real, reset = (torch.zeros(batch, size, dtype=torch.bool, device=start.device) for _ in range(2))
+        flat = rows * time + torch.arange(time, device=start.device)
+        tokens[rows[self.valid], place[self.valid]] = flat[self.valid]
+        real[rows[self.valid], place[self.valid]] = True
+        reset[rows[start], place[start] - 1] = True
+        place = (rows * size + place.clamp(max=max(size - 1, 0))).flatten()
+        return Stretched(tokens, real, reset, place, bool(start.any()))
+
+    @cached_property
     def rows(self) -> Rows:
         """Unpacks documents to rows, longest first. Reads values: eager mode only; derived once a call."""
-        valid, (batch, time) = self.valid, self.valid.shape
         first = self.start.clone()
-        first[:, 0] |= valid[:, 0]
+        first[:, 0] |= self.valid[:, 0]
         begin = first.flatten().nonzero()[:, 0]  # (N,) flat index of each document's first token
         document = first.flatten().cumsum(0) - 1  # (B * T,) the document of each token
-        lengths = torch.bincount(document[valid.flatten()], minlength=len(begin))
+        lengths = torch.bincount(document[self.valid.flatten()], minlength=len(begin))
         order = lengths.argsort(descending=True, stable=True)
-        begin, lengths = begin[order], lengths[order]
-        rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
-        pieces, place = _pieces(begin, lengths, document, rank, batch * time)
-        documents_until = first.sum(1).cumsum(0)  # (B,) documents up to and with row b
-        last = rank[(documents_until - 1).clamp(min=0)] if len(rank) else documents_until
-        return Rows(pieces, place, begin // max(time, 1), self.start.flatten()[begin], last)
+        spare = -len(begin) % GRID  # rows of one token that nobody reads
+        begin = torch.cat([begin[order], begin.new_zeros(spare)])
+        lengths = torch.cat([lengths[order], lengths.new_zeros(spare)])
+        pieces, place = _pieces(begin, lengths, self.valid.numel())
+        fresh = self.start.flatten()[begin] if len(begin) else self.start.new_zeros(0)
+        return Rows(pieces, place, begin // max(self.valid.shape[1], 1), fresh)
 
 
-def _pieces(
-    begin: Tensor, lengths: Tensor, document: Tensor, rank: Tensor, size: int
-) -> tuple[list[Piece], Tensor]:
+def _pieces(begin: Tensor, lengths: Tensor, size: int) -> tuple[list[Piece], Tensor]:
     """Cuts time where a quarter of the rows have ended, so that little work is spent past the ends."""
     place = torch.zeros(size, dtype=torch.long, device=begin.device)
     pieces: list[Piece] = []
     known, offset, now = lengths.tolist(), 1, 0  # longest first
     while known and now < known[0]:
-        rows = sum(length > now for length in known)
-        until = min(known[0], max(known[int(0.75 * rows)], now + 8))
+        rows = -(-sum(length > now for length in known) // GRID) * GRID
+        until = max(known[int(0.75 * rows)], now + 1)
+        until = now + -(-(until - now) // (2 * GRID)) * 2 * GRID
         steps = torch.arange(now, until, device=begin.device)[None]
-        ended = steps >= lengths[:rows, None]
-        tokens = begin[:rows, None] + steps.minimum(lengths[:rows, None] - 1)
+        here = steps < lengths[:rows, None]
+        tokens = begin[:rows, None] + steps.minimum((lengths[:rows, None] - 1).clamp(min=0))
         flat = torch.arange(offset, offset + tokens.numel(), device=begin.device).view_as(tokens)
-        place[tokens[~ended]] = flat[~ended]
-        pieces.append(Piece(tokens, ended))
+        place[tokens[here]] = flat[here]
+        pieces.append(Piece(tokens))
         offset, now = offset + tokens.numel(), until
     return pieces, place
 

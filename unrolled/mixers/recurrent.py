@@ -2,8 +2,9 @@
 2000), GRU (Cho et al. 2014), in the semantics and under the parameter names of `torch.nn`.
 
 Each cell's equation is written once, in `cell`. `forward` takes the fastest way to the same numbers:
-`torch.lstm` and its sisters for whole sequences, torch's fused cells for one step, and documents unpacked to rows,
-longest first, where a layout says that rows are ragged or packed.
+`torch.lstm` and its sisters for whole sequences, torch's fused cells for one step. Where a layout says that rows are
+ragged or packed, LSTM and GRU are steered by one or two more input columns that open or shut their gates, in one call
+of constant shape; the plain RNN, which has no gates, takes documents as rows, longest first.
 
 Initialisation: recurrent matrices orthogonal, a gate at a time (Saxe et al. 2014, arXiv:1312.6120), input
 matrices Glorot uniform (Glorot & Bengio 2010), biases 0 but the LSTM's forget gate 1 (Gers et al. 2000, sec. 4;
@@ -20,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import UserError
-from unrolled.layout import Layout, Piece, select
+from unrolled.layout import Layout, Stretched, select
 from unrolled.mixer import Mixer, listening, note
 from unrolled.state import Source, State
 
-HOLD = 1e4  # a gate's pre-activation at which a sigmoid is exactly 0 or 1 in every dtype
+SHUT = 1e4  # a gate's pre-activation at which a sigmoid is exactly 0 or 1 in every dtype
 
 
 class RNNState(NamedTuple):
@@ -81,7 +82,9 @@ class Recurrent(Mixer):
         elif layout is None:
             y, end = self.engine(x, begin, weights)
         else:
-            y, end = self._by_rows(x, begin, layout, weights, keep=state is not None)
+            begin = self.state_type(*(select(~layout.start[:, 0], leaf) for leaf in begin))
+            y, end = self._ragged(x, begin, layout, weights)
+            end = (layout.at_last(y, begin.hidden), *end[1:])
         if state is None:
             return y, None
         return y, self.state_type(*(new.to(old.dtype) for new, old in zip(end, state, strict=True)))
@@ -115,37 +118,11 @@ class Recurrent(Mixer):
             after = tuple(torch.where(layout.valid, new, old) for new, old in zip(after, before, strict=True))
         return y, after
 
-    def _by_rows(
-        self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...], keep: bool
+    def _ragged(
+        self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Documents as rows, longest first; rows leave as they end. `keep`: the state after x is wanted."""
-        batch, time, _ = x.shape
-        rows = layout.rows
-        flat = x.flatten(0, 1)
-        now = self.state_type(*(select(~rows.fresh, leaf[rows.source]) for leaf in state))
-        outputs: list[Tensor] = [flat.new_zeros(1, self.width)]  # what padding answers
-        cells: list[Tensor] = []
-        for piece in rows.pieces:
-            alive = len(piece.tokens)
-            if len(now[-1]) > alive:
-                cells.append(now[-1][alive:])
-            now = self.state_type(*(leaf[:alive] for leaf in now))
-            inputs = flat.index_select(0, piece.tokens.flatten()).view(*piece.tokens.shape, -1)
-            y, after = self._piece(inputs, now, piece, weights, hold=keep)
-            now = self.state_type(*after)
-            outputs.append(y.flatten(0, 1))
-        y = torch.cat(outputs).index_select(0, rows.place).view(batch, time, self.width)
-        hidden = layout.at_last(y, state.hidden)
-        if self.state_type is RNNState or not rows.pieces:
-            return y, (hidden, *state[1:])
-        cell = torch.cat([now[-1], *reversed(cells)])[rows.last]  # rows left shortest first
-        some = (layout.lengths > 0)[:, None]
-        return y, (hidden, torch.where(some, cell, state[-1]))
-
-    def _piece(
-        self, x: Tensor, state: Any, piece: Piece, weights: tuple[Tensor, ...], hold: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return self.engine(x, state, weights)
+        """Rows that end or restart within the call; the state after it may hold anything where h is concerned."""
+        raise NotImplementedError
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         module = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -195,6 +172,19 @@ class RNN(Recurrent):
         y, h = run(x, state.hidden[None].contiguous(), weights, True, 1, 0.0, self.training, False, True)
         return y, (h[0],)
 
+    def _ragged(
+        self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Documents as rows, longest first: a tanh cell has no input that makes it forget."""
+        rows, flat = layout.rows, x.flatten(0, 1)
+        now = select(~rows.fresh, state.hidden[rows.source])
+        outputs = [flat.new_zeros(1, self.width)]  # what padding answers
+        for piece in rows.pieces:
+            inputs = flat.index_select(0, piece.tokens.flatten()).view(*piece.tokens.shape, -1)
+            y, (now,) = self.engine(inputs, RNNState(now[: len(inputs)]), weights)
+            outputs.append(y.flatten(0, 1))
+        return torch.cat(outputs).index_select(0, rows.place).view(*x.shape[:2], self.width), (now,)
+
 
 class GRU(Recurrent):
     """r, z = sigmoid(W x + b + U h + c), n = tanh(W_n x + b_n + r (U_n h + c_n)), h' = (1 - z) n + z h.
@@ -225,6 +215,17 @@ class GRU(Recurrent):
             x, state.hidden[None].contiguous(), weights, True, 1, 0.0, self.training, False, True
         )
         return y, (h[0],)
+
+    def _ragged(
+        self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """One more step before each start: there r = z = 0, and n = tanh(b_n - b_n) = 0 becomes the state."""
+        W_ih, W_hh, b_ih, b_hh = weights
+        steps = layout.stretched
+        forget = torch.cat([b_ih.new_full((2 * self.width,), -SHUT), -b_ih[2 * self.width :]])
+        x = torch.cat([stretch(x, steps), steps.reset[..., None].to(x.dtype)], 2)
+        y, end = self.engine(x, state, (torch.cat([W_ih, forget[:, None]], 1), W_hh, b_ih, b_hh))
+        return shrink(y, steps, layout), end
 
 
 class LSTM(Recurrent):
@@ -266,17 +267,35 @@ class LSTM(Recurrent):
         y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, self.training, False, True)
         return y, (h[0], c[0])
 
-    def _piece(
-        self, x: Tensor, state: Any, piece: Piece, weights: tuple[Tensor, ...], hold: bool
+    def _ragged(
+        self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """torch returns c at T only. Past a row's end one more input column drives f to 1 and i to 0: c stays."""
-        if not hold:
-            return self.engine(x, state, weights)
+        """One more step before each start, with i = f = o = 0: c and h become 0. Past a row's end f = 1 and i = 0: torch
+        returns c at the last step only, and so it is the row's own.
+        """
         W_ih, *others = weights
-        column = W_ih.new_zeros(4, self.width)
-        column[0], column[1] = -HOLD, HOLD
-        x = torch.cat([x, piece.ended[..., None].to(x.dtype)], 2)
-        return self.engine(x, state, (torch.cat([W_ih, column.view(-1, 1)], 1), *others))
+        steps = layout.stretched
+        column = W_ih.new_zeros(2, 4, self.width)  # (reset, hold) x (i, f, g, o)
+        column[0, [0, 1, 3]] = column[1, 0] = -SHUT
+        column[1, 1] = SHUT
+        flags = torch.stack([steps.reset, ~(steps.reset | steps.real)], 2)
+        x = torch.cat([stretch(x, steps), flags.to(x.dtype)], 2)
+        y, end = self.engine(x, state, (torch.cat([W_ih, column.flatten(1).T], 1), *others))
+        return shrink(y, steps, layout), end
+
+
+def stretch(x: Tensor, steps: Stretched) -> Tensor:
+    """(B, T, D) -> (B, S, D): tokens where the stretched layout puts them, zeros elsewhere."""
+    return select(
+        steps.real, x.flatten(0, 1).index_select(0, steps.tokens.flatten()).view(*steps.real.shape, -1)
+    )
+
+
+def shrink(y: Tensor, steps: Stretched, layout: Layout) -> Tensor:
+    """(B, S, D) -> (B, T, D): each token's output."""
+    if not steps.moved:
+        return y
+    return y.flatten(0, 1).index_select(0, steps.place).view(*layout.valid.shape, -1)
 
 
 def recurrent_reference(
