@@ -70,7 +70,7 @@ def test_everybody_stands_in_the_table_at_one_size(found: Comparison) -> None:
         assert row.low is not None and row.high is not None and row.low < row.mean < row.high
         assert 0 < row.core < row.parameters and row.state_bytes > 0 and row.tokens_per_second
     assert found.row("transformer").feeding == "windows" and found.row("gru").feeding == "streams"
-    assert found.baseline.name.endswith("-gram") and found.documents == 4
+    assert "-gram" in found.baseline.name and found.documents == 4
 
 
 def test_the_members_share_the_split_and_the_budget(found: Comparison) -> None:

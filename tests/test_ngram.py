@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from unrolled.datasets.readers import records
 from unrolled.datasets.samples import resolve
 from unrolled.datasets.split import split
 from unrolled.tasks.ngram import NGram, best_ngram
+from unrolled.training.baselines import ngram_nats, strong
+from unrolled.training.corpus import prepare
 
 DOCUMENTS = st.lists(st.lists(st.integers(1, 4), max_size=8), min_size=1, max_size=6)
 
@@ -106,3 +109,20 @@ def test_on_irish_the_best_order_is_5_at_about_2_bits_a_character() -> None:
     best = best_ngram(train, test, codec.size)
     assert time.process_time() - begin < 10
     assert best.order == 5 and 2.0 < best.bits / sum(map(len, texts["test"])) < 2.15
+
+
+def test_the_opponent_reads_notes_or_characters_whichever_serves_it_better(tmp_path: Path) -> None:
+    corpus = prepare("irish", "abc", None, tmp_path)
+    found = strong(corpus)
+    parts = {
+        name: [corpus.codec.decode(ids) for ids in corpus.part(name).each()] for name in ("train", "test")
+    }
+    codec = Characters().fit(parts["train"])
+    ids = {name: [codec.encode(text) for text in texts] for name, texts in parts.items()}
+    characters = best_ngram(ids["train"], ids["test"], codec.size)
+    notes = best_ngram(corpus.train.each(), corpus.test.each(), corpus.codec.size)
+    assert characters.bits < notes.bits and found["name"] == f"{characters.order}-gram of characters"
+    nats = ngram_nats(corpus, found["order"], found["codec"])
+    assert len(nats) == corpus.test.documents
+    assert sum(each.sum() for each in nats) / math.log(2) == pytest.approx(characters.bits, rel=1e-12)
+    assert found["bits_per_character"] == pytest.approx(characters.bits / corpus.test.characters, rel=1e-9)

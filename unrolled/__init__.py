@@ -16,22 +16,26 @@ __version__ = "0.1.0"
 
 # Every public name and the module it comes from, one by one. A test holds this table and `__all__` together.
 _HOMES = {
+    "Core": "unrolled.model",
     "Layout": "unrolled.layout",
     "MIXERS": "unrolled.mixers",
     "Mixer": "unrolled.mixer",
     "Model": "unrolled.model",
     "Run": "unrolled.training.run",
+    "Source": "unrolled.state",
     "Stream": "unrolled.running.stream",
     "build": "unrolled.model",
     "compare": "unrolled.comparison.race",
     "demo": "unrolled.comparison.demo",
     "doctor": "unrolled.cli.doctor",
     "evaluate": "unrolled.training.evaluate",
+    "from_torch": "unrolled.model",
     "generate": "unrolled.running.generate",
     "learn": "unrolled.lessons.tour",
     "load": "unrolled.training.run",
     "preset": "unrolled.model",
     "reproduce": "unrolled.comparison.reproduce",
+    "to_torch": "unrolled.model",
     "train": "unrolled.training.train",
 }
 _MODULES = ("law", "state")
@@ -46,25 +50,29 @@ if TYPE_CHECKING:
     from unrolled.lessons.tour import learn
     from unrolled.mixer import Mixer
     from unrolled.mixers import MIXERS
-    from unrolled.model import Model, build, preset
+    from unrolled.model import Core, Model, build, from_torch, preset, to_torch
     from unrolled.running.generate import generate
     from unrolled.running.stream import Stream
+    from unrolled.state import Source
     from unrolled.training.evaluate import evaluate
     from unrolled.training.run import Run, load
     from unrolled.training.train import train
 
 __all__ = [
     "MIXERS",
+    "Core",
     "Layout",
     "Mixer",
     "Model",
     "Run",
+    "Source",
     "Stream",
     "build",
     "compare",
     "demo",
     "doctor",
     "evaluate",
+    "from_torch",
     "generate",
     "law",
     "learn",
@@ -72,6 +80,7 @@ __all__ = [
     "preset",
     "reproduce",
     "state",
+    "to_torch",
     "train",
 ]
 

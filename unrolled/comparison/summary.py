@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,8 @@ from unrolled.comparison.speed import pace_of
 from unrolled.comparison.statistics import HeldOut, Numbers, interval, units
 from unrolled.comparison.words import notes_of, verdict_of
 from unrolled.state import nbytes
-from unrolled.tasks.ngram import NGram, joined
 from unrolled.tasks.score import nats
-from unrolled.training.baselines import counted, strong
+from unrolled.training.baselines import ngram_nats, strong
 from unrolled.training.corpus import Corpus
 from unrolled.training.run import Run
 
@@ -36,7 +34,8 @@ def summarise(
     """
     documents, characters, size = corpus.documents("test")
     baseline = strong(corpus)
-    theirs, tokens = units(_ngram_nats(corpus, baseline["name"], documents))
+    theirs, _ = units(ngram_nats(corpus, baseline["order"], baseline["codec"]))
+    _, tokens = units([np.zeros(len(document) + 1) for document in documents])
     held_out = HeldOut(tokens, characters, size)
     rows: list[Row] = []
     tables: dict[str, Numbers] = {}
@@ -59,13 +58,6 @@ def summarise(
     )  # fmt: skip
     comparison.notes.extend(notes_of(comparison, corpus.notes))
     return verdict_of(comparison)
-
-
-def _ngram_nats(corpus: Corpus, name: str, documents: Sequence[np.ndarray]) -> list[Numbers]:
-    """Each document's nats a token under the n-gram called `name`."""
-    model = NGram(int(name.partition("-")[0]), corpus.codec.size).fit(counted(corpus))
-    each = model.bits_by_order(joined(documents))[-1] * log(2)
-    return np.split(each, np.cumsum([len(document) + 1 for document in documents])[:-1])
 
 
 def _scored(run: Run, documents: Sequence[np.ndarray], device: torch.device) -> Numbers:

@@ -49,9 +49,7 @@ class Stream:
         self.state: State = self.model.start(self.rows)
         self.used = 0  # tokens in the state, never more: known without asking the device
         self.prediction: Tensor | None = None
-        self._recent: list[
-            Tensor
-        ] = []  # the context's token ids, (rows, T) each; only kept where it can slide
+        self._recent: list[Tensor] = []  # the context's ids, (rows, T) each; only kept where it can slide
 
     @torch.inference_mode()
     def push(self, x: str | int | Sequence[int] | np.ndarray | Tensor) -> Float[Tensor, "rows vocabulary"]:
@@ -77,7 +75,7 @@ class Stream:
         logits, self.state = self.model(ids, self.state)
         self.prediction = logits[:, -1]
 
-    def _make_room(self, ids: Int[Tensor, "rows time"]) -> Int[Tensor, "rows time"]:
+    def _make_room(self, ids: Int[Tensor, "rows time"]) -> Int[Tensor, "rows read"]:
         """Grows the Slots for `ids`, or slides; returns the ids to read now."""
         if self.context is not None:
             if self.used + ids.shape[1] > self.context:

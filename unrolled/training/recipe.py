@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from unrolled.errors import UserError, unknown
+from unrolled.training.budget import Budget
 
 
 def _key(help: str, default: Any = None, **more: Any) -> Any:
@@ -79,6 +80,8 @@ class Recipe:
     out: str | None = _key("the run folder's own path, instead of runs/KIND-DATA-N")
 
     def __post_init__(self) -> None:
+        if self.budget != "auto":
+            Budget.parse(self.budget)
         problems = [*_out_of_range(self, ""), *_out_of_range(self.model, "model.")]
         if self.batch is not None and self.batch % self.accumulate:
             problems.append(
