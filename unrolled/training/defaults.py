@@ -38,13 +38,13 @@ class Defaults:
 _RECURRENT = "carried state, so short rows of a contiguous stream"
 KINDS: dict[str, Defaults] = {
     "rnn": Defaults(_RECURRENT, lr=1.5e-3, dropout=0.1),
-    "lstm": Defaults(_RECURRENT, lr=5e-3, dropout=0.3),
-    "gru": Defaults(_RECURRENT, lr=5e-3, dropout=0.3),
-    "mingru": Defaults(_RECURRENT, lr=5e-3, dropout=0.2),
+    "lstm": Defaults(_RECURRENT, lr=5e-3, dropout=0.5, weight_drop=0.3),
+    "gru": Defaults(_RECURRENT, lr=5e-3, dropout=0.5, weight_drop=0.3),
+    "mingru": Defaults(_RECURRENT, lr=5e-3, dropout=0.35),
     "conv": Defaults(_RECURRENT, lr=2e-3, dropout=0.1),
     "window": Defaults("sees a fixed number of tokens", lr=2e-3, dropout=0.2),
     "transformer": Defaults(
-        "windows without state: a row is all it ever sees", lr=2e-3, length=256, batch=16, dropout=0.1
+        "windows without state: a row is all it ever sees", lr=4e-3, length=256, batch=16, dropout=0.1
     ),
 }
 OTHERS = Defaults("a kind without measured defaults: cautious ones", lr=1e-3)
