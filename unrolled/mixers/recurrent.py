@@ -87,7 +87,9 @@ class Recurrent(Mixer):
             end = (layout.at_last(y, begin.hidden), *end[1:])
         if state is None:
             return y, None
-        return y, self.state_type(*(new.to(old.dtype) for new, old in zip(end, state, strict=True)))
+        if end[0].dtype != state[0].dtype:
+            end = tuple(leaf.to(state[0].dtype) for leaf in end)
+        return y, self.state_type(*end)
 
     def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One step by the book: x (B, inputs), state -> the leaves of the next state. Names its gates for a probe."""
@@ -110,13 +112,13 @@ class Recurrent(Mixer):
     def _one_step(
         self, x: Tensor, state: Any, layout: Layout | None, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        before = state if layout is None else [select(~layout.start[:, 0], leaf) for leaf in state]
-        x_t = x[:, 0] if layout is None else select(layout.valid[:, 0], x[:, 0])
-        after = self.fused_cell(x_t, self.state_type(*before), weights)
-        y = after[0][:, None]
-        if layout is not None:
-            after = tuple(torch.where(layout.valid, new, old) for new, old in zip(after, before, strict=True))
-        return y, after
+        if layout is None:
+            after = self.fused_cell(x.squeeze(1), state, weights)
+            return after[0].unsqueeze(1), after
+        before = self.state_type(*(select(~layout.start[:, 0], leaf) for leaf in state))
+        after = self.fused_cell(select(layout.valid[:, 0], x[:, 0]), before, weights)
+        kept = tuple(torch.where(layout.valid, new, old) for new, old in zip(after, before, strict=True))
+        return after[0].unsqueeze(1), kept
 
     def _ragged(
         self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]

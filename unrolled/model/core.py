@@ -86,7 +86,9 @@ class Core(Mixer):
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             x, new = self._sublayer(layer, norm, x, None if state is None else state[number], layout)  # type: ignore[arg-type]
             after.append(new)
-        return self.final(x), None if state is None else tuple(after)
+        if self.norm == "before":
+            x = self.final(x)
+        return x, None if state is None else tuple(after)
 
     def _sublayer(
         self, layer: Mixer, norm: nn.Module, x: Tensor, state: State, layout: Layout | None

@@ -20,7 +20,7 @@ class TokenHead(nn.Module):
         super().__init__()
         self.width, self.vocabulary = width, vocabulary
         table_width = width if tied is None else tied.embedding_dim
-        self.bridge = nn.Identity() if table_width == width else nn.Linear(width, table_width)
+        self.bridge = None if table_width == width else nn.Linear(width, table_width)
         self.scores = nn.Linear(table_width, vocabulary)
         nn.init.zeros_(self.scores.bias)
         if tied is None:
@@ -29,7 +29,7 @@ class TokenHead(nn.Module):
             self.scores.weight = tied.weight
 
     def forward(self, y: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time vocabulary"]:
-        return self.scores(self.bridge(y))  # type: ignore[no-any-return]
+        return self.scores(y if self.bridge is None else self.bridge(y))  # type: ignore[no-any-return]
 
     def loss(
         self,

@@ -14,6 +14,7 @@ from torch import Tensor
 from unrolled.errors import UserError
 
 BLOCK = 256  # uniform numbers drawn at once for each row
+BELOW = 1 - 2**-20  # of the whole probability: rounding must not lift a number to all of it
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,6 @@ class Draw:
             raise UserError(f"top_p={self.top_p}: expected a share above 0 and up to 1, or leave it out.")
 
 
-def sample(
-    logits: Float[Tensor, "batch vocabulary"], draw: Draw, generator: torch.Generator | None = None
-) -> Int[Tensor, " batch"]:
-    """Draws one token id a row: logits (B, V) -> ids (B,), int64."""
-    uniform = torch.rand(len(logits), generator=generator, device=logits.device)
-    return pick_at(logits, draw, uniform)
-
-
 def pick_at(
     logits: Float[Tensor, "batch vocabulary"], draw: Draw, uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
@@ -67,9 +60,8 @@ def pick_at(
     best, ids = logits.topk(count, dim=-1)  # (B, k), the likeliest first
     probabilities = best.softmax(-1)
     if draw.top_p is not None:
-        before = (
-            probabilities.cumsum(-1) - probabilities
-        )  # mass of the likelier ones: below p, the set lacks this one
+        # The mass of the likelier ones: while it is below p, the set still lacks this one.
+        before = probabilities.cumsum(-1) - probabilities
         probabilities = torch.where(before < draw.top_p, probabilities, 0)
     return ids.gather(-1, _invert(probabilities, uniform)[:, None])[:, 0]
 
@@ -79,9 +71,7 @@ def _invert(
 ) -> Int[Tensor, " batch"]:
     """The first index whose cumulated probability exceeds `uniform` of the whole; never an impossible one."""
     cumulated = probabilities.cumsum(-1)
-    aim = (
-        uniform[:, None] * cumulated[:, -1:] * (1 - 2**-20)
-    )  # strictly below the whole, whatever the rounding
+    aim = cumulated[:, -1:] * (uniform * BELOW)[:, None]
     return torch.searchsorted(cumulated, aim, right=True)[:, 0].clamp_(max=probabilities.shape[-1] - 1)
 
 

@@ -87,23 +87,30 @@ class Stream:
         return ids
 
     def _ids(self, x: str | int | Sequence[int] | np.ndarray | Tensor) -> Int[Tensor, "rows time"]:
-        if isinstance(x, str):
-            if self.model.task is None:
-                raise UserError("this model has no codec, so it can't read text: push token ids.")
-            begin = [0] if self.prediction is None else []
-            x = [*begin, *self.model.task.codec.encode(x).tolist()]
-        ids = torch.as_tensor([x] if isinstance(x, int) else x, dtype=torch.long, device=self.device)
-        ids = ids.expand(self.rows, -1) if ids.ndim == 1 else ids
-        if ids.ndim != 2 or ids.shape[0] != self.rows or (ids.shape[1] == 0 and self.prediction is None):
+        device = self.device
+        if isinstance(x, Tensor) and x.ndim == 2 and x.dtype == torch.long and x.device == device:
+            ids = x
+        else:
+            ids = self._encoded(x).to(device)
+        if ids.shape[0] != self.rows or (ids.shape[1] == 0 and self.prediction is None):
             raise UserError(
                 f"pushed ids of shape {tuple(ids.shape)}; expected ({self.rows}, T) or (T,), not empty."
             )
         return ids
 
+    def _encoded(self, x: str | int | Sequence[int] | np.ndarray | Tensor) -> Int[Tensor, "rows time"]:
+        if isinstance(x, str):
+            if self.model.task is None:
+                raise UserError("this model has no codec, so it can't read text: push token ids.")
+            begin = [0] if self.prediction is None else []
+            x = [*begin, *self.model.task.codec.encode(x).tolist()]
+        ids = torch.as_tensor([x] if isinstance(x, int) else x, dtype=torch.long)
+        return ids if ids.ndim == 2 else ids.expand(self.rows, -1)
+
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        return next(self.model.parameters()).device
+        return self.model.core.anchor.device
 
     def likeliest(self, n: int = 10, row: int = 0) -> list[tuple[str, float]]:
         """The n likeliest next tokens of a row as text, with their probabilities."""
