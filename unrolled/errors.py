@@ -47,8 +47,9 @@ class NumericalFailure(UnrolledError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, or None when none comes close."""
-    matches = get_close_matches(word.lower(), {k.lower(): k for k in known}, n=1, cutoff=0.55)
-    return next((k for k in known if matches and k.lower() == matches[0]), None)
+    names = {k.lower(): k for k in known}
+    matches = get_close_matches(word.lower(), names, n=1, cutoff=0.55)
+    return names[matches[0]] if matches else None
 
 
 def unknown(what: str, got: str, known: Iterable[str]) -> UserError:
@@ -57,3 +58,10 @@ def unknown(what: str, got: str, known: Iterable[str]) -> UserError:
     guess = nearest(got, names)
     hint = f" Did you mean {guess!r}?" if guess else ""
     return UserError(f"unknown {what} {got!r}.{hint} Known: {', '.join(names)}.")
+
+
+def positive(where: str, **sizes: object) -> None:
+    """Raises UserError, naming it, for a size that isn't a whole number of at least 1."""
+    for name, value in sizes.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(f"{where}: {name} is {value!r}; it must be a whole number, at least 1.")

@@ -23,21 +23,23 @@ GRID = 8  # sizes are rounded up to it: engines prepare themselves anew for ever
 class Stretched(NamedTuple):
     """Rows with one more step before each document start, and padding up to a common length S >= T."""
 
-    tokens: Int[
-        Tensor, "batch steps"
-    ]  # flat index b * T + t of the token that stands here; 0 where none does
-    real: Bool[Tensor, "batch steps"]  # a token stands here
-    reset: Bool[
-        Tensor, "batch steps"
-    ]  # the step before a start, in which the state is to become that of `start`
-    place: Int[Tensor, " tokens"]  # (B * T,) where each token's output lies among the flat B * S steps
-    moved: bool  # False: nothing was inserted, S = T and each token stands where it stood
+    # flat index b * T + t of the token that stands here; 0 where none does
+    tokens: Int[Tensor, "batch steps"]
+    # a token stands here
+    real: Bool[Tensor, "batch steps"]
+    # the step before a start, in which the state is to become that of `start`
+    reset: Bool[Tensor, "batch steps"]
+    # (B * T,) where each token's output lies among the flat B * S steps
+    place: Int[Tensor, " tokens"]
+    # False: nothing was inserted, S = T and each token stands where it stood
+    moved: bool
 
 
 class Piece(NamedTuple):
     """A stretch of time in which the same rows are consumed together; some end within it."""
 
-    tokens: Int[Tensor, "rows steps"]  # flat index b * T + t of each token; past a row's end any
+    # flat index b * T + t of each token; past a row's end any
+    tokens: Int[Tensor, "rows steps"]
 
 
 class Rows(NamedTuple):
@@ -47,18 +49,19 @@ class Rows(NamedTuple):
     """
 
     pieces: list[Piece]
-    place: Int[
-        Tensor, " tokens"
-    ]  # (B * T,) where each token's output lies in [0, *flat pieces]; padding: at the 0
-    source: Int[Tensor, " rows"]  # batch row whose state a document continues
-    fresh: Bool[Tensor, " rows"]  # True where a document begins in this call
+    # (B * T,) where each token's output lies in [0, *flat pieces]; padding: at the 0
+    place: Int[Tensor, " tokens"]
+    # batch row whose state a document continues
+    source: Int[Tensor, " rows"]
+    # True where a document begins in this call
+    fresh: Bool[Tensor, " rows"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """`valid[b, t]`: a real token stands here. `start[b, t]`: a document begins here; the past is forgotten.
 
-    Raises UserError from `checked` when padding isn't on the right or the shapes differ.
+    Every mixer's door calls `checked`: UserError when padding isn't on the right or the shapes differ.
     """
 
     valid: Bool[Tensor, "batch time"]
@@ -68,25 +71,48 @@ class Layout:
     def of_lengths(
         cls, lengths: Int[Tensor, " batch"], time: int | None = None, fresh: bool = False
     ) -> Layout:
-        """Rows of the given lengths, padded to `time`; `fresh` marks each row's first token as a start."""
-        longest = int(lengths.max()) if time is None else time
-        steps = torch.arange(longest, device=lengths.device)[None]  # (1, T)
+        """Rows of the given lengths, padded to `time`; `fresh` marks each row's first token as a start.
+
+        Raises UserError for a length below 0 or beyond `time`.
+        """
+        least, longest = (int(n) for n in torch.aminmax(lengths)) if len(lengths) else (0, 0)
+        time = longest if time is None else time
+        if least < 0 or longest > time:
+            raise UserError(
+                f"Layout.of_lengths: got lengths from {least} to {longest}; they lie in 0 ... {time}."
+            )
+        steps = torch.arange(time, device=lengths.device)[None]  # (1, T)
         valid = steps < lengths[:, None]
         return cls(valid, valid & (steps == 0) if fresh else torch.zeros_like(valid))
 
     def checked(self, batch: int, time: int) -> Layout:
-        """This layout with starts in the padding dropped. Reads values, so call it in eager mode only."""
+        """This layout with starts in the padding dropped, for an input of `batch` rows and `time` steps.
+
+        Raises UserError for other shapes and, on a CPU, for padding before a token: there values can be read at no
+        cost to speak of. They are read once a layout, however many layers it passes. Eager mode only.
+        """
+        wanted = (batch, time)
         for name, mask in (("valid", self.valid), ("start", self.start)):
-            if tuple(mask.shape) != (batch, time) or mask.dtype != torch.bool:
+            if mask.shape != wanted or mask.dtype != torch.bool:
                 raise UserError(
-                    f"layout.{name} is {mask.dtype} of shape {tuple(mask.shape)}; the input needs bool ({batch}, {time})."
+                    f"layout.{name} is {mask.dtype} of shape {tuple(mask.shape)}; the input needs bool {wanted}."
                 )
-        if time and bool((self.valid[:, 1:] & ~self.valid[:, :-1]).any()):
-            row = int((self.valid[:, 1:] & ~self.valid[:, :-1]).any(1).nonzero()[0])
-            raise UserError(f"layout.valid: row {row} has padding before a token. Put padding on the right.")
-        if bool((self.start & ~self.valid).any()):
-            return Layout(self.valid, self.start & self.valid)
-        return self
+        return self._sound
+
+    @cached_property
+    def _sound(self) -> Layout:
+        sound = self
+        if self.valid.is_cpu:
+            late = self.valid[:, 1:] & ~self.valid[:, :-1]
+            if bool(late.any()):
+                row = int(late.any(1).nonzero()[0])
+                raise UserError(
+                    f"layout.valid: row {row} has padding before a token. Put padding on the right."
+                )
+        if not self.valid.is_cpu or bool((self.start & ~self.valid).any()):
+            sound = Layout(self.valid, self.start & self.valid)
+            sound.__dict__["_sound"] = sound
+        return sound
 
     @cached_property
     def lengths(self) -> Int[Tensor, " batch"]:
@@ -127,9 +153,8 @@ class Layout:
         """The index that reads every document backwards and leaves padding where it is."""
         steps = torch.arange(self.valid.shape[1], device=self.valid.device).expand_as(self.segment)
         first = torch.where(self.start, steps, 0).cummax(1).values
-        ends = torch.where(
-            self.valid, self.segment, self.segment + self.valid.shape[1] + 1
-        )  # padding: its own group
+        # padding is a group of its own
+        ends = torch.where(self.valid, self.segment, self.segment + self.valid.shape[1] + 1)
         following = torch.cat([ends[:, 1:] != ends[:, :-1], torch.ones_like(self.valid[:, :1])], 1)
         last = torch.where(following, steps, steps.shape[1]).flip(1).cummin(1).values.flip(1)
         return torch.where(self.valid, first + last - steps, steps)
@@ -201,3 +226,12 @@ def positions(layout: Layout | None, before: Int[Tensor, " batch"], time: int) -
     if layout is not None:
         return layout.positions(before)
     return before[:, None] + torch.arange(time, device=before.device)[None]
+
+
+def admit(layout: object, batch: int, time: int) -> Layout:
+    """`layout.checked(batch, time)`; UserError for what isn't a Layout."""
+    if not isinstance(layout, Layout):
+        raise UserError(
+            f"layout is a {type(layout).__name__}; it must be a Layout: Layout(valid, start) or Layout.of_lengths(...)."
+        )
+    return layout.checked(batch, time)

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unrolled.errors import UserError
-from unrolled.layout import Layout
-from unrolled.state import Source, State
+from unrolled.errors import UserError, positive
+from unrolled.layout import Layout, admit
+from unrolled.state import Source, State, describe, fits, sizes
 
 
 class Reach(NamedTuple):
@@ -40,17 +40,15 @@ class Mixer(nn.Module):
     conditioned: bool = False  # True: reads a source, and raises without one
     guarded: bool = False  # True: T = 0 and NaN in padding are stopped at its door (a Core, a Model)
     anchor: Tensor
+    _sizes: State = None  # of this instance's state, once known
 
     def __init__(self, width: int, *, inputs: int | None = None) -> None:
         super().__init__()
-        for name, value in (("width", width), ("inputs", inputs)):
-            if value is not None and value < 1:
-                raise UserError(f"{type(self).__name__}: {name} is {value}; it must be at least 1.")
-        self.width = width
-        self.inputs = width if inputs is None else inputs
-        self.register_buffer(
-            "anchor", torch.empty(0), persistent=False
-        )  # where, and in which dtype, states begin
+        inputs = width if inputs is None else inputs
+        positive(type(self).__name__, width=width, inputs=inputs)
+        self.width, self.inputs = width, inputs
+        # where, and in which dtype, states begin
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
 
     def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
         """The state before the first token. `capacity`: tokens that Slots hold before they must grow."""
@@ -65,13 +63,50 @@ class Mixer(nn.Module):
         """x (B, T, inputs), state or None, layout or None -> y (B, T, width), the state after x (None without one)."""
         raise NotImplementedError
 
+    def __call__(self, x: Tensor, state: State = None, layout: Layout | None = None) -> tuple[Tensor, State]:
+        """`forward` behind the door: what doesn't fit raises UserError, and nothing to consume changes nothing."""
+        if not torch.compiler.is_compiling():
+            layout = self.accept(x, state, layout)
+        if x.shape[0] == 0 or x.shape[1] == 0:
+            return x.new_zeros(*x.shape[:2], self.width), state
+        return super().__call__(x, state, layout)  # type: ignore[no-any-return]
+
+    def accept(self, x: Tensor, state: State = None, layout: Layout | None = None) -> Layout | None:
+        """Raises UserError for an x, a state or a layout that this mixer can't take: engines read past the end of
+        tensors of other shapes. Returns the layout with starts in the padding dropped.
+        """
+        if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[2] != self.inputs or not x.is_floating_point():
+            got = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise UserError(
+                f"{type(self).__name__}: x is {got}; it takes floating numbers (batch, time, {self.inputs})."
+            )
+        if state is not None and not self.fits(state, len(x)):
+            raise UserError(
+                f"{type(self).__name__}: the state is {describe(state)}; x has {len(x)} rows and start({len(x)}) gives "
+                f"{describe(self.start(len(x)))}."
+            )
+        return None if layout is None else admit(layout, *x.shape[:2])
+
+    def fits(self, state: State, batch: int) -> bool:
+        """True when `state` has the structure and sizes of `start(batch)`, whatever its capacity."""
+        if self.conditioned:
+            return True  # what `start` gives depends on a source
+        if self._sizes is None:
+            self._sizes = sizes(self.start(1, 0), self.start(1, 1))
+        return fits(state, self._sizes, batch)
+
     def flops(self, tokens: int) -> int:
         """Floating-point operations of one forward pass over a sequence of `tokens`; a multiply-add counts two."""
         return 2 * tokens * sum(p.numel() for p in self.parameters() if p.ndim > 1)
 
-    def zeros(self, *shape: int) -> Tensor:
-        """Zeros where this mixer lives, in its dtype."""
-        return self.anchor.new_zeros(shape)
+    def zeros(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Zeros where this mixer lives, in its dtype unless given."""
+        return self.anchor.new_zeros(shape, dtype=dtype)
+
+    @property
+    def wide(self) -> torch.dtype:
+        """The dtype of sums over a document: this mixer's, but at least float32."""
+        return torch.promote_types(self.anchor.dtype, torch.float32)
 
     def count(self, batch: int) -> Tensor:
         """(B,) int64 zeros: counters of a state."""

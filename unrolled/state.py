@@ -12,9 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-State: TypeAlias = (
-    Any  # Tensor | NamedTuple[State] | tuple[State, ...] | None; recursive types defeat beartype
-)
+# Tensor | NamedTuple[State] | tuple[State, ...] | None; recursive types defeat beartype
+State: TypeAlias = Any
 
 
 class Source(NamedTuple):
@@ -75,6 +74,45 @@ def leaves(state: State) -> Iterator[tuple[str, Tensor]]:
                 yield (f"{field}.{name}" if name else str(field)), leaf
 
 
+def sizes(*states: State) -> State:
+    """A tree of what lies behind the batch dimension of each leaf: -1 where the states differ."""
+
+    def behind(*same: Tensor) -> torch.Size:
+        shapes = zip(*(leaf.shape[1:] for leaf in same), strict=True)
+        return torch.Size(each[0] if len(set(each)) == 1 else -1 for each in shapes)
+
+    return _map(behind, *states)
+
+
+def fits(state: State, wanted: State, batch: int) -> bool:
+    """True when `state` has the structure of `wanted` (a tree of `sizes`) and `batch` rows in every leaf."""
+    if isinstance(wanted, torch.Size):
+        if not isinstance(state, Tensor) or state.shape[:1] != (batch,):
+            return False
+        behind = state.shape[1:]
+        return behind == wanted or (len(behind) == len(wanted) and all(map(_same, behind, wanted)))
+    if wanted is None:
+        return True
+    if type(state) is not type(wanted) or len(state) != len(wanted):
+        return False
+    return all(fits(mine, theirs, batch) for mine, theirs in zip(state, wanted, strict=True))
+
+
+def _same(size: int, wanted: int) -> bool:
+    return size == wanted or wanted < 0
+
+
+def describe(state: State) -> str:
+    """What a state, or what was given for one, consists of, as messages show it."""
+    if isinstance(state, Tensor):
+        return str(tuple(state.shape))
+    if not isinstance(state, tuple):
+        return type(state).__name__
+    fields = getattr(state, "_fields", ("",) * len(state))
+    parts = [f"{field} {describe(child)}".strip() for field, child in zip(fields, state, strict=True)]
+    return f"{type(state).__name__}({', '.join(parts)})"
+
+
 def names(state: State) -> list[str]:
     """The flat names of a state's leaves, as an exported graph shows them."""
     return [name for name, _ in leaves(state)]
@@ -108,10 +146,10 @@ def pick(state: State, rows: Tensor, siblings: bool = False) -> State:
 def put(state: State, rows: Tensor, other: State) -> State:
     """`state` with the rows named in `rows` (N,) replaced by those of `other`: sequences join or leave a batch.
 
-    Slots of unequal capacity are grown to the larger one first.
+    Slots of unequal capacity are lengthened to the largest first.
     """
     capacity = max((s.capacity for s in _slots(state, other)), default=0)
-    state, other = grow(state, capacity), grow(other, capacity)
+    state, other = (_lengthened(tree, lambda _: capacity) for tree in (state, other))
     return _map(lambda mine, theirs: mine.index_copy(0, rows, theirs.to(mine.dtype)), state, other)
 
 
@@ -130,14 +168,21 @@ def bounded(state: State) -> bool:
 
 def grow(state: State, capacity: int) -> State:
     """Slots that hold at least `capacity` tokens: at least doubled, so that growing costs little on the whole."""
+    return _lengthened(state, lambda held: max(capacity, 2 * held) if held < capacity else held)
+
+
+def _lengthened(state: State, wanted: Callable[[int], int]) -> State:
+    """Slots of capacity `wanted(capacity)`, where that is more than they have."""
     if isinstance(state, Slots):
-        if state.capacity >= capacity:
+        capacity = wanted(state.capacity)
+        if capacity <= state.capacity:
             return state
-        wanted = max(capacity, 2 * state.capacity)
-        return Slots(_longer(state.keys, wanted), _longer(state.values, wanted), state.filled, state.begin)
+        return Slots(
+            _longer(state.keys, capacity), _longer(state.values, capacity), state.filled, state.begin
+        )
     if state is None or isinstance(state, Tensor):
         return state
-    children = [grow(child, capacity) for child in state]
+    children = [_lengthened(child, wanted) for child in state]
     return type(state)(*children) if hasattr(state, "_fields") else tuple(children)
 
 

@@ -49,13 +49,8 @@ class Attention(Mixer):
             raise UserError(
                 f"Attention: window={window} with causal={causal}; a window is causal and at least 1."
             )
-        self.heads, self.kv_heads, self.causal, self.window, self.rotary = (
-            heads,
-            kv_heads,
-            causal,
-            window,
-            rotary,
-        )
+        self.heads, self.kv_heads = heads, kv_heads
+        self.causal, self.window, self.rotary = causal, window, rotary
         self.size = width // heads
         self.scale = 1 / sqrt(self.size) if scale is None else scale
         self.reach = Reach(inf if window is None else window - 1, 0 if causal else inf)
@@ -79,8 +74,6 @@ class Attention(Mixer):
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        if state is not None and not self.causal:
-            self.start(len(x))
         if layout is not None:
             x = select(layout.valid, x)
         split = (self.heads * self.size, self.kv_heads * self.size, self.kv_heads * self.size)

@@ -45,8 +45,6 @@ class Bidirectional(Mixer):
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        if state is not None:
-            self.start(len(x))
         ahead, _ = self.forwards(x, None, layout)
         if layout is None:
             behind = self.backwards(x.flip(1))[0].flip(1)

@@ -27,8 +27,7 @@ class Core(Mixer):
     input; one mask a call for all time steps (Gal & Ghahramani 2016, arXiv:1512.05287, sec. 4), which also costs
     T times fewer random numbers.
 
-    The door: NaN in padding stops here, a call without tokens returns at once, and what the layout implies is derived
-    once for all sublayers.
+    The door: NaN in padding stops here, and what the layout implies is derived once for all sublayers.
     """
 
     guarded = True
@@ -74,11 +73,13 @@ class Core(Mixer):
     def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
         return tuple(layer.start(batch, capacity, source) for layer in self.layers)  # type: ignore[operator]
 
+    def fits(self, state: State, batch: int) -> bool:
+        """The layers look at their own parts."""
+        return isinstance(state, tuple) and len(state) == len(self.layers)
+
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        if x.shape[1] == 0:
-            return x.new_zeros(len(x), 0, self.width), state
         if layout is not None:
             x = select(layout.valid, x)
         x = self._drop(x, self.input_dropout)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from unrolled.errors import UserError, positive
 from unrolled.layout import Layout, select
 from unrolled.state import State
 
 
 class TokenEmbedder(nn.Module):
-    """A table of vectors, one a token: raw (B, T) int64 -> (B, T, width)."""
+    """A table of vectors, one a token: raw (B, T) int64 -> (B, T, width).
+
+    Raises UserError for an id outside the vocabulary (on a CPU; an accelerator answers with an error of its own).
+    """
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
+        positive("TokenEmbedder", vocabulary=vocabulary, width=width)
         self.vocabulary, self.width = vocabulary, width
         self.table = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.table.weight, std=width**-0.5)
@@ -21,12 +27,27 @@ class TokenEmbedder(nn.Module):
     def start(self, batch: int) -> State:
         return ()
 
+    def accept(self, raw: Tensor) -> None:
+        """Raises UserError unless `raw` is a rectangle of ids."""
+        if not isinstance(raw, Tensor) or raw.ndim != 2 or raw.dtype not in (torch.int64, torch.int32):
+            got = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
+            raise UserError(f"TokenEmbedder: got {got}; it takes token ids, int64 of shape (batch, time).")
+
     def forward(
         self, raw: Int[Tensor, "batch time"], state: State = None, layout: Layout | None = None
     ) -> tuple[Float[Tensor, "batch time width"], State, Layout | None]:
         if layout is not None:
             raw = select(layout.valid, raw)
-        return self.table(raw), state, layout
+        if torch.compiler.is_compiling():
+            return self.table(raw), state, layout
+        try:
+            return self.table(raw), state, layout
+        except IndexError as error:
+            wrong = int(raw[(raw < 0) | (raw >= self.vocabulary)][0])
+            raise UserError(
+                f"TokenEmbedder: got the id {wrong}; its vocabulary has {self.vocabulary} tokens, 0 ... "
+                f"{self.vocabulary - 1}. Encode with the codec it was trained with."
+            ) from error
 
 
 EMBEDDERS: dict[str, type[TokenEmbedder]] = {"tokens": TokenEmbedder}

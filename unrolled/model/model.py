@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from unrolled.layout import Layout
+from unrolled.errors import UserError
+from unrolled.layout import Layout, admit
 from unrolled.mixer import Reach
 from unrolled.model.core import Core
 from unrolled.model.embedders import TokenEmbedder
 from unrolled.model.heads import TokenHead
-from unrolled.state import Source, State, bounded
+from unrolled.state import Source, State, bounded, describe
 
 
 class ModelState(NamedTuple):
@@ -56,10 +58,24 @@ class Model(nn.Module):
     def forward(
         self, raw: Tensor, state: ModelState | None = None, layout: Layout | None = None
     ) -> tuple[Tensor, ModelState | None]:
-        """raw (B, T) -> prediction (B, T, ...), the state after (None without one)."""
+        """raw (B, T) -> prediction (B, T, ...), the state after (None without one).
+
+        Raises UserError for raw inputs, a state or a layout that don't fit.
+        """
+        if not torch.compiler.is_compiling():
+            layout = self.accept(raw, state, layout)
         x, embedded, layout = self.embedder(raw, None if state is None else state.embedder, layout)
         y, core = self.core(x, None if state is None else state.core, layout)
         return self.head(y), None if state is None else ModelState(embedded, core)
+
+    def accept(self, raw: Tensor, state: ModelState | None, layout: Layout | None) -> Layout | None:
+        """The door: what the embedder takes, a state of `start`, a layout of the same rows and steps."""
+        self.embedder.accept(raw)
+        if state is not None and not isinstance(state, ModelState):
+            raise UserError(
+                f"Model: the state is {describe(state)}; it must come from model.start({len(raw)})."
+            )
+        return None if layout is None else admit(layout, *raw.shape[:2])
 
     def parameter_count(self) -> int:
         """Trainable parameters, tied ones once."""
