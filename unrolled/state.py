@@ -33,15 +33,15 @@ class Tail(NamedTuple):
 class Slots(NamedTuple):
     """Keys and values of full attention; each row writes at its own slot, the spare last slot takes the padding."""
 
-    keys: Tensor  # (B, capacity + 1, H, D)
-    values: Tensor  # (B, capacity + 1, H, D)
+    keys: Tensor  # (B, H, capacity + 1, D): a head's slots lie together, as a step reads them
+    values: Tensor  # (B, H, capacity + 1, D)
     filled: Tensor  # (B,) int64: slots written
     begin: Tensor  # (B,) int64: first slot of the running document
 
     @property
     def capacity(self) -> int:
         """Tokens that fit before the slots must grow."""
-        return self.keys.shape[1] - 1
+        return self.keys.shape[2] - 1
 
 
 class Memory(NamedTuple):
@@ -187,6 +187,7 @@ def _lengthened(state: State, wanted: Callable[[int], int]) -> State:
 
 
 def _longer(slots: Tensor, capacity: int) -> Tensor:
-    wider = slots.new_zeros(slots.shape[0], capacity + 1, *slots.shape[2:])
-    wider[:, : slots.shape[1] - 1] = slots[:, :-1]
+    batch, heads, held, size = slots.shape
+    wider = slots.new_zeros(batch, heads, capacity + 1, size)
+    wider[:, :, : held - 1] = slots[:, :, :-1]
     return wider

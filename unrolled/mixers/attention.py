@@ -68,7 +68,7 @@ class Attention(Mixer):
         if self.window is not None:
             past = (batch, self.window - 1, self.kv_heads, self.size)
             return Tail((self.zeros(*past), self.zeros(*past)), self.count(batch))
-        held = (batch, capacity + 1, self.kv_heads, self.size)
+        held = (batch, self.kv_heads, capacity + 1, self.size)
         return Slots(self.zeros(*held), self.zeros(*held), self.count(batch), self.count(batch))
 
     def forward(
@@ -126,28 +126,35 @@ class Attention(Mixer):
     def _slotted(
         self, q: Tensor, k: Tensor, v: Tensor, state: Slots, layout: Layout | None
     ) -> tuple[Tensor, Slots]:
-        slots, place, begin = write(state, k, v, layout)
-        bound = slots.capacity
-        if not torch.compiler.is_compiling():
-            bound = max(int(slots.filled.max()), 1)  # attend to what is written, not to all that is reserved
+        slots, place, begin, counts = write(state, k, v, layout)
+        if counts is None:
+            bound, same = slots.capacity, False
+        else:  # attend to what is written, not to all that is reserved
+            bound = max(1, *counts[0])
+            same = min(counts[0]) == bound and not any(counts[1])  # rows of one length, one document each
+        if same and layout is None and bound == q.shape[1]:  # nothing came before
+            return self._attend(q, k, v, None), slots
+        keys, values = (part[:, :, :bound].transpose(1, 2) for part in (slots.keys, slots.values))
+        if same and q.shape[1] == 1:
+            return self._attend(q, keys, values, None, last=True), slots
         held = torch.arange(bound, device=q.device)
         seen = (held <= place[..., None]) & (held >= begin[..., None])  # (B, T, bound)
-        keys, values = slots.keys[:, :bound], slots.values[:, :bound]
-        everything = q.shape[1] == 1 and not torch.compiler.is_compiling() and bool(seen.all())
-        return self._attend(q, keys, values, seen, everything), slots
+        return self._attend(q, keys, values, seen), slots
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, everything: bool = False
+        self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, last: bool = False
     ) -> Float[Tensor, "batch time heads size"]:
-        """q (B, T, H, D), k and v (B, S, K, D), seen (B, T, S) or None for all that causality allows."""
+        """q (B, T, H, D), k and v (B, S, K, D), seen (B, T, S) or None for all that causality allows; last: the one step
+        of q is the last of S, so it sees all.
+        """
         k, v = k.to(q.dtype), v.to(q.dtype)
         if self.kv_heads != self.heads:
             k, v = (part.repeat_interleave(self.heads // self.kv_heads, 2) for part in (k, v))
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-        causal = seen is None and self.causal
+        causal = seen is None and self.causal and not last
         if listening():
             return attention_reference(q, k, v, seen, causal, self.scale).transpose(1, 2)
-        mask = None if seen is None or everything else seen[:, None]
+        mask = None if seen is None else seen[:, None]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=self.scale)
         return y.transpose(1, 2)
 

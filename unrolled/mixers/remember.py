@@ -51,6 +51,7 @@ class Written(NamedTuple):
     slots: Slots
     place: Tensor
     begin: Tensor
+    counts: tuple[list[int], list[int]] | None  # filled and begin as numbers; None under torch.compile
 
 
 def write(slots: Slots, keys: Tensor, values: Tensor, layout: Layout | None) -> Written:
@@ -71,16 +72,17 @@ def write(slots: Slots, keys: Tensor, values: Tensor, layout: Layout | None) -> 
         begins = begins.maximum(steps.where(layout.start, 0).cummax(1).values)
         begin = layout.at_last(begins, begin)
     filled = filled + added
-    if not torch.compiler.is_compiling() and int(filled.max()) > slots.capacity:
+    counts = None if torch.compiler.is_compiling() else tuple(torch.stack((filled, begin)).tolist())
+    if counts is not None and max(counts[0], default=0) > slots.capacity:
         raise UserError(
-            f"a row would hold {int(filled.max())} tokens and its slots end at {slots.capacity}. "
+            f"a row would hold {max(counts[0])} tokens and its slots end at {slots.capacity}. "
             "Call unrolled.state.grow(state, capacity) before, or start(batch, capacity=...)."
         )
     rows = torch.arange(batch, device=filled.device)[:, None].expand_as(place)
     if torch.is_grad_enabled() or torch.compiler.is_exporting():
-        put = torch.index_put
+        put = torch.ops.aten.index_put.default
     else:
-        put = torch.index_put_
-    stored_keys = put(slots.keys, (rows, place), keys.to(slots.keys.dtype))
-    stored_values = put(slots.values, (rows, place), values.to(slots.values.dtype))
-    return Written(Slots(stored_keys, stored_values, filled, begin), place, begins)
+        put = torch.ops.aten.index_put_.default
+    stored_keys = put(slots.keys, [rows, None, place], keys.to(slots.keys.dtype))
+    stored_values = put(slots.values, [rows, None, place], values.to(slots.values.dtype))
+    return Written(Slots(stored_keys, stored_values, filled, begin), place, begins, counts)
