@@ -23,8 +23,9 @@ def test_exactly_two_graphs() -> None:
         for capacity, prompt in ((64, 10), (128, 17), (32, 5), (300, 50)):
             states = [core.start(2, capacity), core.start(2, capacity)]
             x = torch.randn(2, prompt, 32)
-            for tensor in (x, *(leaf for state in states for _, leaf in leaves(state) if leaf.ndim > 1)):
-                torch._dynamo.mark_dynamic(tensor, 1)
+            torch._dynamo.mark_dynamic(x, 1)
+            for leaf in (leaf for state in states for _, leaf in leaves(state) if leaf.ndim > 1):
+                torch._dynamo.mark_dynamic(leaf, 2)  # the slots
             (got, states[0]), (want, states[1]) = compiled(x, states[0]), core(x, states[1])
             torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
             for _ in range(3):
