@@ -225,7 +225,12 @@ def positions(layout: Layout | None, before: Int[Tensor, " batch"], time: int) -
     """Each token's position in its document; without a layout every row simply continues."""
     if layout is not None:
         return layout.positions(before)
-    return before[:, None] + torch.arange(time, device=before.device)[None]
+    return counted_on(before, time)
+
+
+def counted_on(before: Int[Tensor, " batch"], time: int) -> Int[Tensor, "batch time"]:
+    """The numbers before, before + 1, ... of `time` steps."""
+    return before[:, None] if time == 1 else before[:, None] + torch.arange(time, device=before.device)
 
 
 def admit(layout: object, batch: int, time: int) -> Layout:

@@ -76,14 +76,12 @@ class Attention(Mixer):
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         if layout is not None:
             x = select(layout.valid, x)
-        split = (self.heads * self.size, self.kv_heads * self.size, self.kv_heads * self.size)
-        q, k, v = (
-            part.unflatten(-1, (-1, self.size)) for part in self.project(x).split(split, -1)
-        )  # (B, T, H, D)
+        turned = self.heads + self.kv_heads
+        qk, v = self.project(x).unflatten(-1, (-1, self.size)).split((turned, self.kv_heads), 2)
         if self.rotary:
             position = positions(layout, self._counted(state, len(x)), x.shape[1])
-            angles = rotary_angles(position, self.size, x.dtype)
-            q, k = rotate(q, angles), rotate(k, angles)
+            qk = rotate(qk, rotary_angles(position, self.size, x.dtype))
+        q, k = qk.split((self.heads, self.kv_heads), 2)  # (B, T, H, D)
         after: State = None
         if state is None:
             y = self._attend(q, k, v, self._whole_mask(x, layout))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import UserError
-from unrolled.layout import Layout
+from unrolled.layout import Layout, counted_on
 from unrolled.state import Slots, Tail
 
 
@@ -65,13 +65,14 @@ def write(slots: Slots, keys: Tensor, values: Tensor, layout: Layout | None) -> 
     if layout is not None:
         rewind = layout.start[:, 0]
         filled, begin = filled.where(~rewind, 0), begin.where(~rewind, 0)
-    steps = filled[:, None] + torch.arange(time, device=filled.device)[None]
-    place, begins, added = steps, begin[:, None].expand(-1, time), torch.full_like(filled, time)
-    if layout is not None:
-        place, added = steps.where(layout.valid, slots.capacity), layout.lengths
+    steps = counted_on(filled, time)
+    place, begins = steps, begin[:, None].expand(-1, time)
+    if layout is None:
+        filled = filled + time
+    else:
+        place = steps.where(layout.valid, slots.capacity)
         begins = begins.maximum(steps.where(layout.start, 0).cummax(1).values)
-        begin = layout.at_last(begins, begin)
-    filled = filled + added
+        begin, filled = layout.at_last(begins, begin), filled + layout.lengths
     counts = None if torch.compiler.is_compiling() else tuple(torch.stack((filled, begin)).tolist())
     if counts is not None and max(counts[0], default=0) > slots.capacity:
         raise UserError(
