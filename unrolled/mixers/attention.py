@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import inf, sqrt
 
 import torch
@@ -80,7 +81,8 @@ class Attention(Mixer):
         qk, v = self.project(x).unflatten(-1, (-1, self.size)).split((turned, self.kv_heads), 2)
         if self.rotary:
             position = positions(layout, self._counted(state, len(x)), x.shape[1])
-            qk = rotate(qk, rotary_angles(position, self.size, x.dtype))
+            limit = state.capacity if isinstance(state, Slots) else None
+            qk = rotate(qk, rotary_angles(position, self.size, x.dtype, limit))
         q, k = qk.split((self.heads, self.kv_heads), 2)  # (B, T, H, D)
         after: State = None
         if state is None:
@@ -125,11 +127,11 @@ class Attention(Mixer):
         self, q: Tensor, k: Tensor, v: Tensor, state: Slots, layout: Layout | None
     ) -> tuple[Tensor, Slots]:
         slots, place, begin, counts = write(state, k, v, layout)
-        if counts is None:
-            bound, same = slots.capacity, False
-        else:  # attend to what is written, not to all that is reserved
-            bound = max(1, *counts[0])
-            same = min(counts[0]) == bound and not any(counts[1])  # rows of one length, one document each
+        # Attend to what is written, not to all that is reserved.
+        bound = slots.capacity if counts is None else max(1, counts.most)
+        same = (
+            counts is not None and counts.alike and counts.first == 0
+        )  # rows of one length, one document each
         if same and layout is None and bound == q.shape[1]:  # nothing came before
             return self._attend(q, k, v, None), slots
         keys, values = (part[:, :, :bound].transpose(1, 2) for part in (slots.keys, slots.values))
@@ -177,14 +179,29 @@ def attention_reference(
 
 
 def rotary_angles(
-    position: Int[Tensor, "batch time"], size: int, dtype: torch.dtype
+    position: Int[Tensor, "batch time"], size: int, dtype: torch.dtype, limit: int | None = None
 ) -> tuple[Float[Tensor, "batch time 1 half"], Float[Tensor, "batch time 1 half"]]:
-    """Cosine and sine of position * 10000^(-2 i / size), in float32 at least."""
+    """Cosine and sine of position * 10000^(-2 i / size), in float32 at least. limit: what no position reaches, so that
+    they may be looked up.
+    """
+    if limit is None or torch.compiler.is_compiling():
+        return _turns(position, size, dtype)
+    return tuple(table[position] for table in _table(1 << limit.bit_length(), size, dtype, position.device))  # type: ignore[return-value]
+
+
+def _turns(position: Tensor, size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     half = size // 2
     frequency = 10000.0 ** (-torch.arange(half, device=position.device, dtype=wide) / half)
     angle = position[..., None, None].to(wide) * frequency
     return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+@lru_cache(maxsize=16)
+def _table(length: int, size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The angles of positions 0 .. length - 1, kept: a step would compute them anew in every layer."""
+    with torch.inference_mode(False), torch.no_grad():
+        return _turns(torch.arange(length, device=device), size, dtype)
 
 
 def rotate(x: Float[Tensor, "batch time heads size"], angles: tuple[Tensor, Tensor]) -> Tensor:

@@ -45,13 +45,27 @@ def _take(item: Tensor, index: Tensor) -> Tensor:
     return item.gather(1, wide.expand(-1, -1, *item.shape[2:]))
 
 
+class Counts(NamedTuple):
+    """What the counters of Slots say, as numbers: one wait for the device a call."""
+
+    most: int  # slots written in the fullest row
+    alike: bool  # all rows hold as many
+    first: int  # where the latest of the rows' documents begins
+
+    @classmethod
+    def of(cls, filled: Tensor, begin: Tensor) -> Counts:
+        held, begins = torch.stack((filled, begin)).tolist()
+        most = max(held, default=0)
+        return cls(most, min(held, default=-1) == most, max(begins, default=0))
+
+
 class Written(NamedTuple):
     """Slots after a call, with each token's slot and the first slot its document occupies, both (B, T)."""
 
     slots: Slots
     place: Tensor
     begin: Tensor
-    counts: tuple[list[int], list[int]] | None  # filled and begin as numbers; None under torch.compile
+    counts: Counts | None  # None under torch.compile
 
 
 def write(slots: Slots, keys: Tensor, values: Tensor, layout: Layout | None) -> Written:
@@ -60,7 +74,7 @@ def write(slots: Slots, keys: Tensor, values: Tensor, layout: Layout | None) -> 
     Slots are overwritten in place when autograd is off and nothing is exported (a state is consumed by its call).
     Raises UserError when a row is full; under torch.compile the caller keeps the bound.
     """
-    batch, time = keys.shape[:2]
+    time = keys.shape[1]
     filled, begin = slots.filled, slots.begin
     if layout is not None:
         rewind = layout.start[:, 0]
@@ -73,17 +87,26 @@ def write(slots: Slots, keys: Tensor, values: Tensor, layout: Layout | None) -> 
         place = steps.where(layout.valid, slots.capacity)
         begins = begins.maximum(steps.where(layout.start, 0).cummax(1).values)
         begin, filled = layout.at_last(begins, begin), filled + layout.lengths
-    counts = None if torch.compiler.is_compiling() else tuple(torch.stack((filled, begin)).tolist())
-    if counts is not None and max(counts[0], default=0) > slots.capacity:
+    counts = None if torch.compiler.is_compiling() else Counts.of(filled, begin)
+    if counts is not None and counts.most > slots.capacity:
         raise UserError(
-            f"a row would hold {max(counts[0])} tokens and its slots end at {slots.capacity}. "
+            f"a row would hold {counts.most} tokens and its slots end at {slots.capacity}. "
             "Call unrolled.state.grow(state, capacity) before, or start(batch, capacity=...)."
         )
-    rows = torch.arange(batch, device=filled.device)[:, None].expand_as(place)
-    if torch.is_grad_enabled() or torch.compiler.is_exporting():
-        put = torch.ops.aten.index_put.default
-    else:
-        put = torch.ops.aten.index_put_.default
-    stored_keys = put(slots.keys, [rows, None, place], keys.to(slots.keys.dtype))
-    stored_values = put(slots.values, [rows, None, place], values.to(slots.values.dtype))
+    end = counts.most if counts is not None and counts.alike and layout is None else None
+    stored_keys = _store(slots.keys, keys, place, end)
+    stored_values = _store(slots.values, values, place, end)
     return Written(Slots(stored_keys, stored_values, filled, begin), place, begins, counts)
+
+
+def _store(old: Tensor, new: Tensor, place: Tensor, end: int | None) -> Tensor:
+    """`old` (B, H, S, D) with `new` (B, T, H, D) at `place` (B, T); `end`: where all rows end alike, one plain copy."""
+    new = new.to(old.dtype)
+    functional = torch.is_grad_enabled() or torch.compiler.is_exporting()
+    if end is not None and not functional:
+        old[:, :, end - new.shape[1] : end] = new.transpose(1, 2)
+        return old
+    put = torch.ops.aten.index_put if functional else torch.ops.aten.index_put_
+    rows = torch.arange(len(new), device=new.device)[:, None].expand_as(place)
+    stored: Tensor = put(old, [rows, None, place], new)
+    return stored

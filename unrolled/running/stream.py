@@ -46,7 +46,7 @@ class Stream:
     @torch.inference_mode()
     def reset(self) -> None:
         """Forgets everything: the next push begins a document."""
-        self.state: State = self.model.start(self.rows)
+        self.state: State = self.model.start(self.rows, self.context or 0)
         self.used = 0  # tokens in the state, never more: known without asking the device
         self.prediction: Tensor | None = None
         self._recent: list[Tensor] = []  # the context's ids, (rows, T) each; only kept where it can slide
