@@ -116,6 +116,20 @@ def test_slots_need_a_context() -> None:
     assert score.context == "up to 16 tokens"
 
 
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"batch": -64}, {"context": 0}, {"context": -1}])
+def test_nothing_is_scored_with_a_senseless_batch_or_context(wrong: dict[str, int]) -> None:
+    for kind in ("gru", "transformer"):
+        model = small(kind, 16)
+        with pytest.raises(UserError, match=f"{next(iter(wrong))}=.*at least 1"):
+            model.task.score(model, texts(30), 30, 30, **wrong)
+
+
+def test_a_score_of_nothing_is_refused() -> None:
+    for nothing in ([], [np.zeros(0)]):
+        with pytest.raises(UserError, match="nothing to score"):
+            Score.of(nothing, 0, 0)
+
+
 def test_scoring_leaves_training_mode_and_gradients_alone() -> None:
     model = small("gru").train()
     nats(model, texts(9))

@@ -42,13 +42,10 @@ def nats(
 ) -> list[np.ndarray]:
     """Nats of each document's tokens and closing boundary: float64 (n + 1,) each, in the given order.
 
-    `context`: the length the model was trained on; needed where it holds Slots. `batch`: rows at once.
+    `context`: the length the model was trained on; needed where it holds Slots. `batch`: rows at once. Raises
+    UserError unless both are at least 1.
     """
-    if not model.fixed_state and (context is None or context < 1):
-        raise UserError(
-            f"context={context}: a model with full attention is scored in windows of its training length; "
-            "give that length."
-        )
+    _check(model, context, batch)
     training = model.training
     model.eval()
     try:
@@ -58,6 +55,20 @@ def nats(
             return _windows(model, documents, int(context or 1), batch)
     finally:
         model.train(training)
+
+
+def _check(model: Model, context: int | None, batch: int) -> None:
+    if batch < 1:
+        raise UserError(f"batch={batch}: expected a whole number of at least 1, the documents read at once.")
+    if context is None and not model.fixed_state:
+        raise UserError(
+            f"context={context}: a model with full attention is scored in windows of its training length; "
+            "give that length."
+        )
+    if context is not None and context < 1:
+        raise UserError(
+            f"context={context}: expected a whole number of at least 1, the tokens a prediction may see."
+        )
 
 
 def _carried(model: Model, documents: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:
