@@ -59,37 +59,42 @@ class Index:
     """Collects the shingles of documents one by one; `groups` then joins those that are near-duplicates."""
 
     def __init__(self) -> None:
-        self._held: list[Hashes] = []
-        self._first: dict[bytes, int] = {}  # digest of all shingles -> the first document that has just these
-        self._same: list[int] = []
+        self._held: list[list[Hashes]] = []  # a document's pieces
+        self._digests: list[bytes] = []  # of all shingles of a document, kept or not
         self._part = 0  # a shingle is kept when its lowest `_part` bits are 0
         self._total = 0
 
-    def add(self, text: str) -> None:
-        """The next document."""
+    def add(self, text: str, continues: bool = False) -> None:
+        """The next document, or a further piece of the last one."""
         every = shingles(text)
-        self._same.append(self._first.setdefault(sha256(every.tobytes()).digest(), len(self._held)))
-        found = self._sampled(every)
-        self._held.append(found)
+        digest, found = sha256(every.tobytes()).digest(), self._sampled(every)
+        if continues:
+            self._held[-1].append(found)
+            self._digests[-1] = sha256(self._digests[-1] + digest).digest()
+        else:
+            self._held.append([found])
+            self._digests.append(digest)
         self._total += len(found)
         while self._total > KEPT:
             self._part += 1
-            self._held = [self._sampled(hashes) for hashes in self._held]
-            self._total = sum(map(len, self._held))
+            self._held = [[self._sampled(hashes) for hashes in pieces] for pieces in self._held]
+            self._total = sum(len(hashes) for pieces in self._held for hashes in pieces)
 
     def _sampled(self, hashes: Hashes) -> Hashes:
         return hashes if self._part == 0 else hashes[hashes & np.uint64((1 << self._part) - 1) == 0]
 
     def groups(self) -> list[list[int]]:
         """Groups of two or more documents, each in order, that are joined by near-duplicate pairs."""
-        sizes = [len(hashes) for hashes in self._held]
+        held = [pieces[0] if len(pieces) == 1 else np.unique(np.concatenate(pieces)) for pieces in self._held]
+        sizes = [len(hashes) for hashes in held]
         owner = np.repeat(np.arange(len(sizes)), sizes)
-        values = np.concatenate([np.zeros(0, np.uint64), *self._held])
+        values = np.concatenate([np.zeros(0, np.uint64), *held])
         order = np.argsort(values, kind="stable")
         _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
         postings, begins = owner[order], np.cumsum(counts) - counts
         telling = np.bincount(owner, counts[which] <= COMMON, len(sizes))  # shingles that aren't boilerplate
-        parent = list(self._same)
+        first: dict[bytes, int] = {}
+        parent = [first.setdefault(digest, n) for n, digest in enumerate(self._digests)]
         at = 0
         for document, size in enumerate(sizes):
             mine = which[at : at + size]
