@@ -52,6 +52,11 @@ ORDERS = {
     "|:C|1-2D:|3E|]": "CDCDCE",
     "|:C|1D:|\n[2E|F|G||A": "CDCEFGA",
     "C:|[2D|]E": "CCDE",
+    "|:C D||E F:|G4|": "CDEFCDEFG",  # a double bar does not close what a repeat sign opened
+    "|:C||D|:E:|F||G:|": "CDEEFGG",
+    "|:C|1D||E:|2F||G|": "CDECFG",
+    "|:C|1,3D||E:|2F||G|": "CDECFCDEG",
+    "|:C|]D|": "CD",
 }
 
 
@@ -112,6 +117,12 @@ def test_midi_is_one_well_formed_track() -> None:
         bytes([0xBC, 0x00, 0x80, 60]),
     )  # 7680 ticks later: 60 x 128, a quantity of two bytes
     assert data.count(on) == 1 and data.index(on) < data.index(off)
+
+
+@pytest.mark.parametrize(("tempo", "written"), [("1/4=3", 0xFFFFFF), ("1/4=120", 500_000)])
+def test_a_tempo_too_slow_for_midi_is_the_slowest_there_is(tempo: str, written: int) -> None:
+    data = midi_bytes(parse(f"X:1\nM:4/4\nL:1/4\nQ:{tempo}\nK:C\nC4|\n"))
+    assert b"\xff\x51\x03" + written.to_bytes(3, "big") in data
 
 
 @pytest.mark.parametrize("name", ["C,", "G", "A", "c", "e'", "c''", "g''"])
