@@ -99,7 +99,7 @@ def test_plain_text_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory,
     path = put(tmp_path_factory.mktemp("plain") / "a.txt", text)
     if not text.strip():
         assert "empty" in refusal(path)
-    elif not text.startswith("\ufeff") and not any(text.encode().startswith(s) for s in decoding.SIGNATURES):
+    elif not text.startswith("\ufeff") and not any(re.match(s, text.encode()) for s in decoding.SIGNATURES):
         assert whole(path) == text
 
 
@@ -177,6 +177,19 @@ def test_a_folder_reads_its_text_files_in_order_and_says_what_it_left_out(tmp_pa
     assert describe(tmp_path).endswith("4 files, plain text, a file is a document")
 
 
+def test_what_is_left_out_behind_the_last_text_is_said_too(tmp_path: Path) -> None:
+    put(tmp_path / "a.txt", "text\n")
+    put(tmp_path / "z.txt", "")
+    put(tmp_path / "zz.txt", " \n")
+    (record,) = records(tmp_path)
+    assert record["notes"] == ["z.txt: empty, left out", "zz.txt: empty, left out"]
+
+
+def test_suffixes_in_capitals_and_prose_that_begins_like_a_sound_are_read(tmp_path: Path) -> None:
+    assert whole(put(tmp_path / "UP.TXT.GZ", gzip.compress(b"text\n"))) == "text\n"
+    assert whole(put(tmp_path / "a.txt", "RIFF and RAFF\n")) == "RIFF and RAFF\n"
+
+
 # --- bad input
 
 
@@ -213,8 +226,10 @@ def test_a_one_character_file_reads_but_cannot_be_looked_at(tmp_path: Path) -> N
         ("text".encode("utf-32"), "UTF-32 text"),
         (
             b"one\ntwo \xe9t\xe9\nthree\n\xe8\n",
-            r":2: byte 0xe9 at offset 8 is not valid UTF-8. Also on line 2, 4",
+            r":2: byte 0xe9 at offset 8 is not valid UTF-8. Also on line 4\. ",
         ),
+        (b"RIFF\x24\x08\0\0WAVEfmt ", "a WAV or AVI file, not text"),
+        (b"one \xe9 \xe9 \xe9\n", r":1: byte 0xe9 at offset 4 is not valid UTF-8. Probably"),
         (b"cut \xe2\x82", r":1: byte 0xe2 at offset 4 is not valid UTF-8"),
     ],
 )

@@ -59,8 +59,9 @@ class Generated:
 
     @property
     def ranked(self) -> list[int]:
-        """The samples, the one with the highest likelihood a token first."""
-        rate = [log / max(n, 1) for log, n in zip(self.log_likelihoods, self.tokens, strict=True)]
+        """The samples, the one with the highest likelihood a token, a closing boundary included, first."""
+        written = [max(n + ended, 1) for n, ended in zip(self.tokens, self.ended, strict=True)]
+        rate = [log / n for log, n in zip(self.log_likelihoods, written, strict=True)]
         return sorted(range(len(rate)), key=lambda i: -rate[i])
 
 
