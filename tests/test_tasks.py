@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from math import log
 
 import numpy as np
@@ -69,6 +70,16 @@ def test_one_long_document_is_read_in_stretches_with_its_state_carried(
     whole = torch.nn.functional.cross_entropy(logits[0].double(), target, reduction="none").numpy()
     monkeypatch.setattr("unrolled.tasks.score.PREDICTIONS", CODEC.size * 700)  # stretches of 700
     np.testing.assert_allclose(nats(model, [document])[0], whole, rtol=1e-4)
+
+
+def test_a_long_document_beside_short_ones_takes_memory_for_itself_alone() -> None:
+    model, held = small("gru"), texts(30_000, *[5] * 63)
+    nats(model, held[1:])
+    tracemalloc.start()
+    nats(model, held)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 30_000 * 8  # 64 rows to its end would take 64 for the inputs alone
 
 
 @given(st.lists(st.integers(1, 300), max_size=5), st.integers(1, 40))
