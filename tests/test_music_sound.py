@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import time
 import wave
 from fractions import Fraction
@@ -13,10 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from unrolled.errors import UserError
+from unrolled.errors import RunFailed, UserError
 from unrolled.music import AbcError, midi_bytes, parse, piano_roll, unfold, wav_bytes, write_files
 from unrolled.music.synth import RATE, RELEASE
 from unrolled.music.unfold import default_tempo
+from unrolled.tasks.tunes import play
 
 HEAD = "X:1\nT:test\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\n"
 REEL = (
@@ -186,6 +189,22 @@ def test_three_files_or_none(tmp_path: Path) -> None:
     with pytest.raises(AbcError):
         write_files("X:1\nK:C\nC?|", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_full_disk_says_so_and_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = write_files(REEL, tmp_path).wav.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFailed, match=r"tune\.abc: can't be written \(No space left on device\)"):
+        write_files(HEAD + "C4|", tmp_path)
+    with pytest.raises(RunFailed, match=r"tune\.wav: can't be written"):
+        play([REEL], wav=tmp_path / "tune.wav")
+    with pytest.raises(RunFailed, match=r"a\.wav: can't be written"):
+        play([REEL], wav=tmp_path / "tune.abc" / "a.wav")  # a file stands where the folder should
+    assert len(list(tmp_path.iterdir())) == 3 and (tmp_path / "tune.wav").read_bytes() == before
 
 
 def test_the_piano_roll_is_plain_numbers() -> None:
