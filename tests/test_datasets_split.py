@@ -5,17 +5,25 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.datasets import duplicates
-from unrolled.datasets.duplicates import body, near_duplicates, shingles
+from unrolled.datasets.duplicates import Index, body, shingles
 from unrolled.datasets.readers import Record, records
 from unrolled.datasets.samples import resolve
 from unrolled.datasets.split import PARTS, Split, split
 from unrolled.errors import UserError
+
+
+def near_duplicates(texts: Iterable[str]) -> list[list[int]]:
+    index = Index()
+    for text in texts:
+        index.add(text)
+    return index.groups()
 
 
 def words(seed: int, count: int = 60) -> str:

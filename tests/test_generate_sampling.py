@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.errors import UserError
-from unrolled.running.sampling import Draw, Noise, likeliest, pick_at, sample
+from unrolled.running.sampling import Draw, Noise, likeliest, pick_at
 
 
 def drawn(logits: torch.Tensor, draw: Draw, n: int = 40_000) -> torch.Tensor:
     """Relative frequencies of n draws from one row of logits."""
-    ids = sample(logits.expand(n, -1), draw, torch.Generator().manual_seed(draw.seed))
+    uniform = torch.rand(n, generator=torch.Generator().manual_seed(draw.seed))
+    ids = pick_at(logits.expand(n, -1), draw, uniform)
     return torch.bincount(ids, minlength=logits.shape[-1]) / n
 
 
@@ -62,7 +63,7 @@ def test_impossible_tokens_are_never_drawn_at_the_edges() -> None:
 
 def test_greedy_and_likeliest() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]])
-    assert sample(logits, Draw(temperature=0)).tolist() == [1, 0]
+    assert pick_at(logits, Draw(temperature=0), torch.zeros(2)).tolist() == [1, 0]
     best = likeliest(logits[0], 10)
     assert [token for token, _ in best] == [1, 2, 0] and sum(p for _, p in best) == pytest.approx(1)
 

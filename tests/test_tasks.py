@@ -16,7 +16,7 @@ from test_stream import CODEC, KINDS, small
 from unrolled.errors import UserError
 from unrolled.model import Model
 from unrolled.tasks import GenerateText, Score, task_from_dict
-from unrolled.tasks.score import documents, nats, spans
+from unrolled.tasks.score import nats, spans
 
 RNG = np.random.default_rng(0)
 
@@ -146,11 +146,6 @@ def test_scoring_leaves_training_mode_and_gradients_alone() -> None:
     nats(model, texts(9))
     assert model.training
     model(torch.zeros(1, 3, dtype=torch.long))[0].sum().backward()
-
-
-def test_documents_are_cut_at_boundaries() -> None:
-    found = documents(np.array([0, 5, 6, 0, 0, 7, 0], dtype=np.uint16))
-    assert [d.tolist() for d in found] == [[5, 6], [], [7]]
 
 
 def test_a_task_is_remembered_as_plain_data() -> None:

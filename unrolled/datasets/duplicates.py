@@ -9,7 +9,6 @@ index, no sampling up to `KEPT` shingles; above that a fixed part of all shingle
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from hashlib import sha256
 
 import numpy as np
@@ -109,14 +108,6 @@ class Index:
                 if other < document and common >= SHARED * min(telling[document], telling[other]):
                     parent[_root(parent, document)] = _root(parent, other)
         return _joined(parent)
-
-
-def near_duplicates(texts: Iterable[str]) -> list[list[int]]:
-    """Groups of near-duplicates among the texts, by position."""
-    index = Index()
-    for text in texts:
-        index.add(text)
-    return index.groups()
 
 
 def _root(parent: list[int], node: int) -> int:

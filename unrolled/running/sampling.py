@@ -42,14 +42,6 @@ class Draw:
             raise UserError(f"top_p={self.top_p}: expected a share above 0 and up to 1, or leave it out.")
 
 
-def sample(
-    logits: Float[Tensor, "batch vocabulary"], draw: Draw, generator: torch.Generator | None = None
-) -> Int[Tensor, " batch"]:
-    """Draws one token id a row: logits (B, V) -> ids (B,), int64."""
-    uniform = torch.rand(len(logits), generator=generator, device=logits.device)
-    return pick_at(logits, draw, uniform)
-
-
 def pick_at(
     logits: Float[Tensor, "batch vocabulary"], draw: Draw, uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
@@ -67,9 +59,8 @@ def pick_at(
     best, ids = logits.topk(count, dim=-1)  # (B, k), the likeliest first
     probabilities = best.softmax(-1)
     if draw.top_p is not None:
-        before = (
-            probabilities.cumsum(-1) - probabilities
-        )  # mass of the likelier ones: below p, the set lacks this one
+        # The mass of the likelier ones: while it is below p, the set lacks this one.
+        before = probabilities.cumsum(-1) - probabilities
         probabilities = torch.where(before < draw.top_p, probabilities, 0)
     return ids.gather(-1, _invert(probabilities, uniform)[:, None])[:, 0]
 
@@ -79,9 +70,8 @@ def _invert(
 ) -> Int[Tensor, " batch"]:
     """The first index whose cumulated probability exceeds `uniform` of the whole; never an impossible one."""
     cumulated = probabilities.cumsum(-1)
-    aim = (
-        uniform[:, None] * cumulated[:, -1:] * (1 - 2**-20)
-    )  # strictly below the whole, whatever the rounding
+    # Strictly below the whole, whatever the rounding.
+    aim = uniform[:, None] * cumulated[:, -1:] * (1 - 2**-20)
     return torch.searchsorted(cumulated, aim, right=True)[:, 0].clamp_(max=probabilities.shape[-1] - 1)
 
 

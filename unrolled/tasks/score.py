@@ -31,12 +31,6 @@ STRETCH = 512  # tokens of a row read in one call, where several rows share it
 PREDICTIONS = 2**24  # logits of one call: 64 MiB in float32
 
 
-def documents(tokens: np.ndarray) -> list[np.ndarray]:
-    """The documents of a token stream [0, t1..tn, 0, t1..tm, 0], boundaries left out; empty ones too."""
-    cuts = np.flatnonzero(np.asarray(tokens) == BOUNDARY)
-    return [np.asarray(tokens[a + 1 : b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
-
-
 def nats(
     model: Model, documents: Sequence[np.ndarray], context: int | None = None, batch: int = 64
 ) -> list[np.ndarray]:
