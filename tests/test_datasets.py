@@ -311,6 +311,20 @@ def test_look_at_a_few_files_shows_lines_and_notes(tmp_path: Path) -> None:
     assert len(found.text().split("\n")) <= 30
 
 
+def test_look_says_when_its_vocabulary_is_of_a_part_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "a.txt", "".join(f"line {n}\n" for n in range(1000)))
+    assert "of training" not in look(str(path)).text()
+    monkeypatch.setattr("unrolled.datasets.decoding.PIECE", 1000)
+    monkeypatch.setattr("unrolled.datasets.readers.PIECE", 1000)
+    monkeypatch.setattr("unrolled.datasets.look.FITTED", 2000)
+    found = look(str(path))
+    assert 2000 <= found.fitted < 3000
+    said = f"tokens of the first {found.fitted:,} characters of training (a run reads all of them)"
+    assert said in found.text() and max(map(len, found.text().split("\n"))) <= 100
+
+
 def test_nothing_here_imports_torch() -> None:
     code = (
         "import sys; from unrolled.datasets import look, split, samples, tokens, sampler, collate; "

@@ -73,11 +73,8 @@ def test_ties_join_and_repeated_notes_do_not() -> None:
     assert played("C C|") == [("C", 0, 1), ("C", 1, 1)]
     assert played("[C-E]C|") == [("C", 0, 2), ("E", 0, 1)]
     assert played("C-z C|") == [("C", 0, 1), ("C", 2, 1)]
-    assert played("C-{D}C|") == [
-        ("C", 0, 1),
-        ("D", 1, 0.125),
-        ("C", 1.125, 0.875),
-    ]  # the grace note comes between
+    between = [("C", 0, 1), ("D", 1, 0.125), ("C", 1.125, 0.875)]  # the grace note comes between
+    assert played("C-{D}C|") == between
     assert played("C-D|") == [("C", 0, 1), ("D", 1, 1)]
 
 
@@ -115,10 +112,8 @@ def test_midi_is_one_well_formed_track() -> None:
     assert data[:14] == b"MThd\x00\x00\x00\x06\x00\x00\x00\x01\x01\xe0"
     assert data[14:18] == b"MTrk" and int.from_bytes(data[18:22], "big") == len(data) - 22
     assert data.endswith(b"\x00\xff\x2f\x00")
-    on, off = (
-        bytes([0x90, 60]),
-        bytes([0xBC, 0x00, 0x80, 60]),
-    )  # 7680 ticks later: 60 x 128, a quantity of two bytes
+    # Off 7680 ticks later: 60 x 128, a quantity of two bytes.
+    on, off = bytes([0x90, 60]), bytes([0xBC, 0x00, 0x80, 60])
     assert data.count(on) == 1 and data.index(on) < data.index(off)
 
 

@@ -32,9 +32,7 @@ def by_the_book(model: Model, document: np.ndarray, context: int | None = None) 
         begin = 0
         if context is not None and t > context:
             half = context // 2
-            begin = half * -(
-                -(t - context) // half
-            )  # the first window, sliding by half, that reaches target t
+            begin = half * -(-(t - context) // half)  # the first window, sliding by half, to reach t
         with torch.no_grad():
             logits, _ = model(torch.tensor([full[begin:t]]))
         out.append(-float(logits[0, -1].double().log_softmax(-1)[full[t]]))

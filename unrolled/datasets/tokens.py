@@ -24,9 +24,8 @@ from unrolled.errors import RunFailed, UserError
 
 SCAN = 1 << 22  # tokens looked at at a time when a whole file is walked
 MANIFEST = "manifest.json"
-READ = (
-    1 << 28
-)  # bytes: training tokens above this are checked by size alone, or every run would begin by reading them
+# Training tokens of more bytes are checked by size alone, or every run would begin by reading them all.
+READ = 1 << 28
 
 
 @dataclass(frozen=True)
