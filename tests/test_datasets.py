@@ -315,13 +315,13 @@ def test_look_says_when_its_vocabulary_is_of_a_part_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(tmp_path / "a.txt", "".join(f"line {n}\n" for n in range(1000)))
-    assert "of training" not in look(str(path)).text()
+    assert "a run reads all" not in look(str(path)).text()
     monkeypatch.setattr("unrolled.datasets.decoding.PIECE", 1000)
     monkeypatch.setattr("unrolled.datasets.readers.PIECE", 1000)
     monkeypatch.setattr("unrolled.datasets.look.FITTED", 2000)
     found = look(str(path))
     assert 2000 <= found.fitted < 3000
-    said = f"tokens of the first {found.fitted:,} characters of training (a run reads all of them)"
+    said = f"tokens of the first {found.fitted:,} characters (a run reads all)"
     assert said in found.text() and max(map(len, found.text().split("\n"))) <= 100
 
 

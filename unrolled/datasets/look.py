@@ -74,9 +74,7 @@ class Look:
 
     def _of(self) -> str:
         whole = self.fitted == self.split["train"][1]
-        return (
-            "" if whole else f" of the first {self.fitted:,} characters of training (a run reads all of them)"
-        )
+        return "" if whole else f" of the first {self.fitted:,} characters (a run reads all)"
 
     def _shares(self) -> Iterator[str]:
         total = max(self.characters, 1)
