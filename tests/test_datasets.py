@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -88,6 +89,13 @@ def test_unknown_and_missing_data_name_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="data is empty"):
         resolve(" ")
     assert "no file matches" in refusal(tmp_path / "*.abc")
+
+
+def test_a_pipe_and_a_link_to_nothing_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    assert "a pipe or a device" in refusal(tmp_path / "pipe.txt")
+    (tmp_path / "link.txt").symlink_to("gone.txt")
+    assert "a link to gone.txt, which is not there" in refusal(tmp_path / "link.txt")
 
 
 # --- exact text

@@ -93,11 +93,19 @@ def files_of(path: Path) -> tuple[list[Path], list[str]]:
         return matched, []
     if not path.exists():
         raise missing(path)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: a pipe or a device, which can be read only once. Expected a plain file: save the text to one."
+        )
     return [path], []
 
 
 def missing(path: Path) -> UserError:
     """The error for a path that isn't there, with the names beside it that come nearest."""
+    if path.is_symlink():
+        return UserError(
+            f"{path}: a link to {path.readlink()}, which is not there. Check where it should lead."
+        )
     folder = path.parent
     if not folder.is_dir():
         return UserError(f"{path}: no such file, and no folder {folder} either. Check the path.")
