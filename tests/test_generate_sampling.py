@@ -63,6 +63,7 @@ def test_impossible_tokens_are_never_drawn_at_the_edges() -> None:
 def test_greedy_and_likeliest() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]])
     assert pick_at(logits, Draw(temperature=0), torch.zeros(2)).tolist() == [1, 0]
+    assert pick_at(logits, Draw(temperature=1e-300), torch.zeros(2)).tolist() == [1, 0]
     best = likeliest(logits[0], 10)
     assert [token for token, _ in best] == [1, 2, 0] and sum(p for _, p in best) == pytest.approx(1)
 
