@@ -20,7 +20,6 @@ from unrolled.tasks.ngram import NGram, best_ngram
 from unrolled.training.baselines import ngram_nats, strong
 from unrolled.training.corpus import prepare
 
-orders = NGram._orders
 DOCUMENTS = st.lists(st.lists(st.integers(1, 4), max_size=8), min_size=1, max_size=6)
 
 
@@ -106,10 +105,10 @@ def test_held_out_text_is_scored_in_blocks(monkeypatch: pytest.MonkeyPatch) -> N
     )
     model, whole = NGram(4, 6).fit(train), best_ngram(train, test, 6)
     bits = model.bits(test)
-    longest = []
+    longest, one = [], NGram.bits_by_order
     monkeypatch.setattr("unrolled.tasks.ngram.BLOCK", 40)
     monkeypatch.setattr(
-        NGram, "_orders", lambda self, stream: longest.append(len(stream)) or orders(self, stream)
+        NGram, "bits_by_order", lambda self, stream: longest.append(len(stream)) or one(self, stream)
     )
     assert np.allclose(np.concatenate(model.bits(test)), np.concatenate(bits), rtol=1e-12)
     assert best_ngram(train, test, 6).by_order == pytest.approx(whole.by_order, rel=1e-12)

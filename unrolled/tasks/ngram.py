@@ -79,20 +79,17 @@ class NGram:
         """The bits of each document's tokens and closing boundary: (n + 1,) each, a block of documents at a time."""
         found: list[Floats] = []
         for block in _blocks(documents):
-            *_, bits = self._orders(joined(block))
+            bits = self.bits_by_order(joined(block))[-1]
             found += np.split(bits, np.cumsum([len(ids) + 1 for ids in block])[:-1])
         return found
 
     def bits_by_order(self, stream: Ids) -> list[Floats]:
         """For orders 1 to `order`, (tokens - 1,) the bits of every token of the stream but its first boundary."""
-        return list(self._orders(stream))
-
-    def _orders(self, stream: Ids) -> Iterator[Floats]:
-        """As `bits_by_order`, one after another."""
         if stream.max() >= self.vocabulary or stream.min() < 0:
             raise ValueError(f"token {stream.max()} is not in the n-gram's vocabulary of {self.vocabulary}")
         context = np.zeros(len(stream) - 1, np.int64)
         chance = np.full(len(stream) - 1, 1.0 / self.vocabulary)
+        found: list[Floats] = []
         for length, level in enumerate(self.levels):
             which = level.find(self._pairs(context, stream))
             count = np.where(which == UNSEEN, 0.0, level.counts[which])
@@ -100,10 +97,9 @@ class NGram:
             distinct = np.where(context == UNSEEN, 0.0, level.distinct[context])
             seen = total > 0
             chance[seen] = ((count + distinct * chance) / np.maximum(total + distinct, 1))[seen]
-            yield -np.log2(chance)
+            found.append(-np.log2(chance))
             context = _longer(which, stream, length)
-        for _ in range(self.order - len(self.levels)):
-            yield -np.log2(chance)
+        return found + found[-1:] * (self.order - len(found))
 
     def probabilities(self, context: Sequence[int]) -> Floats:
         """(vocabulary,) the distribution of the next token after these ids; a document's start is `[0]`."""
@@ -165,15 +161,15 @@ def best_ngram(
     model = NGram(max(orders), vocabulary).fit(train)
     by_order = dict.fromkeys(orders, 0.0)
     for block in _blocks(held_out):
-        for order, bits in enumerate(model._orders(joined(block)), 1):
-            if order in by_order:
-                by_order[order] += float(bits.sum())
+        bits = model.bits_by_order(joined(block))
+        for order in orders:
+            by_order[order] += float(bits[order - 1].sum())
     order = min(by_order, key=by_order.__getitem__)
     return Best(order, by_order[order], by_order, model.of_order(order))
 
 
 def _blocks(documents: Iterable[Ids]) -> Iterator[list[Ids]]:
-    """The documents in groups of about BLOCK tokens: a dozen arrays as long as a group are held at once."""
+    """The documents in groups of about BLOCK tokens: two dozen arrays as long as a group are held at once."""
     block: list[Ids] = []
     size = 0
     for ids in documents:
