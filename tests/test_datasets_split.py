@@ -200,11 +200,16 @@ def test_few_documents_with_a_twin_are_training_text_whole() -> None:
         split(twins)
 
 
-def test_a_twin_of_a_later_piece_of_a_long_document_is_found() -> None:
+def test_a_twin_of_a_later_piece_of_a_long_document_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     long, other = words(1, 3000), words(2, 400)
     found = [*pieces(long, 2000), *pieces(long[-1500:], 2000), *pieces(other, 2000)]
     assert (split(found).duplicates, split(found).test) == (2, [2])
     assert split([*pieces(long, 2000), *pieces(words(3, 3000), 2000)]).duplicates == 0
+    monkeypatch.setattr(
+        duplicates, "KEPT", 0
+    )  # of no document is a shingle left: only whole copies are found
+    assert split([*pieces(long, 2000), *pieces(long, 2000), *pieces(other, 2000)]).test == [2]
+    assert split(found).duplicates == 0
 
 
 def test_a_part_that_would_be_empty_is_refused() -> None:

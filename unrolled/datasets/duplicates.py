@@ -23,14 +23,13 @@ COMMON = 1000  # a shingle in more documents than this is boilerplate and says n
 
 TUNE = re.compile(r"\s*(?:%[^\n]*\n)*X:")
 FIELD = re.compile(r"^[A-Za-z]:(?![|:\]]).*$", re.MULTILINE)
-SPACE = re.compile(r"\s+")
 
 Hashes = NDArray[np.uint64]
 
 
 def body(text: str) -> str:
     """What is compared: for ABC the music without its header fields; always without white space."""
-    return SPACE.sub("", FIELD.sub("", text) if TUNE.match(text) else text)
+    return "".join((FIELD.sub("", text) if TUNE.match(text) else text).split())
 
 
 def shingles(text: str) -> Hashes:
@@ -42,7 +41,15 @@ def shingles(text: str) -> Hashes:
     total = np.zeros(windows, np.uint64)
     for shift in range(LENGTH):
         total = total * np.uint64(0x9E3779B97F4A7C15) + points[shift : shift + windows]
-    return np.unique(_mix(total))
+    return _distinct(_mix(total))
+
+
+def _distinct(values: Hashes) -> Hashes:
+    """Sorted, each once; numpy's `unique` takes ten times as long for a million."""
+    ordered: Hashes = np.sort(values)
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[first]
 
 
 def _mix(values: Hashes) -> Hashes:
@@ -84,7 +91,7 @@ class Index:
 
     def groups(self) -> list[list[int]]:
         """Groups of two or more documents, each in order, that are joined by near-duplicate pairs."""
-        held = [pieces[0] if len(pieces) == 1 else np.unique(np.concatenate(pieces)) for pieces in self._held]
+        held = [pieces[0] if len(pieces) == 1 else _distinct(np.concatenate(pieces)) for pieces in self._held]
         sizes = [len(hashes) for hashes in held]
         owner = np.repeat(np.arange(len(sizes)), sizes)
         values = np.concatenate([np.zeros(0, np.uint64), *held])
