@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -90,6 +91,13 @@ def test_unknown_and_missing_data_name_the_nearest(tmp_path: Path) -> None:
     assert "no file matches" in refusal(tmp_path / "*.abc")
 
 
+def test_a_pipe_and_a_link_to_nothing_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    assert "a pipe or a device" in refusal(tmp_path / "pipe.txt")
+    (tmp_path / "link.txt").symlink_to("gone.txt")
+    assert "a link to gone.txt, which is not there" in refusal(tmp_path / "link.txt")
+
+
 # --- exact text
 
 
@@ -99,7 +107,7 @@ def test_plain_text_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory,
     path = put(tmp_path_factory.mktemp("plain") / "a.txt", text)
     if not text.strip():
         assert "empty" in refusal(path)
-    elif not text.startswith("\ufeff") and not any(text.encode().startswith(s) for s in decoding.SIGNATURES):
+    elif not text.startswith("\ufeff") and not any(re.match(s, text.encode()) for s in decoding.SIGNATURES):
         assert whole(path) == text
 
 
@@ -177,6 +185,19 @@ def test_a_folder_reads_its_text_files_in_order_and_says_what_it_left_out(tmp_pa
     assert describe(tmp_path).endswith("4 files, plain text, a file is a document")
 
 
+def test_what_is_left_out_behind_the_last_text_is_said_too(tmp_path: Path) -> None:
+    put(tmp_path / "a.txt", "text\n")
+    put(tmp_path / "z.txt", "")
+    put(tmp_path / "zz.txt", " \n")
+    (record,) = records(tmp_path)
+    assert record["notes"] == ["z.txt: empty, left out", "zz.txt: empty, left out"]
+
+
+def test_suffixes_in_capitals_and_prose_that_begins_like_a_sound_are_read(tmp_path: Path) -> None:
+    assert whole(put(tmp_path / "UP.TXT.GZ", gzip.compress(b"text\n"))) == "text\n"
+    assert whole(put(tmp_path / "a.txt", "RIFF and RAFF\n")) == "RIFF and RAFF\n"
+
+
 # --- bad input
 
 
@@ -213,8 +234,10 @@ def test_a_one_character_file_reads_but_cannot_be_looked_at(tmp_path: Path) -> N
         ("text".encode("utf-32"), "UTF-32 text"),
         (
             b"one\ntwo \xe9t\xe9\nthree\n\xe8\n",
-            r":2: byte 0xe9 at offset 8 is not valid UTF-8. Also on line 2, 4",
+            r":2: byte 0xe9 at offset 8 is not valid UTF-8. Also on line 4\. ",
         ),
+        (b"RIFF\x24\x08\0\0WAVEfmt ", "a WAV or AVI file, not text"),
+        (b"one \xe9 \xe9 \xe9\n", r":1: byte 0xe9 at offset 4 is not valid UTF-8. Probably"),
         (b"cut \xe2\x82", r":1: byte 0xe2 at offset 4 is not valid UTF-8"),
     ],
 )
@@ -294,6 +317,20 @@ def test_look_at_a_few_files_shows_lines_and_notes(tmp_path: Path) -> None:
     assert (found.measured, found.cut, found.codec, found.files) == ("line", True, "characters", 7)
     assert "byte order mark" in found.text() and "␣" in found.text()
     assert len(found.text().split("\n")) <= 30
+
+
+def test_look_says_when_its_vocabulary_is_of_a_part_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path / "a.txt", "".join(f"line {n}\n" for n in range(1000)))
+    assert "a run reads all" not in look(str(path)).text()
+    monkeypatch.setattr("unrolled.datasets.decoding.PIECE", 1000)
+    monkeypatch.setattr("unrolled.datasets.readers.PIECE", 1000)
+    monkeypatch.setattr("unrolled.datasets.look.FITTED", 2000)
+    found = look(str(path))
+    assert 2000 <= found.fitted < 3000
+    said = f"tokens of the first {found.fitted:,} characters (a run reads all)"
+    assert said in found.text() and max(map(len, found.text().split("\n"))) <= 100
 
 
 def test_nothing_here_imports_torch() -> None:

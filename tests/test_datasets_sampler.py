@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unrolled.datasets import tokens
 from unrolled.datasets.characters import Bytes
 from unrolled.datasets.collate import pad
 from unrolled.datasets.readers import Record
 from unrolled.datasets.sampler import Feed, Streams, Windows
-from unrolled.datasets.tokens import TokenFile, boundaries
+from unrolled.datasets.tokens import Piece, TokenFile, boundaries, damage, seal
 from unrolled.errors import RunFailed, UserError
 
 FEEDS = pytest.mark.parametrize("kind", [Streams, Windows])
@@ -27,6 +28,10 @@ def corpus(lengths: list[int]) -> np.ndarray:
     """Documents whose tokens are all different, so that every token can be followed."""
     numbers = iter(range(1, sum(lengths) + 1))
     return np.array([t for n in lengths for t in (0, *(next(numbers) for _ in range(n)))] + [0], np.uint16)
+
+
+def written(folder: Path, documents: list[np.ndarray], vocabulary: int = 1 << 16) -> TokenFile:
+    return TokenFile.write(folder, "train", (Piece(ids, 0, 0) for ids in documents), vocabulary)
 
 
 LENGTHS = st.lists(st.integers(0, 20), min_size=1, max_size=20).filter(lambda lengths: sum(lengths) > 0)
@@ -42,13 +47,12 @@ def test_a_token_file_holds_the_documents(
 ) -> None:
     folder = tmp_path_factory.mktemp("tokens")
     arrays = [np.array(ids, np.int64) for ids in documents]
-    file = TokenFile.write(folder, "train", arrays, vocabulary=70001)
+    file = written(folder, arrays, 70001)
     assert file == TokenFile.open(folder, "train")
     assert file.tokens.tolist() == [t for ids in documents for t in (0, *ids)] + [0]
     assert [ids.tolist() for ids in file.each()] == documents
     assert (file.dtype, file.documents, file.count) == ("<u4", len(documents), len(file.tokens))
     assert isinstance(file.tokens, np.memmap) and not file.tokens.flags.writeable
-    file.check()
 
 
 def test_encoding_counts_characters_and_bytes_and_joins_pieces(tmp_path: Path) -> None:
@@ -64,13 +68,8 @@ def test_encoding_counts_characters_and_bytes_and_joins_pieces(tmp_path: Path) -
 
 
 def test_a_damaged_or_missing_token_file_is_named(tmp_path: Path) -> None:
-    file = TokenFile.write(tmp_path, "train", [np.arange(1, 9)])
-    data = bytearray(file.path.read_bytes())
-    data[3] ^= 1
-    file.path.write_bytes(data)
-    with pytest.raises(UserError, match="train.bin: damaged"):
-        file.check()
-    file.path.write_bytes(data[:-1])
+    file = written(tmp_path, [np.arange(1, 9)])
+    file.path.write_bytes(file.path.read_bytes()[:-1])
     with pytest.raises(UserError, match="19 bytes, expected 20"):
         TokenFile.open(tmp_path, "train")
     with pytest.raises(UserError, match="no readable token file"):
@@ -80,22 +79,65 @@ def test_a_damaged_or_missing_token_file_is_named(tmp_path: Path) -> None:
         TokenFile.open(tmp_path, "train")
 
 
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    for stem in ("train", "test"):
+        TokenFile.encode(tmp_path, stem, ["some text"], Bytes())
+    (tmp_path / "codec.json").write_text('{"kind": "bytes"}')
+    seal(tmp_path)
+    return tmp_path
+
+
+def test_a_sealed_folder_is_whole(sealed: Path) -> None:
+    (sealed / "naive.json").write_text("{}")  # what is kept beside it later is no part of it
+    assert damage(sealed) is None
+
+
+@pytest.mark.parametrize("name", ["train.bin", "train.json", "test.bin", "test.json", "codec.json"])
+def test_damage_to_any_file_is_named(sealed: Path, name: str) -> None:
+    whole = (sealed / name).read_bytes()
+    (sealed / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert damage(sealed) == f"the SHA-256 of {name} is not the recorded one"
+    (sealed / name).write_bytes(whole[:-1])
+    assert damage(sealed) == f"{name} has {len(whole) - 1} bytes, expected {len(whole)}"
+    (sealed / name).unlink()
+    assert damage(sealed) == f"{name} can't be read (No such file or directory)"
+
+
+@pytest.mark.parametrize("manifest", [None, b"", b"{}", b"[]", b"\xff", b'{"files": {"test.bin": 3}}'])
+def test_a_folder_without_a_readable_manifest_is_damaged(sealed: Path, manifest: bytes | None) -> None:
+    path = sealed / tokens.MANIFEST
+    path.unlink() if manifest is None else path.write_bytes(manifest)
+    assert "manifest.json" in (damage(sealed) or "")
+
+
+def test_only_large_training_tokens_are_checked_by_size_alone(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "READ", 10)
+    seal(sealed)
+    for name, found in (("train.bin", None), ("test.bin", "the SHA-256 of test.bin is not the recorded one")):
+        whole = (sealed / name).read_bytes()
+        (sealed / name).write_bytes(whole[:-1] + b"\1")
+        assert damage(sealed) == found
+
+
 def test_ids_outside_the_vocabulary_leave_nothing_behind(tmp_path: Path) -> None:
     for bad in ([0, 1], [7]):
         with pytest.raises(ValueError, match="must lie in 1..6"):
-            TokenFile.write(tmp_path, "train", [np.array([1, 2]), np.array(bad)], vocabulary=7)
+            written(tmp_path, [np.array([1, 2]), np.array(bad)], 7)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_says_so_and_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = TokenFile.write(tmp_path, "train", [np.array([1, 2])])
+    old = written(tmp_path, [np.array([1, 2])])
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunFailed, match="train.bin: cannot be written .No space left on device"):
-        TokenFile.write(tmp_path, "train", [np.array([3])])
+        written(tmp_path, [np.array([3])])
     assert TokenFile.open(tmp_path, "train") == old
     assert sorted(p.name for p in tmp_path.iterdir()) == ["train.bin", "train.json"]
 
@@ -222,7 +264,7 @@ def test_wrong_feeds_are_refused(kind: type[Feed]) -> None:
 
 @FEEDS
 def test_a_token_file_feeds_like_its_array(kind: type[Feed], tmp_path: Path) -> None:
-    file = TokenFile.write(tmp_path, "train", [np.arange(1, 40), np.arange(40, 90)])
+    file = written(tmp_path, [np.arange(1, 40), np.arange(40, 90)])
     for a, b in zip(kind(file, 2, 5, 1).batch(3), kind(np.array(file.tokens), 2, 5, 1).batch(3), strict=True):
         assert (a == b).all()
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.datasets import duplicates
-from unrolled.datasets.duplicates import body, near_duplicates, shingles
+from unrolled.datasets.duplicates import Index, body, shingles
 from unrolled.datasets.readers import Record, records
 from unrolled.datasets.samples import resolve
 from unrolled.datasets.split import PARTS, Split, split
 from unrolled.errors import UserError
+
+
+def near_duplicates(texts: Iterable[str]) -> list[list[int]]:
+    index = Index()
+    for text in texts:
+        index.add(text)
+    return index.groups()
 
 
 def words(seed: int, count: int = 60) -> str:
@@ -175,6 +183,40 @@ def test_few_documents_are_each_cut() -> None:
     assert dealt.cuts is not None and dealt.train == dealt.test == [0, 1, 2]
     found = dealt.texts(texts)
     assert ["".join(parts) for parts in zip(*(found[part] for part in PARTS), strict=True)] == texts
+
+
+def test_few_documents_with_a_twin_are_training_text_whole() -> None:
+    lines = [words(n, 3) for n in range(1000)]
+    twins = ["".join(lines), "".join(lines[-200:])]
+    other = "".join(words(n, 3) for n in range(2000, 2100))
+    texts = [*twins, other]
+    dealt = split(texts)
+    assert (dealt.train, dealt.valid, dealt.test) == ([0, 1, 2], [2], [2])
+    assert (dealt.duplicates, dealt.groups) == (2, 1)
+    assert dealt.notes[1] == "2 near-duplicate documents in 1 group: all in training, none in valid or test"
+    found = dealt.texts(texts)
+    assert found["train"][:2] == twins and "".join(found[part][-1] for part in PARTS) == other
+    with pytest.raises(UserError, match="all 2 documents are copies of each other, or of a part"):
+        split(twins)
+
+
+def test_a_twin_of_a_later_piece_of_a_long_document_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    long, other = words(1, 3000), words(2, 400)
+    found = [*pieces(long, 2000), *pieces(long[-1500:], 2000), *pieces(other, 2000)]
+    assert (split(found).duplicates, split(found).test) == (2, [2])
+    assert split([*pieces(long, 2000), *pieces(words(3, 3000), 2000)]).duplicates == 0
+    monkeypatch.setattr(
+        duplicates, "KEPT", 0
+    )  # of no document is a shingle left: only whole copies are found
+    assert split([*pieces(long, 2000), *pieces(long, 2000), *pieces(other, 2000)]).test == [2]
+    assert split(found).duplicates == 0
+
+
+def test_a_part_that_would_be_empty_is_refused() -> None:
+    with pytest.raises(UserError, match="3 % of each document is less than a character.*left for valid"):
+        split([f"{n:06d}" for n in range(100_000, 190_000, 4999)])
+    dealt = split([words(n, 3) for n in range(19)])
+    assert all(any(text) for text in dealt.texts([words(n, 3) for n in range(19)]).values())
 
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.9, 0.2, 0.1), (0.0, 0.5, 0.5), (1.2, -0.1, -0.1)])

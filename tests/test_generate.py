@@ -11,7 +11,7 @@ from test_stream import CODEC, KINDS, small
 from unrolled.datasets.abc_tokens import AbcTokens
 from unrolled.errors import CheckFailed, NumericalFailure, RunFailed, UserError
 from unrolled.model import Model, build, preset
-from unrolled.running.generate import Pieces, generate
+from unrolled.running.generate import Generated, Pieces, generate
 from unrolled.running.sampling import Draw, Noise, pick_at
 from unrolled.running.writer import Writer
 from unrolled.tasks import GenerateText
@@ -116,7 +116,12 @@ def test_generate_returns_texts_with_their_prompt_and_streams_them() -> None:
     assert len(pieces) > 5 and result.tokens[0] + result.ended[0] <= 50 and result.tokens_per_second > 0
     again = generate(model, prompt, count=3, length=50, seed=5, write=pieces.append)
     assert again.texts[0] == result.texts[0] and again.report is None
-    assert again.ranked[0] == max(range(3), key=lambda i: again.log_likelihoods[i] / max(again.tokens[i], 1))
+
+
+def test_samples_are_ranked_by_all_that_their_likelihood_counts() -> None:
+    # 2 tokens and the boundary at 1 nat each beat 2 tokens at 1.2; without the boundary they would lose.
+    result = Generated(["a", "b"], [2, 2], [False, True], [-2.4, -3.0], 1.0, 1.0)
+    assert result.ranked == [1, 0]
 
 
 def test_stop_cuts_the_text_and_what_was_streamed() -> None:

@@ -46,9 +46,8 @@ def test_only_allowed_tokens_are_drawn(values: list[float], p: float, k: int) ->
     uniform = torch.linspace(0, 1, 257)[:-1]
     probabilities = logits.double().softmax(-1)
     ranked = probabilities.sort(descending=True).values
-    smallest = (
-        int((ranked.cumsum(-1) < p - 1e-5).sum()) + 1
-    )  # tokens in the smallest set whose mass reaches p
+    # Tokens in the smallest set whose mass reaches p.
+    smallest = int((ranked.cumsum(-1) < p - 1e-5).sum()) + 1
     chosen = pick_at(logits.expand(256, -1), Draw(top_p=p), uniform)
     assert probabilities[chosen].min() >= ranked[min(smallest, len(values)) - 1] - 1e-6
     assert len(chosen.unique()) <= smallest
@@ -64,6 +63,7 @@ def test_impossible_tokens_are_never_drawn_at_the_edges() -> None:
 def test_greedy_and_likeliest() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]])
     assert pick_at(logits, Draw(temperature=0), torch.zeros(2)).tolist() == [1, 0]
+    assert pick_at(logits, Draw(temperature=1e-300), torch.zeros(2)).tolist() == [1, 0]
     best = likeliest(logits[0], 10)
     assert [token for token, _ in best] == [1, 2, 0] and sum(p for _, p in best) == pytest.approx(1)
 

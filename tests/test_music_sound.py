@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import time
 import wave
 from fractions import Fraction
@@ -13,10 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from unrolled.errors import UserError
+from unrolled.errors import RunFailed, UserError
 from unrolled.music import AbcError, midi_bytes, parse, piano_roll, unfold, wav_bytes, write_files
 from unrolled.music.synth import RATE, RELEASE
 from unrolled.music.unfold import default_tempo
+from unrolled.tasks.tunes import play
 
 HEAD = "X:1\nT:test\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\n"
 REEL = (
@@ -52,6 +55,11 @@ ORDERS = {
     "|:C|1-2D:|3E|]": "CDCDCE",
     "|:C|1D:|\n[2E|F|G||A": "CDCEFGA",
     "C:|[2D|]E": "CCDE",
+    "|:C D||E F:|G4|": "CDEFCDEFG",  # a double bar does not close what a repeat sign opened
+    "|:C||D|:E:|F||G:|": "CDEEFGG",
+    "|:C|1D||E:|2F||G|": "CDECFG",
+    "|:C|1,3D||E:|2F||G|": "CDECFCDEG",
+    "|:C|]D|": "CD",
 }
 
 
@@ -65,11 +73,8 @@ def test_ties_join_and_repeated_notes_do_not() -> None:
     assert played("C C|") == [("C", 0, 1), ("C", 1, 1)]
     assert played("[C-E]C|") == [("C", 0, 2), ("E", 0, 1)]
     assert played("C-z C|") == [("C", 0, 1), ("C", 2, 1)]
-    assert played("C-{D}C|") == [
-        ("C", 0, 1),
-        ("D", 1, 0.125),
-        ("C", 1.125, 0.875),
-    ]  # the grace note comes between
+    between = [("C", 0, 1), ("D", 1, 0.125), ("C", 1.125, 0.875)]  # the grace note comes between
+    assert played("C-{D}C|") == between
     assert played("C-D|") == [("C", 0, 1), ("D", 1, 1)]
 
 
@@ -107,11 +112,15 @@ def test_midi_is_one_well_formed_track() -> None:
     assert data[:14] == b"MThd\x00\x00\x00\x06\x00\x00\x00\x01\x01\xe0"
     assert data[14:18] == b"MTrk" and int.from_bytes(data[18:22], "big") == len(data) - 22
     assert data.endswith(b"\x00\xff\x2f\x00")
-    on, off = (
-        bytes([0x90, 60]),
-        bytes([0xBC, 0x00, 0x80, 60]),
-    )  # 7680 ticks later: 60 x 128, a quantity of two bytes
+    # Off 7680 ticks later: 60 x 128, a quantity of two bytes.
+    on, off = bytes([0x90, 60]), bytes([0xBC, 0x00, 0x80, 60])
     assert data.count(on) == 1 and data.index(on) < data.index(off)
+
+
+@pytest.mark.parametrize(("tempo", "written"), [("1/4=3", 0xFFFFFF), ("1/4=120", 500_000)])
+def test_a_tempo_too_slow_for_midi_is_the_slowest_there_is(tempo: str, written: int) -> None:
+    data = midi_bytes(parse(f"X:1\nM:4/4\nL:1/4\nQ:{tempo}\nK:C\nC4|\n"))
+    assert b"\xff\x51\x03" + written.to_bytes(3, "big") in data
 
 
 @pytest.mark.parametrize("name", ["C,", "G", "A", "c", "e'", "c''", "g''"])
@@ -175,6 +184,22 @@ def test_three_files_or_none(tmp_path: Path) -> None:
     with pytest.raises(AbcError):
         write_files("X:1\nK:C\nC?|", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_full_disk_says_so_and_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = write_files(REEL, tmp_path).wav.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFailed, match=r"tune\.abc: can't be written \(No space left on device\)"):
+        write_files(HEAD + "C4|", tmp_path)
+    with pytest.raises(RunFailed, match=r"tune\.wav: can't be written"):
+        play([REEL], wav=tmp_path / "tune.wav")
+    with pytest.raises(RunFailed, match=r"a\.wav: can't be written"):
+        play([REEL], wav=tmp_path / "tune.abc" / "a.wav")  # a file stands where the folder should
+    assert len(list(tmp_path.iterdir())) == 3 and (tmp_path / "tune.wav").read_bytes() == before
 
 
 def test_the_piano_roll_is_plain_numbers() -> None:

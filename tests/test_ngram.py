@@ -53,13 +53,18 @@ def arrays(documents: list[list[int]]) -> list[np.ndarray]:
     return [np.array(ids, np.int64) for ids in documents]
 
 
+def total(model: NGram, documents: list[np.ndarray]) -> float:
+    return float(sum(bits.sum() for bits in model.bits(documents)))
+
+
 @settings(deadline=None)
 @given(DOCUMENTS, DOCUMENTS, st.integers(1, 5))
 def test_bits_are_those_of_the_reference(train: list[list[int]], test: list[list[int]], order: int) -> None:
     model, slow = NGram(order, 6).fit(arrays(train)), Reference(order, 6, train)
     expected = [slow.bits(ids) for ids in test]
-    assert np.allclose(model.document_bits(arrays(test)), expected, rtol=1e-12)
-    assert model.bits(arrays(test)) == pytest.approx(sum(expected), rel=1e-12)
+    each = model.bits(arrays(test))
+    assert [len(bits) for bits in each] == [len(ids) + 1 for ids in test]
+    assert np.allclose([bits.sum() for bits in each], expected, rtol=1e-12)
 
 
 @settings(deadline=None)
@@ -78,9 +83,9 @@ def test_probabilities_sum_to_one_and_are_those_of_the_reference(
 def test_no_context_reaches_across_a_boundary() -> None:
     train = arrays([[1, 2], [3, 1, 2], [1, 4]])
     one = NGram(4, 6).fit(train)
-    alone = sum(one.bits([ids]) for ids in arrays([[1, 2], [3, 1], [4]]))
-    assert one.bits(arrays([[1, 2], [3, 1], [4]])) == pytest.approx(alone, rel=1e-12)
-    assert one.bits(train) == pytest.approx(NGram(4, 6).fit(train[::-1]).bits(train), rel=1e-12)
+    alone = sum(total(one, [ids]) for ids in arrays([[1, 2], [3, 1], [4]]))
+    assert total(one, arrays([[1, 2], [3, 1], [4]])) == pytest.approx(alone, rel=1e-12)
+    assert total(one, train) == pytest.approx(total(NGram(4, 6).fit(train[::-1]), train), rel=1e-12)
 
 
 def test_a_shorter_order_is_a_stage_of_the_longer_one() -> None:
@@ -88,9 +93,26 @@ def test_a_shorter_order_is_a_stage_of_the_longer_one() -> None:
     best = best_ngram(train, test, 6)
     assert list(best.by_order) == [3, 4, 5, 6, 7]
     for order, bits in best.by_order.items():
-        assert NGram(order, 6).fit(train).bits(test) == pytest.approx(bits, rel=1e-12)
-    assert best.bits == min(best.by_order.values()) == pytest.approx(best.model.bits(test))
+        assert total(NGram(order, 6).fit(train), test) == pytest.approx(bits, rel=1e-12)
+    assert best.bits == min(best.by_order.values()) == pytest.approx(total(best.model, test))
     assert best.model.order == best.order
+
+
+def test_held_out_text_is_scored_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    train, test = (
+        [draw.integers(1, 5, size=n) for n in lengths] for lengths in ([200] * 5, [7, 90, 0, 30, 12])
+    )
+    model, whole = NGram(4, 6).fit(train), best_ngram(train, test, 6)
+    bits = model.bits(test)
+    longest, one = [], NGram.bits_by_order
+    monkeypatch.setattr("unrolled.tasks.ngram.BLOCK", 40)
+    monkeypatch.setattr(
+        NGram, "bits_by_order", lambda self, stream: longest.append(len(stream)) or one(self, stream)
+    )
+    assert np.allclose(np.concatenate(model.bits(test)), np.concatenate(bits), rtol=1e-12)
+    assert best_ngram(train, test, 6).by_order == pytest.approx(whole.by_order, rel=1e-12)
+    assert longest == [100, 46] * 2  # boundaries between and around included
 
 
 def test_what_does_not_fit_is_refused() -> None:

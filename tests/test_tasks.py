@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from math import log
 
 import numpy as np
@@ -15,7 +16,7 @@ from test_stream import CODEC, KINDS, small
 from unrolled.errors import UserError
 from unrolled.model import Model
 from unrolled.tasks import GenerateText, Score, task_from_dict
-from unrolled.tasks.score import documents, nats, spans
+from unrolled.tasks.score import nats, spans
 
 RNG = np.random.default_rng(0)
 
@@ -31,9 +32,7 @@ def by_the_book(model: Model, document: np.ndarray, context: int | None = None) 
         begin = 0
         if context is not None and t > context:
             half = context // 2
-            begin = half * -(
-                -(t - context) // half
-            )  # the first window, sliding by half, that reaches target t
+            begin = half * -(-(t - context) // half)  # the first window, sliding by half, to reach t
         with torch.no_grad():
             logits, _ = model(torch.tensor([full[begin:t]]))
         out.append(-float(logits[0, -1].double().log_softmax(-1)[full[t]]))
@@ -69,6 +68,16 @@ def test_one_long_document_is_read_in_stretches_with_its_state_carried(
     whole = torch.nn.functional.cross_entropy(logits[0].double(), target, reduction="none").numpy()
     monkeypatch.setattr("unrolled.tasks.score.PREDICTIONS", CODEC.size * 700)  # stretches of 700
     np.testing.assert_allclose(nats(model, [document])[0], whole, rtol=1e-4)
+
+
+def test_a_long_document_beside_short_ones_takes_memory_for_itself_alone() -> None:
+    model, held = small("gru"), texts(30_000, *[5] * 63)
+    nats(model, held[1:])
+    tracemalloc.start()
+    nats(model, held)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 30_000 * 8  # 64 rows to its end would take 64 for the inputs alone
 
 
 @given(st.lists(st.integers(1, 300), max_size=5), st.integers(1, 40))
@@ -116,16 +125,25 @@ def test_slots_need_a_context() -> None:
     assert score.context == "up to 16 tokens"
 
 
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"batch": -64}, {"context": 0}, {"context": -1}])
+def test_nothing_is_scored_with_a_senseless_batch_or_context(wrong: dict[str, int]) -> None:
+    for kind in ("gru", "transformer"):
+        model = small(kind, 16)
+        with pytest.raises(UserError, match=f"{next(iter(wrong))}=.*at least 1"):
+            model.task.score(model, texts(30), 30, 30, **wrong)
+
+
+def test_a_score_of_nothing_is_refused() -> None:
+    for nothing in ([], [np.zeros(0)]):
+        with pytest.raises(UserError, match="nothing to score"):
+            Score.of(nothing, 0, 0)
+
+
 def test_scoring_leaves_training_mode_and_gradients_alone() -> None:
     model = small("gru").train()
     nats(model, texts(9))
     assert model.training
     model(torch.zeros(1, 3, dtype=torch.long))[0].sum().backward()
-
-
-def test_documents_are_cut_at_boundaries() -> None:
-    found = documents(np.array([0, 5, 6, 0, 0, 7, 0], dtype=np.uint16))
-    assert [d.tolist() for d in found] == [[5, 6], [], [7]]
 
 
 def test_a_task_is_remembered_as_plain_data() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,25 +20,25 @@ class EmptyFile(UserError):
     """Nothing to read, or nothing but white space: an error alone, left out aloud among other files."""
 
 
-SIGNATURES = {  # the first bytes of what people most often hand in by mistake
-    b"\x1f\x8b": "gzip data (give it a name ending in .gz)",
-    b"PK\x03\x04": "a zip archive or an office document (unpack it, or save it as plain text)",
-    b"%PDF-": "a PDF (extract its text first, e.g. with pdftotext)",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"MThd": "a MIDI file",
-    b"RIFF": "a WAV or AVI file",
-    b"{\\rtf": "a rich-text document (save it as plain text)",
-    b"\xff\xfe\x00\x00": "UTF-32 text",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
+SIGNATURES = {  # patterns of the first bytes of what people most often hand in by mistake
+    rb"\x1f\x8b": "gzip data (give it a name ending in .gz)",
+    rb"PK\x03\x04": "a zip archive or an office document (unpack it, or save it as plain text)",
+    rb"%PDF-": "a PDF (extract its text first, e.g. with pdftotext)",
+    rb"\x89PNG": "a PNG picture",
+    rb"\xff\xd8\xff": "a JPEG picture",
+    rb"MThd": "a MIDI file",
+    rb"RIFF[\s\S]{4}(?:WAVE|AVI )": "a WAV or AVI file",
+    rb"{\\rtf": "a rich-text document (save it as plain text)",
+    rb"\xff\xfe\x00\x00": "UTF-32 text",
+    rb"\xff\xfe": "UTF-16 text",
+    rb"\xfe\xff": "UTF-16 text",
 }
 
 
 def open_bytes(path: Path) -> BinaryIO:
     """The file's bytes, unpacked when its name ends in `.gz`. Raises UserError where the system refuses."""
     try:
-        return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+        return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
     except OSError as error:
         raise _refused(path, error) from error
 
@@ -98,12 +99,12 @@ def decoded(path: Path, notes: list[str]) -> Iterator[str]:
 
 def _check_signature(path: Path, head: bytes) -> None:
     for signature, meaning in SIGNATURES.items():
-        if head.startswith(signature):
+        if re.match(signature, head):
             if not meaning.startswith("UTF"):
                 raise UserError(f"{path}: this is {meaning}, not text. Expected UTF-8 text.")
             encoding = meaning.split()[0]
             raise UserError(
-                f"{path}: this is {meaning} (byte order mark {signature[:2].hex(' ')} at byte 0); expected "
+                f"{path}: this is {meaning} (byte order mark {head[:2].hex(' ')} at byte 0); expected "
                 f"UTF-8. Convert it: iconv -f {encoding} -t UTF-8 {path.name} > {path.stem}.utf8{path.suffix}"
             )
 
@@ -112,7 +113,7 @@ def _not_utf8(path: Path) -> UserError:
     """The error for bytes that aren't UTF-8: the first places by line and byte, and the likely encoding."""
     found = bad_places(path)
     line, offset, value = found[0]
-    others = ", ".join(str(number) for number, _, _ in found[1:])
+    others = ", ".join(str(number) for number in dict.fromkeys(n for n, _, _ in found) if number != line)
     also = f" Also on line {others}{' and perhaps more' if len(found) == SHOWN else ''}." if others else ""
     return UserError(
         f"{path}:{line}: byte 0x{value:02x} at offset {offset} is not valid UTF-8.{also} Probably "

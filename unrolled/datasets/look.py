@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Look:
     notes: list[str]
     codec: str
     reason: str
+    fitted: int  # characters of training that the codec was fitted on; a run fits on all of them
     vocabulary: int
     characters_per_token: float
     first_tokens: list[str]
@@ -63,12 +65,16 @@ class Look:
             *(f"    {textwrap.shorten(note, WIDTH - 4)}" for note in self.notes[:4]),
             "",
             f"  codec {self.codec}: {self.reason}",
-            f"    {self.vocabulary:,} tokens, {self.characters_per_token:.2f} characters a token",
+            f"    {self.vocabulary:,} tokens{self._of()}, {self.characters_per_token:.2f} characters a token",
             f"    a document begins {' '.join(self.first_tokens[:1])} and goes on, token by token:",
             *textwrap.wrap(" ".join(self.first_tokens[1:]), WIDTH - 4, initial_indent="    ",
                            subsequent_indent="    ", max_lines=4, break_on_hyphens=False),
         ]  # fmt: skip
         return "\n".join(lines)
+
+    def _of(self) -> str:
+        whole = self.fitted == self.split["train"][1]
+        return "" if whole else f" of the first {self.fitted:,} characters (a run reads all)"
 
     def _shares(self) -> Iterator[str]:
         total = max(self.characters, 1)
@@ -81,15 +87,56 @@ class Look:
         return self.text()
 
 
+class Sizes(NamedTuple):
+    """One pass over the text: distinct characters, lengths of documents and of lines, bytes."""
+
+    seen: set[str]
+    documents: list[int]
+    lines: Counter[int]
+    bytes: int
+
+
 def look(data: str) -> Look:
     """Looks at a shipped name, a file, a folder or a glob as `train data=` would. Raises UserError for bad input."""
     path = resolve(data)
     files, _ = files_of(path)
+    sizes = _measure(records(path))
+    dealt = split(records(path))
+    kind, reason = choose(records(path), path)
+    texts = list(_training_texts(dealt.parts(records(path)), FITTED))
+    codec = CODECS[kind]().fit(texts)
+    sample = next(records(path))["text"]
+    ids = codec.encode(sample)
+    few = dealt.cuts is not None
+    return Look(
+        data=data,
+        description=describe(path),
+        files=len(files),
+        documents=len(sizes.documents),
+        characters=sum(sizes.documents),
+        bytes=sizes.bytes,
+        distinct=len(sizes.seen),
+        measured="line" if few else "document",
+        lengths=_histogram(sizes.lines if few else Counter(sizes.documents)),
+        split=_counted(dealt, records(path)),
+        cut=few,
+        duplicates=dealt.duplicates,
+        notes=dealt.notes,
+        codec=kind,
+        reason=reason,
+        fitted=sum(map(len, texts)),
+        vocabulary=codec.size,
+        characters_per_token=len(sample) / max(len(ids), 1),
+        first_tokens=_shown(codec, [0, *ids[:SHOWN].tolist()]),
+    )
+
+
+def _measure(read: Iterator[Record]) -> Sizes:
     seen: set[str] = set()
     documents: list[int] = []
     lines: Counter[int] = Counter()
     size = 0
-    for record in records(path):
+    for record in read:
         text = record["text"]
         seen.update(text)
         size += len(text.encode())
@@ -98,32 +145,7 @@ def look(data: str) -> Look:
             documents[-1] += len(text)
         else:
             documents.append(len(text))
-    dealt = split(records(path))
-    kind, reason = choose(records(path), path)
-    codec = CODECS[kind]().fit(_training_texts(dealt.parts(records(path)), FITTED))
-    sample = next(records(path))["text"]
-    ids = codec.encode(sample)
-    few = dealt.cuts is not None
-    return Look(
-        data=data,
-        description=describe(path),
-        files=len(files),
-        documents=len(documents),
-        characters=sum(documents),
-        bytes=size,
-        distinct=len(seen),
-        measured="line" if few else "document",
-        lengths=_histogram(lines if few else Counter(documents)),
-        split=_counted(dealt, records(path)),
-        cut=few,
-        duplicates=dealt.duplicates,
-        notes=dealt.notes,
-        codec=kind,
-        reason=reason,
-        vocabulary=codec.size,
-        characters_per_token=len(sample) / max(len(ids), 1),
-        first_tokens=_shown(codec, [0, *ids[:SHOWN].tolist()]),
-    )
+    return Sizes(seen, documents, lines, size)
 
 
 def _training_texts(parts: Iterator[tuple[str, Record]], limit: int) -> Iterator[str]:

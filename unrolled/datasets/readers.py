@@ -39,7 +39,7 @@ def records(path: Path) -> Iterator[Record]:
     """
     files, notes = files_of(path)
     problems: list[str] = []
-    seen = False
+    held: Record | None = None  # one behind, so that the last can tell what was left out after it
     for file in files:
         try:
             for record in reader_of(file).read(file):
@@ -49,8 +49,9 @@ def records(path: Path) -> Iterator[Record]:
                     record["origin"] = f"{file.parent.relative_to(path).as_posix()}/{record['origin']}"
                 if notes:
                     record["notes"], notes = notes + record.get("notes", []), []
-                seen = True
-                yield record
+                if held is not None:
+                    yield held
+                held = record
         except EmptyFile:
             if len(files) == 1:
                 raise
@@ -61,8 +62,11 @@ def records(path: Path) -> Iterator[Record]:
             break
     if problems:
         raise UserError("\n".join(problems))
-    if not seen:
+    if held is None:
         raise UserError(f"{path}: all {len(files)} files are empty. Expected text.")
+    if notes:
+        held["notes"] = held.get("notes", []) + notes
+    yield held
 
 
 def files_of(path: Path) -> tuple[list[Path], list[str]]:
@@ -89,11 +93,19 @@ def files_of(path: Path) -> tuple[list[Path], list[str]]:
         return matched, []
     if not path.exists():
         raise missing(path)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: a pipe or a device, which can be read only once. Expected a plain file: save the text to one."
+        )
     return [path], []
 
 
 def missing(path: Path) -> UserError:
     """The error for a path that isn't there, with the names beside it that come nearest."""
+    if path.is_symlink():
+        return UserError(
+            f"{path}: a link to {path.readlink()}, which is not there. Check where it should lead."
+        )
     folder = path.parent
     if not folder.is_dir():
         return UserError(f"{path}: no such file, and no folder {folder} either. Check the path.")

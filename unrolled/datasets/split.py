@@ -1,7 +1,7 @@
 """Training, validation and test documents: by document, with near-duplicates on one side only, counted aloud.
 
 A corpus of few documents (a novel) can't be split by document: then each is cut at line borders into a
-training head, a validation middle and a test tail.
+training head, a validation middle and a test tail, but for near-duplicates: they are training text whole.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Marks = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Split:
-    """Which documents, counted from 0 in reading order, are whose. Where documents are `cut`, all three lists
-    name every document and `cuts` holds for each where validation and test begin (to be moved to a line's
-    end) and the document ends, in characters.
+    """Which documents, counted from 0 in reading order, are whose. Where documents are cut, a document
+    may stand in all three lists, and `cuts` holds for each where validation and test begin (to be moved to a
+    line's end) and the document ends, in characters.
     """
 
     train: list[int]
     valid: list[int]
     test: list[int]
-    duplicates: int = 0  # documents with a near-duplicate; all of them are in training
+    duplicates: int = 0  # documents with a near-duplicate; no group of them is on two sides
     groups: int = 0
     cuts: list[Marks] | None = None
     notes: list[str] = field(default_factory=list)
@@ -110,31 +110,28 @@ class Cutter:
 def split(records: Iterable[Record | str], seed: int = 0, fractions: Sequence[float] = GENERATE) -> Split:
     """Splits documents into train, valid and test in shares of `fractions`, the same for the same seed.
 
-    Documents with a near-duplicate join training; the held-out ones are drawn from the rest, so that the
-    shares hold. Raises UserError when there is too little text for every part.
+    Documents with a near-duplicate join training; the held-out text is drawn from the rest. Raises UserError when
+    there is too little text for every part.
     """
     _check(fractions)
-    index, notes = Index(), list[str]()
-    sizes: list[int] = []
-    held: str | None = None
+    index, notes, sizes = Index(), list[str](), list[int]()
     for record in map(as_record, records):
         notes += record.get("notes", [])
-        if record.get("continues"):
+        continues = bool(record.get("continues"))
+        index.add(record["text"], continues)
+        if continues:
             sizes[-1] += len(record["text"])
-            continue  # a document of several pieces is compared by its first
-        sizes.append(len(record["text"]))
-        if held is not None:
-            index.add(held)
-        held = record["text"]
+        else:
+            sizes.append(len(record["text"]))
     if sum(sizes) < LEAST:
         raise UserError(
             f"the data holds {sum(sizes)} character{'s' * (sum(sizes) != 1)}; expected at least {LEAST} to train "
             "on one part and test on another. Give it more text."
         )
+    groups = index.groups() if len(sizes) > 1 else []
     if len(sizes) < FEW:
-        return _cut(sizes, fractions, notes)
-    index.add(held or "")
-    return _deal(index.groups(), len(sizes), seed, fractions, notes)
+        return _cut(groups, sizes, fractions, notes)
+    return _deal(groups, len(sizes), seed, fractions, notes)
 
 
 def _deal(
@@ -153,38 +150,62 @@ def _deal(
         part = next((p for p, size in wanted.items() if len(found[p]) + len(group) <= size), "train")
         found[part] += group
     if not all(found[part] for part, share in zip(PARTS, fractions, strict=True) if share):
-        raise UserError(
-            f"nearly all {count} documents are copies of each other: nothing is left to test on. "
-            "Give it more text."
-        )
+        raise _all_copies(f"nearly all {count}")
     moved = len(twins & set(found["train"]))
-    if twins:
-        notes = [
-            *notes,
-            f"{len(twins)} near-duplicate documents in {len(groups)} groups: {_where(moved, len(twins))}",
-        ]
     train, valid, test = (sorted(found[part]) for part in PARTS)
-    return Split(train, valid, test, len(twins), len(groups), notes=notes)
+    return Split(train, valid, test, len(twins), len(groups), notes=notes + _counted(groups, moved))
 
 
-def _cut(sizes: list[int], fractions: Sequence[float], notes: list[str]) -> Split:
+def _cut(groups: list[list[int]], sizes: list[int], fractions: Sequence[float], notes: list[str]) -> Split:
+    """Each document is cut, but those with a twin are in training whole: their tail would be in the other's head."""
     names = list(range(len(sizes)))
-    cuts = [(round(n * fractions[0]), round(n * (fractions[0] + fractions[1])), n) for n in sizes]
+    twins = {n for group in groups for n in group}
+    singles = [n for n in names if n not in twins]
+    if not singles:
+        raise _all_copies(f"all {len(sizes)}")
+    cuts = [(n, n, n) if i in twins else _marks(n, fractions) for i, n in enumerate(sizes)]
+    _refuse_empty(cuts, fractions)
     what = "one document" if len(sizes) == 1 else f"only {len(sizes)} documents"
     shares = " / ".join(f"{100 * share:.3g} %" for share in fractions)
     notes = [*notes, f"{what}: cut at line borders into train / valid / test of {shares}"]
-    return Split(names, list(names), list(names), cuts=cuts, notes=notes)
+    notes += _counted(groups, len(twins))
+    return Split(names, singles, list(singles), len(twins), len(groups), cuts, notes)
+
+
+def _marks(size: int, fractions: Sequence[float]) -> Marks:
+    return round(size * fractions[0]), round(size * (fractions[0] + fractions[1])), size
+
+
+def _refuse_empty(cuts: list[Marks], fractions: Sequence[float]) -> None:
+    for at, (part, share) in enumerate(zip(PARTS, fractions, strict=True)):
+        if share and not any(cut[at] - (0, *cut)[at] for cut in cuts):
+            raise UserError(
+                f"{100 * share:.3g} % of each document is less than a character: the {len(cuts)} documents have at "
+                f"most {max(size for *_, size in cuts)}, so nothing would be left for {part}. Give it more or longer "
+                f"documents ({FEW} are dealt out whole), or other shares (split=)."
+            )
+
+
+def _counted(groups: list[list[int]], moved: int) -> list[str]:
+    twins = sum(map(len, groups))
+    where = (
+        "all in training, none in valid or test"
+        if moved == twins
+        else f"{moved} in training, the others held out group by group, none on both sides"
+    )
+    many = f"{len(groups)} group{'s' * (len(groups) != 1)}"
+    return [f"{twins} near-duplicate documents in {many}: {where}"] if groups else []
+
+
+def _all_copies(which: str) -> UserError:
+    return UserError(
+        f"{which} documents are copies of each other, or of a part: nothing is left to test on. Give it more text."
+    )
 
 
 def as_record(record: Record | str) -> Record:
     """A bare text as a record."""
     return {"text": record, "origin": "text:1"} if isinstance(record, str) else record
-
-
-def _where(moved: int, twins: int) -> str:
-    if moved == twins:
-        return "all in training, none in valid or test"
-    return f"{moved} in training, the others held out group by group, none on both sides"
 
 
 def _share(fraction: float, count: int) -> int:

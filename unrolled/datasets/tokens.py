@@ -1,7 +1,7 @@
 """Token files: documents as ids on disk, opened as a memory map, so that a corpus larger than memory trains.
 
 `STEM.bin` holds raw little-endian uint16 or uint32: for each document a 0 and its tokens, then one closing 0.
-`STEM.json` holds the counts and the SHA-256 of the .bin.
+`STEM.json` holds the counts and the SHA-256 of the .bin. A finished folder is sealed with a manifest of its files.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from unrolled.datasets.spelling import BOUNDARY, Ids
 from unrolled.errors import RunFailed, UserError
 
 SCAN = 1 << 22  # tokens looked at at a time when a whole file is walked
+MANIFEST = "manifest.json"
+# Training tokens of more bytes are checked by size alone, or every run would begin by reading them all.
+READ = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,9 @@ class TokenFile:
             yield self.tokens[begin + 1 : end].astype(np.int64)
 
     @classmethod
-    def write(cls, folder: Path, stem: str, documents: Iterable[Ids], vocabulary: int = 1 << 16) -> TokenFile:
-        """Writes ids alone. Without a text to count, `characters` and `bytes` are 0."""
-        return cls._write(folder, stem, (Piece(np.asarray(ids), 0, 0) for ids in documents), vocabulary)
-
-    @classmethod
     def encode(cls, folder: Path, stem: str, records: Iterable[Record | str], codec: Codec) -> TokenFile:
         """Encodes and writes texts or records, piece by piece: memory holds one record at a time."""
-        return cls._write(folder, stem, map(lambda record: _piece(record, codec), records), codec.size)
+        return cls.write(folder, stem, map(lambda record: _piece(record, codec), records), codec.size)
 
     @classmethod
     def open(cls, folder: Path, stem: str) -> TokenFile:
@@ -80,7 +78,7 @@ class TokenFile:
             saved = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
             size = path.stat().st_size
             file = cls(path=path, **saved)
-        except (OSError, TypeError, json.JSONDecodeError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path}: no readable token file here ({error}). Prepare the data again."
             ) from error
@@ -91,20 +89,12 @@ class TokenFile:
             )
         return file
 
-    def check(self) -> None:
-        """Reads the whole file and compares its SHA-256. Raises UserError that names the file."""
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        if digest.hexdigest() != self.sha256:
-            raise UserError(
-                f"{self.path}: damaged (its SHA-256 is not the recorded one). Prepare the data again."
-            )
-
     @classmethod
-    def _write(cls, folder: Path, stem: str, pieces: Iterable[Piece], vocabulary: int) -> TokenFile:
-        """Both files appear whole or not at all: they are written beside and renamed, the .json last."""
+    def write(cls, folder: Path, stem: str, pieces: Iterable[Piece], vocabulary: int) -> TokenFile:
+        """Writes ids below `vocabulary`. Both files appear whole or not at all: written beside and renamed, the .json last.
+
+        Raises RunFailed when the disk is full or refuses.
+        """
         dtype = "<u2" if vocabulary <= 1 << 16 else "<u4"
         folder.mkdir(parents=True, exist_ok=True)
         path, part = folder / f"{stem}.bin", folder / f".{stem}.bin.{os.getpid()}"
@@ -126,16 +116,51 @@ class TokenFile:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
-            saved = cls(path, dtype, count + 1, documents, characters, size, digest.hexdigest())
-            _write_json(folder / f"{stem}.json", {k: v for k, v in asdict(saved).items() if k != "path"})
         except OSError as error:
-            raise RunFailed(
-                f"{path}: cannot be written ({error.strerror}). Nothing was kept: free some space or choose another "
-                "folder."
-            ) from error
+            raise _unwritten(path, error) from error
         finally:
             part.unlink(missing_ok=True)
+        saved = cls(path, dtype, count + 1, documents, characters, size, digest.hexdigest())
+        _write_json(folder / f"{stem}.json", {k: v for k, v in asdict(saved).items() if k != "path"})
         return saved
+
+
+def seal(folder: Path) -> None:
+    """Writes the manifest of a finished folder: each file's size, and its SHA-256 unless it is `READ` too long.
+
+    The last file to be written. Raises RunFailed when the disk is full or refuses.
+    """
+    found = sorted(p for p in folder.iterdir() if p.name != MANIFEST and not p.name.startswith("."))
+    files = {path.name: _facts(path) for path in found}
+    _write_json(folder / MANIFEST, {"files": files})
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a sealed folder, in words; None when every file is as it was sealed."""
+    try:
+        files = json.loads((folder / MANIFEST).read_bytes())["files"]
+        for name, facts in files.items():
+            path = folder / name
+            if path.stat().st_size != facts["bytes"]:
+                return f"{name} has {path.stat().st_size} bytes, expected {facts['bytes']}"
+            if facts["sha256"] not in (None, _digest(path)):
+                return f"the SHA-256 of {name} is not the recorded one"
+    except OSError as error:
+        return f"{Path(error.filename or MANIFEST).name} can't be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is not the record of a folder's files"
+    return None
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    unread = path.name == "train.bin" and size > READ
+    return {"bytes": size, "sha256": None if unread else _digest(path)}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def boundaries(tokens: NDArray[Any]) -> NDArray[np.int64]:
@@ -158,5 +183,19 @@ def _check(tokens: Ids, vocabulary: int) -> None:
 
 def _write_json(path: Path, saved: dict[str, Any]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(saved, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: OSError) -> RunFailed:
+    return RunFailed(
+        f"{path}: cannot be written ({error.strerror}). Nothing was kept: free some space or choose another folder."
+    )

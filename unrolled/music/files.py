@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from unrolled.errors import RunFailed
 from unrolled.music.midi import midi_bytes
 from unrolled.music.reading import parse
 from unrolled.music.synth import wav_bytes
@@ -25,22 +26,34 @@ class MusicFiles:
 def write_files(abc: str, folder: str | Path, stem: str = "tune") -> MusicFiles:
     """Write `stem`.abc (the text as given), .mid and .wav into `folder`, which is made when missing.
 
-    Raises AbcError or UserError before anything is written when the text can't be played.
+    Raises AbcError or UserError before anything is written when the text can't be played, RunFailed when the disk
+    is full or refuses.
     """
     tune = parse(abc)
     contents = {"abc": abc.encode(), "mid": midi_bytes(tune), "wav": wav_bytes(tune)}
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {}
+    paths = {suffix: Path(folder) / f"{stem}.{suffix}" for suffix in contents}
     for suffix, data in contents.items():
-        paths[suffix] = folder / f"{stem}.{suffix}"
-        unfinished = folder / f".tmp-{os.getpid()}-{stem}.{suffix}"
+        write_whole(paths[suffix], data)
+    return MusicFiles(paths["abc"], paths["mid"], paths["wav"])
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file whole or leaves it as it was; its folder is made. Raises RunFailed when the disk refuses."""
+    unfinished = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            unfinished.write_bytes(data)
-            os.replace(unfinished, paths[suffix])
+            with unfinished.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
-    return MusicFiles(paths["abc"], paths["mid"], paths["wav"])
+    except OSError as error:
+        raise RunFailed(
+            f"{path}: can't be written ({error.strerror}). Free some space or name another file."
+        ) from error
 
 
 def piano_roll(tune: Tune) -> list[list[float]]:

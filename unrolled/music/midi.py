@@ -25,10 +25,7 @@ def midi_bytes(tune: Tune) -> bytes:
         (0, META, _meta(0x03, tune.title.encode("ascii", "replace"))),
         (0, META, bytes([0xC0, FLUTE])),
     ]
-    events += [
-        (_tick(at), META, _meta(0x51, round(60e6 / rate).to_bytes(3, "big")))
-        for at, rate in performance.tempos
-    ]
+    events += [(_tick(at), META, _tempo(rate)) for at, rate in performance.tempos]
     events += [
         (_tick(at), META, _time_signature(meter))
         for at, meter in performance.meters
@@ -68,6 +65,11 @@ def _variable(value: int) -> bytes:
 
 def _meta(kind: int, data: bytes) -> bytes:
     return bytes([0xFF, kind]) + _variable(len(data)) + data
+
+
+def _tempo(rate: float) -> bytes:
+    """Microseconds a quarter in three bytes: slower than 3.58 quarters a minute can't be written."""
+    return _meta(0x51, min(round(60e6 / rate), 0xFFFFFF).to_bytes(3, "big"))
 
 
 def _can_be_written(meter: Meter) -> bool:

@@ -62,9 +62,8 @@ def _note(sound: Sound) -> Samples:
     """One note (samples,), from silence to silence: attack, a body that settles, and a release after its written end."""
     frequency = 440.0 * 2 ** ((sound.midi - 69) / 12)
     t = np.arange(int((sound.seconds + RELEASE) * RATE) + 2, dtype=np.float32) / np.float32(RATE)
-    depth = (
-        frequency * (2 ** (VIBRATO_CENTS / 1200) - 1) / VIBRATO_HZ
-    )  # radians, so that the pitch moves by VIBRATO_CENTS
+    # Radians, so that the pitch moves by VIBRATO_CENTS.
+    depth = frequency * (2 ** (VIBRATO_CENTS / 1200) - 1) / VIBRATO_HZ
     onset = np.clip((t - VIBRATO_ONSET) / VIBRATO_ONSET, 0, 1)
     # The phase is reduced to one turn in float64: float32 radians would hiss after a few seconds.
     turns = np.arange(t.size) * (frequency / RATE)

@@ -100,13 +100,22 @@ def playing_order(body: tuple[Item, ...]) -> Iterator[Item]:
 
 
 def _section(body: tuple[Item, ...], start: int) -> tuple[int, int]:
-    """Where the section from `start` ends and how often it is played: once more per colon, or as its endings ask."""
-    rounds = 1
+    """Where the section from `start` ends and how often it is played: once more per colon, or as its endings ask.
+
+    In a section that `|:` opened, a double bar is a border only after the last ending.
+    """
+    before = body[start - 1] if start else None
+    opened = isinstance(before, BarLine) and before.open > 0
+    rounds, ending = 1, frozenset({1})
     for at in range(start, len(body)):
         item = body[at]
         if isinstance(item, Ending):
-            rounds = max(rounds, *item.numbers)
+            ending = frozenset(item.numbers)
+            rounds = max(rounds, *ending)
         elif isinstance(item, BarLine) and item.border and not _ending_follows(body, at):
+            sign = item.close or item.open
+            if opened and not sign and 1 in ending:
+                continue
             return at + 1, rounds if rounds > 1 else item.close + 1
     return len(body), rounds
 

@@ -59,8 +59,9 @@ class Generated:
 
     @property
     def ranked(self) -> list[int]:
-        """The samples, the one with the highest likelihood a token first."""
-        rate = [log / max(n, 1) for log, n in zip(self.log_likelihoods, self.tokens, strict=True)]
+        """The samples, the one with the highest likelihood a token, a closing boundary included, first."""
+        written = [max(n + ended, 1) for n, ended in zip(self.tokens, self.ended, strict=True)]
+        rate = [log / n for log, n in zip(self.log_likelihoods, written, strict=True)]
         return sorted(range(len(rate)), key=lambda i: -rate[i])
 
 
@@ -95,10 +96,24 @@ def generate(
         return _look_ahead(model, prompt, top, write)
     limit = task.length if length is None else length
     writer = Writer(model, task.codec.encode(prompt), count=count, length=limit, draw=draw, shortest=shortest)
+    result = _written(writer, task, prompt, stop, write if count == 1 else None)
+    if write and count > 1:
+        write("".join(text.rstrip("\n") + "\n\n" for text in result.texts))
+    if wav or midi:
+        ranked = result.ranked
+        number, files = task.play([result.texts[i] for i in ranked], wav=wav, midi=midi)
+        result = replace(result, files=files, played=ranked[number])
+    if check:
+        result.report.require()
+    return result
+
+
+def _written(writer: Writer, task: Any, prompt: str, stop: str | None, write: Write | None) -> Generated:
+    """Runs the loop to its end, and judges the texts where they are tunes."""
     begun = time.perf_counter()
-    texts, tokens, ended = _collect(writer, task.codec, prompt, stop, write if count == 1 else None)
+    texts, tokens, ended = _collect(writer, task.codec, prompt, stop, write)
     seconds = time.perf_counter() - begun
-    result = Generated(
+    return Generated(
         texts=texts,
         tokens=tokens,
         ended=ended,
@@ -107,15 +122,6 @@ def generate(
         tokens_per_second=(sum(tokens) + sum(ended)) / seconds,
         report=task.report(texts),
     )
-    if write and count > 1:
-        write("".join(text.rstrip("\n") + "\n\n" for text in texts))
-    if wav or midi:
-        ranked = result.ranked
-        number, files = task.play([texts[i] for i in ranked], wav=wav, midi=midi)
-        result = replace(result, files=files, played=ranked[number])
-    if check:
-        result.report.require()
-    return result
 
 
 def _text_task(model: Model, check: bool, sound: bool) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unrolled.errors import UserError
 
+COLDEST = 1e-6  # below this the likeliest token is certain, and dividing by it would overflow
 BLOCK = 256  # uniform numbers drawn at once for each row
 BELOW = 1 - 2**-20  # of the whole probability: rounding must not lift a number to all of it
 
@@ -50,7 +51,7 @@ def pick_at(
 
     A pure function of its arguments, so that a sample doesn't depend on the rows it is drawn beside.
     """
-    if draw.temperature == 0:
+    if draw.temperature < COLDEST:
         return logits.argmax(-1)
     if draw.temperature != 1:
         logits = logits / draw.temperature

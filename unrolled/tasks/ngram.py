@@ -10,7 +10,7 @@ no context reaches across it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 BOUNDARY = 0
 ORDERS = range(3, 8)
+BLOCK = 1 << 20  # tokens scored at once
 UNSEEN = -1  # the number of a context that training does not hold
 
 
@@ -74,15 +75,13 @@ class NGram:
             context, contexts = _longer(self.levels[-1].find(pairs), stream, length), len(keys)
         return self
 
-    def bits(self, documents: Iterable[Ids]) -> float:
-        """Total bits of the documents, each with its closing boundary."""
-        return float(self.bits_by_order(joined(documents))[-1].sum())
-
-    def document_bits(self, documents: Sequence[Ids]) -> Floats:
-        """(documents,) the bits of each, for intervals."""
-        ends = np.cumsum([len(ids) + 1 for ids in documents])
-        each = self.bits_by_order(joined(documents))[-1]
-        return np.diff(np.cumsum(each)[ends - 1], prepend=0.0)
+    def bits(self, documents: Iterable[Ids]) -> list[Floats]:
+        """The bits of each document's tokens and closing boundary: (n + 1,) each, a block of documents at a time."""
+        found: list[Floats] = []
+        for block in _blocks(documents):
+            bits = self.bits_by_order(joined(block))[-1]
+            found += np.split(bits, np.cumsum([len(ids) + 1 for ids in block])[:-1])
+        return found
 
     def bits_by_order(self, stream: Ids) -> list[Floats]:
         """For orders 1 to `order`, (tokens - 1,) the bits of every token of the stream but its first boundary."""
@@ -160,10 +159,27 @@ def best_ngram(
 ) -> Best:
     """Fits the longest order once and scores all: a shorter one is a stage of the longer one's interpolation."""
     model = NGram(max(orders), vocabulary).fit(train)
-    bits = model.bits_by_order(joined(held_out))
-    by_order = {order: float(bits[order - 1].sum()) for order in orders}
+    by_order = dict.fromkeys(orders, 0.0)
+    for block in _blocks(held_out):
+        bits = model.bits_by_order(joined(block))
+        for order in orders:
+            by_order[order] += float(bits[order - 1].sum())
     order = min(by_order, key=by_order.__getitem__)
     return Best(order, by_order[order], by_order, model.of_order(order))
+
+
+def _blocks(documents: Iterable[Ids]) -> Iterator[list[Ids]]:
+    """The documents in groups of about BLOCK tokens: two dozen arrays as long as a group are held at once."""
+    block: list[Ids] = []
+    size = 0
+    for ids in documents:
+        block.append(ids)
+        size += len(ids) + 1
+        if size >= BLOCK:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def joined(documents: Iterable[Ids]) -> Ids:
@@ -179,10 +195,9 @@ def _longer(which: Ids, stream: Ids, length: int) -> Ids:
 
     The boundary that opens a document is a context of one token; nothing longer ends in it, so none reaches across.
     """
-    first = np.array(
-        [BOUNDARY if length == 0 else UNSEEN], np.int64
-    )  # the boundary is always key 0 of level 0
-    ending = np.concatenate([first, which])
+    # The boundary is always key 0 of level 0.
+    first = BOUNDARY if length == 0 else UNSEEN
+    ending = np.concatenate([np.array([first], np.int64), which])
     if length > 0:
         ending[stream == BOUNDARY] = UNSEEN
     return ending[:-1]

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from unrolled.datasets.spelling import BOUNDARY
 from unrolled.errors import UserError
 from unrolled.layout import Layout
-from unrolled.state import pick
+from unrolled.state import State, pick
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -31,24 +31,15 @@ STRETCH = 512  # tokens of a row read in one call, where several rows share it
 PREDICTIONS = 2**24  # logits of one call: 64 MiB in float32
 
 
-def documents(tokens: np.ndarray) -> list[np.ndarray]:
-    """The documents of a token stream [0, t1..tn, 0, t1..tm, 0], boundaries left out; empty ones too."""
-    cuts = np.flatnonzero(np.asarray(tokens) == BOUNDARY)
-    return [np.asarray(tokens[a + 1 : b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
-
-
 def nats(
     model: Model, documents: Sequence[np.ndarray], context: int | None = None, batch: int = 64
 ) -> list[np.ndarray]:
     """Nats of each document's tokens and closing boundary: float64 (n + 1,) each, in the given order.
 
-    `context`: the length the model was trained on; needed where it holds Slots. `batch`: rows at once.
+    `context`: the length the model was trained on; needed where it holds Slots. `batch`: rows at once. Raises
+    UserError unless both are at least 1.
     """
-    if not model.fixed_state and (context is None or context < 1):
-        raise UserError(
-            f"context={context}: a model with full attention is scored in windows of its training length; "
-            "give that length."
-        )
+    _check(model, context, batch)
     training = model.training
     model.eval()
     try:
@@ -58,6 +49,20 @@ def nats(
             return _windows(model, documents, int(context or 1), batch)
     finally:
         model.train(training)
+
+
+def _check(model: Model, context: int | None, batch: int) -> None:
+    if batch < 1:
+        raise UserError(f"batch={batch}: expected a whole number of at least 1, the documents read at once.")
+    if context is None and not model.fixed_state:
+        raise UserError(
+            f"context={context}: a model with full attention is scored in windows of its training length; "
+            "give that length."
+        )
+    if context is not None and context < 1:
+        raise UserError(
+            f"context={context}: expected a whole number of at least 1, the tokens a prediction may see."
+        )
 
 
 def _carried(model: Model, documents: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:
@@ -71,25 +76,25 @@ def _carried(model: Model, documents: Sequence[np.ndarray], batch: int) -> list[
 
 
 def _together(documents: list[np.ndarray], model: Model) -> list[np.ndarray]:
-    """Documents, longest first, as the rows of one batch, with carried state."""
+    """Documents, longest first, as the rows of one batch, with carried state.
+
+    Inputs and targets are cut for each stretch: beside one long document, rows padded to its end would take 64 times
+    its memory.
+    """
     lengths = [len(document) + 1 for document in documents]
-    x, y = _rectangle(documents, lengths)
-    scored = np.zeros(x.shape, dtype=np.float64)
+    scored = [np.zeros(length, dtype=np.float64) for length in lengths]
     device = next(model.parameters()).device
-    state, rows, now = model.start(len(documents)), len(documents), 0
+    state: State = model.start(len(documents))
+    rows, now = len(documents), 0
     while now < lengths[0]:
         staying = sum(length > now for length in lengths)
         if staying < rows:  # the others have ended
             state, rows = pick(state, torch.arange(staying, device=device)), staying
         until = min(lengths[0], now + _stretch(rows, model))
-        logits, state = model(
-            torch.from_numpy(x[:rows, now:until]).to(device),
-            state,
-            _layout([min(length, until) - now for length in lengths[:rows]], until - now, device),
-        )
-        scored[:rows, now:until] = _losses(logits, y[:rows, now:until])
+        group = [Span(row, now, now, min(length, until)) for row, length in enumerate(lengths[:rows])]
+        state = _read(model, documents, group, state, scored)
         now = until
-    return [row[:length] for row, length in zip(scored, lengths, strict=True)]
+    return scored
 
 
 class Span(NamedTuple):
@@ -117,17 +122,28 @@ def _windows(model: Model, documents: Sequence[np.ndarray], context: int, batch:
     lengths = [len(document) + 1 for document in documents]
     scored = [np.zeros(length, dtype=np.float64) for length in lengths]
     ordered = sorted(spans(lengths, context), key=lambda span: span.begin - span.end)
-    device = next(model.parameters()).device
     rows = max(1, min(batch, PREDICTIONS // (context * _vocabulary(model))))
     for at in range(0, len(ordered), rows):
-        group = ordered[at : at + rows]
-        sizes = [span.end - span.begin for span in group]
-        cuts = [_shifted(documents[span.document], span) for span in group]
-        x, y = (_stack([cut[side] for cut in cuts], sizes[0]) for side in (0, 1))
-        logits, _ = model(torch.from_numpy(x).to(device), None, _layout(sizes, sizes[0], device))
-        for span, losses in zip(group, _losses(logits, y), strict=True):
-            scored[span.document][span.new : span.end] = losses[span.new - span.begin : span.end - span.begin]
+        _read(model, documents, ordered[at : at + rows], None, scored)
     return scored
+
+
+def _read(
+    model: Model,
+    documents: Sequence[np.ndarray],
+    group: list[Span],
+    state: State | None,
+    scored: list[np.ndarray],
+) -> State:
+    """Reads the windows of a group, the longest first, into `scored`; returns the state after them."""
+    device = next(model.parameters()).device
+    sizes = [span.end - span.begin for span in group]
+    cuts = [_shifted(documents[span.document], span) for span in group]
+    x, y = (_stack([cut[side] for cut in cuts], sizes[0]) for side in (0, 1))
+    logits, state = model(torch.from_numpy(x).to(device), state, _layout(sizes, sizes[0], device))
+    for span, losses in zip(group, _losses(logits, y), strict=True):
+        scored[span.document][span.new : span.end] = losses[span.new - span.begin : span.end - span.begin]
+    return state
 
 
 def _shifted(document: np.ndarray, span: Span) -> tuple[np.ndarray, np.ndarray]:
@@ -136,12 +152,6 @@ def _shifted(document: np.ndarray, span: Span) -> tuple[np.ndarray, np.ndarray]:
     begin = span.begin - max(0, span.begin - 1)
     size = span.end - span.begin
     return closed[begin : begin + size], closed[begin + 1 : begin + 1 + size]
-
-
-def _rectangle(documents: list[np.ndarray], lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs [0, t1..tn] and targets [t1..tn, 0] of documents, longest first, padded: (B, T) each."""
-    cuts = [_shifted(d, Span(0, 0, 0, length)) for d, length in zip(documents, lengths, strict=True)]
-    return _stack([x for x, _ in cuts], lengths[0]), _stack([y for _, y in cuts], lengths[0])
 
 
 def _stack(rows: list[np.ndarray], time: int) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from unrolled.errors import UserError
+
 if TYPE_CHECKING:
     from unrolled.datasets.codecs import Codec
     from unrolled.model import Model
@@ -37,7 +39,7 @@ class Score:
     @property
     def nats_per_token(self) -> float:
         """The mean loss, comparable with training's."""
-        return self.nats / max(self.tokens, 1)
+        return self.nats / self.tokens
 
     @property
     def interval_per_byte(self) -> tuple[float, float]:
@@ -58,7 +60,15 @@ class Score:
         context: str = "all before it",
         seed: int = 0,
     ) -> Score:
-        """From each document's nats a token, whoever predicted them: a model, an n-gram."""
+        """From each document's nats a token, whoever predicted them: a model, an n-gram.
+
+        Raises UserError when there is no token: a perfect score over nothing would be the best of all.
+        """
+        if not sum(map(len, nats)):
+            raise UserError(
+                f"nothing to score: {len(nats)} documents without a token. Expected held-out text: give more "
+                "data, or a larger share of it to this part (split=)."
+            )
         units = _units(nats)  # (N, 2): nats, tokens
         total, tokens = float(units[:, 0].sum()), int(units[:, 1].sum())
         per_character = 1 / (log(2) * max(characters, 1))
@@ -94,8 +104,6 @@ def _blocks(document: np.ndarray) -> list[np.ndarray]:
 
 def _bootstrap(units: np.ndarray, seed: int) -> tuple[float, float]:
     """The 95 % percentile interval of nats per token (Efron and Tibshirani 1993, chapter 13)."""
-    if len(units) == 0:
-        return 0.0, 0.0
     rng = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
     for i in range(RESAMPLES):  # one at a time: a resample of many documents is large

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +57,11 @@ def play(
 ) -> tuple[int, list[str]]:
     """Writes the first of the texts whose bars are all right as sound, else the first that can be played.
 
-    Returns its number and the files written. Raises RunFailed, and writes nothing, when none can be played.
+    Returns its number and the files written. Raises RunFailed, and writes nothing, when none can be played; also
+    when the disk refuses a file.
     """
     from unrolled.music import parse
+    from unrolled.music.files import write_whole
     from unrolled.music.midi import midi_bytes
     from unrolled.music.synth import wav_bytes
 
@@ -77,23 +78,9 @@ def play(
         except UserError as error:
             problem = str(error)
             continue
-        return number, [_write(path, data) for path, data in contents]
+        for path, data in contents:
+            write_whole(path, data)
+        return number, [str(path) for path, _ in contents]
     raise RunFailed(
         f"none of the {len(texts)} tunes can be played: {problem} Generate more of them (count=16) or train longer."
     )
-
-
-def _write(path: Path, data: bytes) -> str:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".tmp-{os.getpid()}-{path.name}")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise RunFailed(
-            f"{path}: can't be written ({error.strerror}). Free some space or name another file."
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return str(path)
