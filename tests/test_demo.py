@@ -158,12 +158,11 @@ def test_the_demo_leaves_everything_in_one_folder(
     assert header.count('class="lead"') == header.count('class="play"') == header.count("<audio") == 1
     for line in out[out.index("next\n") :].splitlines()[1:]:
         command = line.split()[1:]
-        assert (command[0], "--check") and str(folder) in line
+        assert command[0] in ("generate", "evaluate", "train") and str(folder) in line
         if command[0] != "train":
-            assert main([*command, *(["length=9", "shortest=9"] if command[0] == "generate" else [])]) in (
-                0,
-                1,
-            )
+            short = ["length=9", "shortest=9"] if command[0] == "generate" else []
+            # Nine tokens of a network that took two steps are no tune: nothing to hear, but the run is found.
+            assert main([*(word for word in command if not word.startswith("wav=")), *short]) == 0
 
 
 def test_the_demo_says_so_when_nothing_can_be_played(
