@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,8 @@ from unrolled.comparison.board import Board
 from unrolled.comparison.composing import bar_times, compose, first_bar, roll_of
 from unrolled.comparison.report import write_run
 from unrolled.comparison.reproduce import Experiment, Figure, Reproduction
+from unrolled.comparison.result import Baseline, Comparison, Pair, Row
+from unrolled.comparison.words import next_commands
 from unrolled.datasets import readers, samples
 from unrolled.errors import CheckFailed, UserError
 from unrolled.running.generate import Generated
@@ -240,8 +243,12 @@ def test_a_figure_not_met_is_exit_code_5_with_the_figures(
     figures = [Figure("speed", "3", "at least 2", True), Figure("score", "1.60", "at most 1.50", False)]
     monkeypatch.setitem(reproduce.EXPERIMENTS, "mine", Experiment("mine", lambda how: (tmp_path, figures)))
     assert main(["reproduce", "mine"]) == 5
-    said = capsys.readouterr().err
-    assert "1.60" in said and "at most 1.50" in said and "NOT MET" in said
+    shown, said = capsys.readouterr()
+    assert "speed" in shown and "score" in shown and shown.count("NOT MET") == 1
+    assert "NOT MET: score 1.60, asked at most 1.50" in said and "speed" not in said
+    assert main(["reproduce", "mine", "--json"]) == 5
+    document = json.loads(capsys.readouterr().out)
+    assert document["met"] is False and len(document["figures"]) == 2
     kept = json.loads((tmp_path / "reproduce.json").read_text())
     assert kept["met"] is False and kept["figures"][1]["ours"] == "1.60"
     assert main(["reproduce", "mine", "quick=true"]) == 0
@@ -261,6 +268,65 @@ def test_the_shipped_experiments_run(
     done = reproduce.reproduce(name, quick=True, runs=str(tmp_path), board=Board(quiet=True))
     assert isinstance(done, Reproduction) and len(done.figures) == figures and not done.met
     assert (done.path / "report.html").is_file() and "mean nothing" in str(done)
+
+
+def raced(**changes: object) -> Comparison:
+    """A race on a novel that the window network won, the LSTM a little behind the n-gram."""
+    rows = [
+        Row(kind, [], 1000, 800, 8, 1, "streams", 32, "all", scores=[score] * 3, mean=score, low=score - 0.01,
+            high=score + 0.01, bits_per_byte=score / 2)
+        for kind, score in (("lstm", 2.2), ("window", 1.4))
+    ]  # fmt: skip
+    against = [Pair("lstm", "5-gram", -0.2, -0.3, -0.1), Pair("window", "5-gram", 0.6, 0.5, 0.7)]
+    whole = Comparison(
+        Path("runs/x"), "x", "moby_dick", "bpe", "5m", 1, 1000, 80, 9000, rows, Baseline("5-gram", 2.0, 1.0, 1.9, 2.1),
+        18_000, [Pair("window", "lstm", 0.8, 0.7, 0.9), against[1]], against,
+    )  # fmt: skip
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+HOW = reproduce.How(False, "runs", None, Board(quiet=True))
+
+
+def test_the_lstms_claim_is_judged_by_the_lstm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduce, "compare", lambda *_, **__: raced())
+    _, (score, gain) = reproduce._moby_dick(HOW)
+    assert (score.what, score.ours, score.met) == ("lstm, bits per byte", "1.100", False)
+    assert gain.ours == "-0.100 (-0.150 to -0.050)" and not gain.met
+
+
+def test_a_mean_needs_three_seeds_and_no_rows_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduce, "compare", lambda *_, **__: raced())
+    assert [figure.met for figure in reproduce._irish(HOW)[1]][-2:] == [True, True]
+    few = [replace(row, scores=row.scores[:2]) for row in raced().rows]
+    monkeypatch.setattr(reproduce, "compare", lambda *_, **__: raced(rows=few))
+    assert [figure.met for figure in reproduce._irish(HOW)[1]][-2:] == [True, False]
+    none = [replace(row, scores=[], mean=None, failed=["NaN"] * 3) for row in raced().rows]
+    monkeypatch.setattr(reproduce, "compare", lambda *_, **__: raced(rows=none, against=[]))
+    for experiment in (reproduce._irish, reproduce._moby_dick):
+        assert {figure.ours for figure in experiment(HOW)[1]} == {"failed"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"tunes": 0}, "tunes=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"threads": 0}, "threads=0"),
+        ({"data": "irsh"}, "irsh"),
+    ],
+)
+def test_a_demo_with_a_wrong_key_leaves_no_folder(tmp_path: Path, keys: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        demo.demo(**(keys | {"runs": str(tmp_path / "runs"), "board": Board(quiet=True)}))  # type: ignore[arg-type]
+    assert not list(tmp_path.rglob("demo-*"))
+
+
+def test_the_next_commands_can_be_typed() -> None:
+    for command in next_commands(Path("my runs/demo-irish-1/gru-irish-1"), music=True):
+        words = shlex.split(command)
+        assert words[0] == "unrolled" and any("my runs/demo-irish-1/gru-irish-1" in word for word in words)
+        assert not any(word.startswith("runs/") for word in words)
 
 
 def test_unknown_experiment_is_a_user_error() -> None:
