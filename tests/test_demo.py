@@ -76,15 +76,18 @@ def test_the_likeliest_tune_whose_bars_add_up_is_chosen(monkeypatch: pytest.Monk
     assert tune is not None and tune.number == 4 and tune.all_right and tune.bars >= composing.ENOUGH
     assert tune.abc.strip() == GOOD[1].strip() and tune.likelihood == pytest.approx(-0.4)
     assert tune.said.startswith("4 of 5 parsed, 3 of 5 with every bar of the right length; tune 4:")
+    assert tune.said.endswith("of those with 8 bars or more and an end, 150 s or less")
 
 
 def test_a_scrap_or_a_wrong_bar_is_better_than_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     writes(monkeypatch, [BROKEN, WRONG, SCRAP])
     tune = compose(SimpleNamespace(), 3)  # type: ignore[arg-type]
-    assert tune is not None and tune.title == "Scrap"
+    assert tune is not None and tune.title == "Scrap" and "none has 8 bars or more and an end" in tune.said
     writes(monkeypatch, [BROKEN, WRONG])
     tune = compose(SimpleNamespace(), 2)  # type: ignore[arg-type]
-    assert tune is not None and not tune.all_right and "no tune's bars all add up" in tune.said
+    assert (
+        tune is not None and not tune.all_right and "no tune of 150 s or less has bars that all" in tune.said
+    )
     writes(monkeypatch, [BROKEN, "", "X:1\nK:C\n"])
     assert compose(SimpleNamespace(), 3) is None  # type: ignore[arg-type]
 
