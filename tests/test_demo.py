@@ -12,7 +12,7 @@ import pytest
 
 import unrolled
 from unrolled.cli.main import main
-from unrolled.comparison import composing, demo, reproduce
+from unrolled.comparison import composing, demo, reproduce, sections
 from unrolled.comparison.board import Board
 from unrolled.comparison.composing import bar_times, compose, first_bar, roll_of
 from unrolled.comparison.report import write_run
@@ -24,7 +24,9 @@ from unrolled.errors import CheckFailed, UserError
 from unrolled.running.generate import Generated
 from unrolled.tasks.tunes import tune_report
 from unrolled.training import session as sessions
+from unrolled.training.folder import settings_text
 from unrolled.training.progress import Talk
+from unrolled.training.recipe import Recipe
 from unrolled.training.train import train
 
 RECORDS = [record["text"] for record in readers.records(samples.resolve("irish"))][:60]
@@ -213,6 +215,18 @@ def test_a_runs_own_report(tunes: Path, tmp_path: Path, monkeypatch: pytest.Monk
         for part in ("How it learned", "Score", "What it writes", "Settings", "Environment", "Repeat it")
     )
     assert 'class="play"' in page and "-gram" in page and "model.width=8" in page
+
+
+def test_settings_are_read_as_toml_not_as_text(tmp_path: Path) -> None:
+    """A value may hold what looks like a comment."""
+    recipe = Recipe.of(data="a  # b/c.txt", lr=0.003, betas=(0.9, 0.95), **{"model.width": 8})
+    (tmp_path / "config.toml").write_text(
+        settings_text(recipe, {"data": "as asked", "model.width": "it's small"})
+    )
+    found = {key: (value, source) for key, value, source in sections.settings(SimpleNamespace(path=tmp_path))}  # type: ignore[arg-type]
+    assert found["data"] == ("a  # b/c.txt", "as asked") and found["model.width"] == ("8", "it's small")
+    assert found["lr"] == ("0.003", "default") and found["betas"] == ("[0.9,0.95]", "default")
+    assert "warmup" not in found and "runs" not in found
 
 
 def test_the_report_of_a_run_that_was_stopped(tunes: Path, tmp_path: Path) -> None:
