@@ -302,6 +302,15 @@ def test_a_verb_s_keys_are_its_function_s_with_the_same_defaults() -> None:
 
     keys = {f.name: f.default for f in fields(evaluate.Keys)}
     assert keys == parameters(evaluate_function)
+    for verb, own in {
+        "compare": ("report", "stem", "board", "on_slice"),
+        "demo": ("board", "every"),
+        "learn": ("say",),
+        "reproduce": ("board",),
+    }.items():
+        keys = {f.name: f.default for f in fields(table.load(verb).keys() or object)}
+        wanted = parameters(getattr(unrolled, verb))
+        assert keys == {name: default for name, default in wanted.items() if name not in own}, verb
     keys = {f.name: f.default for f in fields(generate.Keys)}
     assert (keys.pop("run"), keys.pop("runs")) == ("@last", "runs")
     wanted = parameters(generate_function)

@@ -298,8 +298,19 @@ def test_the_verb(found: Comparison, capsys: pytest.CaptureFixture[str]) -> None
         "transformer",
         "window",
     ]
+    assert main(["compare", f"resume={found.path}", "budget=5m"]) == 2
+    assert "got budget" in capsys.readouterr().err
     assert main(["compare", "bugdet=1m"]) == 2
     assert "did you mean 'budget'" in capsys.readouterr().err
+
+
+def test_what_is_shown_ends_with_the_best_run_and_commands_for_it(found: Comparison) -> None:
+    from unrolled.cli import compare as verb
+
+    lines = verb.show(found).splitlines()
+    assert lines[: len(found.rows) + 2] == table(found).splitlines()[: len(found.rows) + 2]
+    assert f"best run  {found.best_run}" in lines and lines[-4] == "next"
+    assert all(str(found.best_run) in line for line in lines[-3:])
 
 
 # -- the size --------------------------------------------------------------------------------------------------------

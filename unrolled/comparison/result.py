@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -191,7 +192,8 @@ class Comparison:
         found = read(Path(path)).get("result")
         if found is None:
             raise UserError(
-                f"{path}: this comparison isn't finished. Go on with: unrolled compare resume={path}"
+                f"{path}: this comparison isn't finished. "
+                f"Go on with: unrolled compare resume={shlex.quote(str(path))}"
             )
         return cls.from_dict(found, Path(path))
 
