@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import re
 import shlex
@@ -14,14 +15,18 @@ import torch
 
 import unrolled
 from unrolled.cli.main import main
+from unrolled.datasets.codecs import CODECS
 from unrolled.errors import RunFailed, UserError
-from unrolled.lessons import bptt, gates, next_word, rnn
+from unrolled.lessons import bptt, gates, next_word
+from unrolled.lessons import tour as course
+from unrolled.lessons.corpora import Corpus, in_header
 from unrolled.lessons.places import ROOT, find
 from unrolled.lessons.quiz import ask
 from unrolled.lessons.sheets import SHEETS
 from unrolled.lessons.stops import FOLDER, ORDER, Card, every, parse, read, sentences
 from unrolled.lessons.tour import EXPERIMENTS, Listing, Tour, Visit
 from unrolled.model import build, preset
+from unrolled.tasks.ngram import joined
 
 TOY = 0.005
 
@@ -91,9 +96,8 @@ def test_all_runs_and_writes_a_page_a_stop(tour: Tour) -> None:
         for place in visit.lines:
             assert str(place) in page
         assert page.count("<details><summary><strong>") == len(stop.cards)
-        assert (
-            "<svg" in page or visit.stop == "music" and "<pre" in page
-        )  # an untrained network composes nothing
+        # An untrained network composes nothing: its page may have no picture.
+        assert "<svg" in page or visit.stop == "music" and "<pre" in page
         for part in (
             "Figures of this very run",
             "Break it on purpose",
@@ -150,7 +154,19 @@ def test_the_forget_gate_held_at_one_is_one() -> None:
 
 
 def test_the_header_of_a_tune_is_told_from_its_melody() -> None:
-    assert rnn.in_header("X:1\nK:D\nA|:B\n").tolist() == [1.0] * 8 + [0.0] * 5
+    assert in_header("X:1\nK:D\nA|:B\n").tolist() == [1.0] * 8 + [0.0] * 5
+
+
+def test_a_letter_in_a_header_is_no_note() -> None:
+    """The gates' means over notes leave out the D of `K:D`, in every tune of the stream."""
+    texts = ["K:D\nA|B\n", "T:ab\nc\n"]
+    codec = CODECS["characters"]().fit(texts)
+    stream = joined([codec.encode(text) for text in texts])
+    seen = "".join(codec.token_text(int(i)) if i else "." for i in stream[:-1])
+    assert seen == ".K:D\nA|B\n.T:ab\nc\n"
+    gate = np.array([[float(c in "ABc")] for c in seen])
+    means = gates.by_character(gate, stream, Corpus(codec, [], [], []))
+    assert means[gates.NOTE] == 1.0 and means["a bar line"] == 0.0
 
 
 def test_the_window_sees_as_many_tokens_as_it_says() -> None:
@@ -219,6 +235,8 @@ def test_the_quiz_asks_again_what_was_not_known() -> None:
         (["learn", "rnn", "size=0"], 2, "size=0.0: expected a number above 0"),
         (["learn", "rnn", "gates"], 2, "unexpected 'gates'"),
         (["learn", "rnn", "siez=1"], 2, "size"),
+        (["learn", "rnn", "seed=99999999999999999999"], 2, "from 0 to 2^63 - 1"),
+        (["learn", "rnn", "seed=-1"], 2, "seed=-1"),
     ],
 )
 def test_mistakes_are_told(
@@ -230,5 +248,19 @@ def test_mistakes_are_told(
 
 def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    said: list[str] = []
     with pytest.raises(RunFailed, match="out="):
-        unrolled.learn("unrolled-bptt", broken=True, out=tmp_path / "file")
+        unrolled.learn("unrolled-bptt", broken=True, out=tmp_path / "file", say=said.append)
+    assert not said, "told before anything is trained"
+
+
+def test_a_full_disk_leaves_the_older_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "music.wav").write_bytes(b"good")
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("unrolled.training.durable.write", full)
+    with pytest.raises(RunFailed, match="No space left"):
+        course._beside(tmp_path / "music.html", ".wav", b"new")
+    assert (tmp_path / "music.wav").read_bytes() == b"good" and len(list(tmp_path.iterdir())) == 1

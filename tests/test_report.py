@@ -20,6 +20,7 @@ import pytest
 from tests.test_report_example import example
 from unrolled.errors import RunFailed, UserError
 from unrolled.report import (
+    Cards,
     Code,
     Definitions,
     Heatmap,
@@ -101,6 +102,7 @@ def everything(name: str, value: float = 1.5) -> list[Section]:
         Sample(name, name, name, name),
         Code(name, name, name),
         Definitions([(name, name), (name, value, name)], name, name),
+        Cards([(name, name)], name),
         Heatmap([[1, value], [0, 3]], [name, name], [name, name], name, name, name, name),
         HiddenLines([[1, value], [0, 3]], [name, name], {0: name}, name, name, name, name),
     ]

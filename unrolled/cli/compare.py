@@ -58,9 +58,8 @@ def keys() -> type | None:
 
 def run(arguments: Arguments) -> Any:
     """Races."""
-    options = asdict(
-        arguments.resolve(Keys, WORDS).value
-    )  # before torch is imported: a mistyped key is told at once
+    # Before torch is imported: a mistyped key is told at once.
+    options = asdict(arguments.resolve(Keys, WORDS).value)
     from unrolled.comparison.board import Board
     from unrolled.comparison.race import compare
 
@@ -68,10 +67,14 @@ def run(arguments: Arguments) -> Any:
 
 
 def show(result: Any) -> str:
-    """The table, what may be said about it, and where everything is."""
-    from unrolled.comparison.words import table
+    """The table, what may be said about it, where everything is, and what to type next."""
+    from unrolled.comparison.words import next_commands, table
 
-    return f"{table(result)}\n{result.path / 'report.html'}"
+    lines = [table(result), "", str(result.path / "report.html")]
+    if result.best:
+        commands = next_commands(result.best_run, result.codec == "abc")
+        lines += [f"best run  {result.best_run}", "", "next", *(f"  {command}" for command in commands)]
+    return "\n".join(lines)
 
 
 def brief(result: Any) -> str:

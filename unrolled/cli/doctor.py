@@ -83,10 +83,9 @@ def _torch() -> list[Finding]:
     blas = next(
         (p.split("=")[1] for p in settings.replace(",", " ").split() if p.startswith("BLAS_INFO=")), "unknown"
     )
-    threads, cores = (
-        torch.get_num_threads(),
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1),
-    )
+    # Not every system tells which of its cores this process may use.
+    allowed = getattr(os, "sched_getaffinity", None)
+    threads, cores = torch.get_num_threads(), len(allowed(0)) if allowed else os.cpu_count() or 1
     more = f"more threads than the {cores} cores this process may use: set OMP_NUM_THREADS={cores}"
     fast_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     if torch.cuda.is_available():

@@ -68,6 +68,9 @@ def _dispatch(argv: list[str]) -> None:
         text = file.brief(result) if "quiet" in arguments.switches else file.show(result)
     if text:
         print(text)
+    # What is held against figures is shown first, met or not.
+    if callable(require := getattr(result, "require", None)):
+        require()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -29,15 +29,12 @@ def keys() -> type | None:
 
 
 def run(arguments: Arguments) -> Any:
-    """Runs the experiment. Raises CheckFailed, exit code 5, with the figures when one isn't met."""
+    """Runs the experiment. When a figure isn't met, the result's `require` raises after it was printed: exit code 5."""
     options = asdict(arguments.resolve(Keys, WORDS).value)
     from unrolled.comparison.board import Board
-    from unrolled.comparison.reproduce import Reproduction, reproduce
+    from unrolled.comparison.reproduce import reproduce
 
-    done = reproduce(**options, board=Board(quiet="quiet" in arguments.switches))
-    if isinstance(done, Reproduction):
-        done.require()
-    return done
+    return reproduce(**options, board=Board(quiet="quiet" in arguments.switches))
 
 
 def show(result: Any) -> str:

@@ -62,7 +62,7 @@ class VerbFile(Protocol):
         """The dataclass of its keys; None where there are none."""
 
     def run(self, arguments: Arguments) -> Any:
-        """Does the work and returns the dataclass that `--json` prints."""
+        """Does the work and returns the dataclass that `--json` prints; if it has a `require`, that raises afterwards."""
 
     def show(self, result: Any) -> str:
         """The result for a person."""

@@ -1,4 +1,6 @@
-"""Lets a model compose several tunes and picks the one to play: the likeliest of those whose bars add up."""
+"""Lets a model compose several tunes and picks the one to play: of those whose bars add up, that last no longer than
+LONGEST, have ENOUGH bars and were ended by the model, the likeliest.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,13 @@ class Composition:
     @property
     def said(self) -> str:
         """`9 of 16 parsed, 7 of 16 with every bar of the right length`, and which was chosen."""
-        why = "the likeliest of those whose bars add up" if self.all_right else "no tune's bars all add up"
+        wanted = f"{ENOUGH} bars or more and an end"
+        if not self.all_right:
+            why = f"no tune of {LONGEST:.0f} s or less has bars that all add up"
+        elif self.bars >= ENOUGH and self.ended:
+            why = f"the likeliest whose bars add up, of those with {wanted}, {LONGEST:.0f} s or less"
+        else:
+            why = f"the likeliest whose bars add up, {LONGEST:.0f} s or less; none has {wanted}"
         return f"{self.report}; tune {self.number}: {why}"
 
 
@@ -70,7 +78,7 @@ def compose(
 
 
 def _rank(text: str, ended: bool) -> tuple[bool, bool, bool, float]:
-    """Less is better: unplayable last; then bars that don't add up; then scraps and tunes without an end."""
+    """Less is better: unplayable or too long last; then bars that don't add up; then scraps and tunes without an end."""
     verdict = check_bars(text)
     wrong = 1 - verdict.bars_right / verdict.bars if verdict.bars else 1.0
     return (not _can_play(text), not verdict.all_right, verdict.bars < ENOUGH or not ended, wrong)

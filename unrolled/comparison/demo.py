@@ -15,15 +15,13 @@ from unrolled.comparison.members import MODELS
 from unrolled.comparison.race import compare
 from unrolled.comparison.report import write_comparison
 from unrolled.comparison.result import Comparison
-from unrolled.comparison.words import table
-from unrolled.datasets import samples
+from unrolled.comparison.words import next_commands, table
+from unrolled.errors import UserError
 from unrolled.music import write_files
 from unrolled.report import write
 from unrolled.running.generate import generate
 from unrolled.training import durable
 from unrolled.training.budget import Budget, pretty_seconds
-from unrolled.training.corpus import name_of
-from unrolled.training.folder import make
 from unrolled.training.run import Run
 
 if TYPE_CHECKING:
@@ -65,13 +63,13 @@ def demo(
 
     Leaves tune.abc, tune.mid, tune.wav, report.html, the best model (`model/`, portable) and the members' run folders.
     """
+    if tunes < 1:
+        raise UserError(f"tunes={tunes}: at least 1, to have one to play.")
     began = monotonic()
     board = board or Board()
-    stem = f"demo-{name_of(data, samples.resolve(data))}"
-    folder = out or str(make(Path(runs), stem))
     comparison = compare(
-        data, models, budget, seed=seed, parameters=parameters, threads=threads, out=folder, report=False, board=board,
-        on_slice=Musician(board, every),
+        data, models, budget, seed=seed, parameters=parameters, threads=threads, runs=runs, out=out, report=False,
+        stem="demo", board=board, on_slice=Musician(board, every),
     )  # fmt: skip
     path, best = comparison.path, Run.at(comparison.best_run)
     tune, files, wav = _music(best, path, tunes, seed, board)
@@ -79,7 +77,9 @@ def demo(
         shutil.copytree(best.path / "model", path / "model", dirs_exist_ok=True)
     write(path / "comparison.txt", table(comparison) + "\n")
     report = write_comparison(comparison, tune, wav, _lead(comparison, best, tune))
-    return Demo(path, comparison, report, tune, files, monotonic() - began, _next(best, tune is not None))
+    comparison.make_last()
+    commands = next_commands(best.path, tune is not None)
+    return Demo(path, comparison, report, tune, files, monotonic() - began, commands)
 
 
 class Musician:
@@ -142,13 +142,3 @@ def _lead(comparison: Comparison, best: Run, tune: Composition | None) -> str:
 
 def _timed(comparison: Comparison) -> bool:
     return Budget.parse(comparison.budget).unit == "seconds"
-
-
-def _next(best: Run, music: bool) -> list[str]:
-    """Three commands that work on the folder just made."""
-    sound = f" wav={best.path.parent / 'another.wav'}" if music else ""
-    return [
-        f"unrolled generate {best.path} seed=1{sound}",
-        f"unrolled evaluate {best.path}",
-        f"unrolled train resume={best.path} budget=+5m",
-    ]

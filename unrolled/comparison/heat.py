@@ -66,8 +66,13 @@ class Racer:
         return False
 
 
-def open_session(folder: Path, entry: Entry, recipe: Recipe, shape: Shape, lane: Lane) -> Session:
-    """The entry's session: begun, or gone on with where its last checkpoint was taken."""
+def open_session(
+    folder: Path, entry: Entry, recipe: Recipe, shape: Shape, lane: Lane, started: str
+) -> Session:
+    """The entry's session: begun, or gone on with where its last checkpoint was taken.
+
+    All members began when the race did, `started`: of the runs begun last, `@last` names the one changed last.
+    """
     path = folder / entry.run
     if entry.run and checkpoints.folders(path / "checkpoints"):
         run = Run.at(path)
@@ -78,6 +83,8 @@ def open_session(folder: Path, entry: Entry, recipe: Recipe, shape: Shape, lane:
     }
     sources |= dict.fromkeys(("data", "model.kind", "budget", "seed"), "the comparison")
     session = Session.begin(set_up(recipe, sources, lane), lane)
+    session.started = started
+    session.write_result(finished=False)
     entry.run = session.path.name
     return session
 

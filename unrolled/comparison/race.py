@@ -6,48 +6,26 @@ import shlex
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from unrolled.comparison import result
+from unrolled.comparison.asked import Asked
 from unrolled.comparison.board import Board
 from unrolled.comparison.heat import Entry, OnSlice, Racer, open_session, run_heat
-from unrolled.comparison.members import MODELS, OPPONENT, Shape, common_size, field_of, matched
+from unrolled.comparison.members import MODELS, common_size, matched
 from unrolled.comparison.result import Comparison
 from unrolled.comparison.summary import summarise
+from unrolled.datasets import samples
 from unrolled.errors import UserError
 from unrolled.training.baselines import strong
 from unrolled.training.budget import Budget, Plan, pretty_seconds
-from unrolled.training.corpus import Corpus, prepare
+from unrolled.training.corpus import Corpus, name_of, prepare
 from unrolled.training.device import choose_device
 from unrolled.training.folder import Lock, make, make_at
 from unrolled.training.interrupt import Interrupted, Interrupts
-from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was asked for; kept in comparison.json, so that a resumed race is the same race."""
-
-    data: str
-    models: tuple[str, ...]
-    budget: str
-    seeds: int
-    seed: int
-    parameters: int | None
-    codec: str
-    split: tuple[float, float, float] | None
-    device: str
-    dtype: str
-    threads: int | None
-
-    def recipe(self, shape: Shape, seed: int, folder: Path) -> Recipe:
-        """One member's recipe: its size is the common one, the rest its kind's defaults."""
-        return Recipe.of(
-            data=self.data, budget=self.budget, seed=seed, codec=self.codec, split=self.split, device=self.device,
-            dtype=self.dtype, threads=self.threads, runs=str(folder), model={"kind": shape.kind, **shape.choice},
-        )  # fmt: skip
 
 
 def compare(
@@ -67,32 +45,38 @@ def compare(
     out: str | None = None,
     resume: str | None = None,
     report: bool = True,
+    stem: str = "compare",
     board: Board | None = None,
     on_slice: OnSlice | None = None,
 ) -> Comparison:
     """Races models of one size (within 5 %) on one split, each with its own `budget` and its kind's other defaults.
 
     The fixed-window network and the best n-gram always stand in the table. `seeds` heats, beginning at `seed`;
-    `parameters`: the common number of weights; `resume`: the folder of a race that was stopped; `on_slice` is called
-    after each turn. Raises UserError for bad keys or data, Interrupted when stopped (everything is saved).
+    `parameters`: the common number of weights; `resume`: the folder of a race that was stopped; `stem`: how the new
+    folder's name begins; `on_slice` is called after each turn. Afterwards `@last` is the race's best run. Raises
+    UserError for bad keys or data, Interrupted when stopped (everything is saved).
     """
     board = board or Board()
     with Interrupts() as interrupts:
-        if resume is not None:
-            race = Race.resume(_folder(resume, runs), board)
+        names = tuple(models.split(",") if isinstance(models, str) else models)
+        asked = Asked(data, names, budget, seeds, seed, parameters, codec, split, device, dtype, threads)
+        if resume is None:
+            asked = replace(asked, budget=_repeated(budget, runs))
+            race = Race.begin(asked, runs, out, board, stem)
         else:
-            names = tuple(models.split(",") if isinstance(models, str) else models)
-            budget = _repeated(budget, runs)
-            asked = Asked(
-                data, names, budget, seeds, seed, parameters, codec, split, device, dtype, threads
-            )  # fmt: skip
-            race = Race.begin(asked, runs, out, board)
+            if changed := asked.changed():
+                raise UserError(
+                    f"resume={resume}: a race keeps the keys that it began with, got {', '.join(changed)}. "
+                    "Leave them out, or begin another race: leave resume= out."
+                )
+            race = Race.resume(_folder(resume, runs), board)
         with race:
             comparison = race.run(interrupts, on_slice)
     if report:
         from unrolled.comparison.report import write_comparison
 
         write_comparison(comparison)
+    comparison.make_last()
     return comparison
 
 
@@ -100,10 +84,10 @@ class Race:
     """The folder of a race, its members and how far they are. A context manager: it frees the folder's lock."""
 
     def __init__(
-        self, asked: Asked, folder: Path, corpus: Corpus, board: Board, entries: list[Entry]
+        self, asked: Asked, folder: Path, corpus: Corpus, board: Board, entries: list[Entry], started: str
     ) -> None:
         self.asked, self.folder, self.corpus, self.board = asked, folder, corpus, board
-        self.entries = entries
+        self.entries, self.started = entries, started
         self.size, self.reason = (
             common_size(corpus.codec.size) if asked.parameters is None else (asked.parameters, "as asked")
         )
@@ -113,16 +97,17 @@ class Race:
         self._lock: Lock | None = None
 
     @classmethod
-    def begin(cls, asked: Asked, runs: str, out: str | None, board: Board) -> Race:
+    def begin(cls, asked: Asked, runs: str, out: str | None, board: Board, stem: str = "compare") -> Race:
         """A new folder, gone again if nothing can begin. Raises UserError for bad keys or data."""
-        kinds = _checked(asked)
-        folder = make_at(Path(out)) if out else make(Path(runs), f"compare-{_stem(asked.data)}")
+        kinds = asked.kinds()
+        name = f"{stem}-{name_of(asked.data, samples.resolve(asked.data))}"
+        folder = make_at(Path(out)) if out else make(Path(runs), name)
         try:
             corpus = prepare(asked.data, asked.codec, asked.split, folder)
             entries = [
                 Entry(kind, seed) for seed in range(asked.seed, asked.seed + asked.seeds) for kind in kinds
             ]
-            race = cls(asked, folder, corpus, board, entries)
+            race = cls(asked, folder, corpus, board, entries, datetime.now(UTC).isoformat())
             race.save()
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -137,20 +122,14 @@ class Race:
         kept = result.read(folder)
         lock = Lock(folder)
         try:
-            values = kept["asked"]
-            asked = Asked(
-                **values
-                | {
-                    "models": tuple(values["models"]),
-                    "split": tuple(values["split"]) if values["split"] else None,
-                }
-            )
+            asked = Asked.of(kept["asked"])
             corpus = prepare(asked.data, asked.codec, asked.split, folder)
             if corpus.facts["files"] != kept["files"]:
                 raise UserError(
                     f"{folder}: the data has changed since this comparison began. Restore it, or begin another one."
                 )
-            race = cls(asked, folder, corpus, board, [Entry(**entry) for entry in kept["entries"]])
+            entries = [Entry(**entry) for entry in kept["entries"]]
+            race = cls(asked, folder, corpus, board, entries, kept.get("started", ""))
         except BaseException:
             lock.release()
             raise
@@ -173,7 +152,8 @@ class Race:
             self.folder,
             {
                 "asked": asdict(self.asked),
-                "command": command_of(self.asked),
+                "command": self.asked.command(),
+                "started": self.started,
                 "files": self.corpus.facts["files"],
                 "entries": [asdict(entry) for entry in self.entries],
                 "result": None if comparison is None else comparison.to_dict(),
@@ -208,20 +188,19 @@ class Race:
 
     def run(self, interrupts: Interrupts, on_slice: OnSlice | None) -> Comparison:
         """All heats, then the table. Raises Interrupted with the command that goes on."""
+        comparison = None
         try:
             for seed in dict.fromkeys(entry.seed for entry in self.entries):
                 self._heat(seed, interrupts, on_slice)
+                _heed(interrupts)
+            device = choose_device(self.asked.device, lambda line: None)
+            comparison = summarise(self.folder, self.corpus, self.entries, self.asked, self.size, device)
+            self.save(comparison)
+            _heed(interrupts)
         except Interrupted as stop:
-            self.save()
-            raise Interrupted(
-                f"{stop} Go on with: unrolled compare resume={self.folder}", stop.exit_code - 128
-            ) from None
-        device = choose_device(self.asked.device, lambda line: None)
-        asked = self.asked
-        comparison = summarise(
-            self.folder, self.corpus, self.entries, asked.budget, self.size, command_of(asked), device
-        )
-        self.save(comparison)
+            self.save(comparison)
+            command = f"unrolled compare resume={shlex.quote(str(self.folder))}"
+            raise Interrupted(f"{stop} Go on with: {command}", stop.exit_code - 128) from None
         return comparison
 
     def _heat(self, seed: int, interrupts: Interrupts, on_slice: OnSlice | None) -> None:
@@ -232,7 +211,9 @@ class Race:
             for entry in waiting:
                 shape, lane = self.shapes[entry.kind], self.board.lane(entry.kind)
                 recipe = self.asked.recipe(shape, seed, self.folder)
-                session = held.enter_context(open_session(self.folder, entry, recipe, shape, lane))
+                session = held.enter_context(
+                    open_session(self.folder, entry, recipe, shape, lane, self.started)
+                )
                 racers.append(Racer(entry, session, lane))
                 self.save()
             run_heat(racers, interrupts, self.board, on_slice, self.save)
@@ -247,39 +228,10 @@ def _repeated(budget: str, runs: str) -> str:
     return f"{Plan(**(run.plan or {})).repeated(run.name).total}steps"
 
 
-def command_of(asked: Asked) -> str:
-    """The command that repeats the race: only what differs from the defaults."""
-    plain = {
-        "data": "irish", "models": MODELS, "budget": "1m", "seeds": 1, "seed": 0, "parameters": None, "codec": "auto",
-        "split": None, "device": "auto", "dtype": "auto", "threads": None,
-    }  # fmt: skip
-    words = []
-    for key, value in asdict(asked).items():
-        if value != plain[key] or key in ("data", "budget"):
-            shown = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-            words.append(shlex.quote(f"{key}={shown}"))
-    return " ".join(["unrolled compare", *words])
-
-
-def _checked(asked: Asked) -> list[str]:
-    """The kinds that race. Raises UserError for what can't be raced."""
-    if not set(asked.models) - {OPPONENT}:
-        raise UserError(f"models={','.join(asked.models)}: name at least one beside {OPPONENT}.")
-    if asked.seeds < 1:
-        raise UserError(f"seeds={asked.seeds}: at least 1.")
-    if asked.budget == "auto" or asked.budget.startswith("+"):
-        raise UserError(
-            f"budget={asked.budget}: a comparison needs one fixed budget, such as 1m, 2000steps or 5Mtok."
-        )
-    Budget.parse(asked.budget)
-    return field_of(asked.models)
-
-
-def _stem(data: str) -> str:
-    from unrolled.datasets import samples
-    from unrolled.training.corpus import name_of
-
-    return name_of(data, samples.resolve(data))
+def _heed(interrupts: Interrupts) -> None:
+    """Raises Interrupted for a Ctrl-C that came while nobody trained."""
+    if interrupts.asked is not None:
+        raise Interrupted("stopped, everything is saved.", interrupts.asked)
 
 
 def _folder(name: str, runs: str) -> Path:

@@ -25,6 +25,8 @@ from unrolled.training.run import Run
 
 FEW = 8  # tunes that a report lets its model compose
 BITS = "bits per character (less is better)"
+BITS_OF = ("bits per character", "95 % interval")
+BYTES_OF = ("bits per byte", "95 % interval")
 
 
 def write_run(run: Run, tunes: int = FEW) -> Path:
@@ -169,19 +171,21 @@ def lead(comparison: Comparison) -> str:
 
 def _table(comparison: Comparison) -> Table:
     columns = [
-        "model", "bits per character", "95 % interval", "best run", "weights", "of the core", "width", "tokens / s",
-        "steps", "epochs", "feeding", "state, bytes",
+        "model", *BITS_OF, *(BYTES_OF if comparison.in_bytes else ()), "best run", "weights", "of the core", "width",
+        "tokens / s", "seconds", "steps", "epochs", "feeding", "state, bytes",
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     for row in comparison.ranked:
-        between = f"{row.low:.3f} – {row.high:.3f}" if row.mean is not None else "failed"
         speed = None if row.tokens_per_second is None else round(row.tokens_per_second)
+        seconds = None if row.seconds is None else round(row.seconds, 1)
         rows.append([
-            row.kind, row.mean, between, row.best, row.parameters, row.core, row.width, speed, round(row.steps),
-            round(row.epochs, 1), row.feeding, row.state_bytes,
+            row.kind, *_scored(comparison, row.mean, row.low, row.high), row.best, row.parameters, row.core, row.width,
+            speed, seconds, round(row.steps), round(row.epochs, 1), row.feeding, row.state_bytes,
         ])  # fmt: skip
     b = comparison.baseline
-    rows.append([b.name, b.bits_per_character, f"{b.low:.3f} – {b.high:.3f}", *[None] * 7, "counts", None])
+    scored = _scored(comparison, b.bits_per_character, b.low, b.high)
+    rows.append([b.name, *scored, *[None] * 8, "counts", None])
+    ranked = [row.kind for row in comparison.ranked]
     seeds = "one seed" if comparison.seeds == 1 else f"{comparison.seeds} seeds"
     return Table(
         columns,
@@ -189,10 +193,18 @@ def _table(comparison: Comparison) -> Table:
         f"{comparison.data}, {comparison.budget} each, {seeds}, all of about {comparison.parameters:,} weights. "
         "Less is better.",
         title="The race",
-        highlight=0 if comparison.verdict and comparison.pairs and comparison.pairs[0].decided else None,
+        highlight=ranked.index(comparison.winner) if comparison.winner else None,
         muted=(len(rows) - 1,),
         notes=[*([comparison.verdict] if comparison.verdict else []), *comparison.notes],
     )
+
+
+def _scored(comparison: Comparison, mean: float | None, low: float | None, high: float | None) -> list[Cell]:
+    """A score and its interval, in bits per byte too where those say more."""
+    scales = [1.0, comparison.byte_share] if comparison.in_bytes else [1.0]
+    if mean is None or low is None or high is None:
+        return [cell for _ in scales for cell in (None, "failed")]
+    return [cell for s in scales for cell in (s * mean, f"{s * low:.3f} – {s * high:.3f}")]
 
 
 def _intervals(comparison: Comparison) -> list[Section]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import tomllib
 from collections.abc import Sequence
 from math import log
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from unrolled.comparison.composing import Composition, bar_times, roll_of
+from unrolled.config import flat
+from unrolled.config.writing import show, toml_value
 from unrolled.errors import UserError
 from unrolled.report import Code, Definitions, Sample, Series, Tune
 from unrolled.training.run import Run
 
-SETTING = re.compile(r"([A-Za-z_]\w*) = (.*?)(?:\s{2,}# (.*))?")
 NOTED = {"runs", "out", "resume"}  # where a run is written isn't what it is
 
 
@@ -71,13 +72,18 @@ def y_range(series: Sequence[Series], level: float) -> tuple[float, float] | Non
 
 
 def settings(run: Run) -> list[tuple[str, str, str]]:
-    """config.toml as (key, value, where it came from); keys that nobody set are left out."""
-    found, table = [], ""
-    for line in (run.path / "config.toml").read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            table = line.strip("[] ") + "."
-        elif (entry := SETTING.fullmatch(line)) and entry[1] not in NOTED:
-            found.append((table + entry[1], entry[2].strip('"'), entry[3] or "default"))
+    """config.toml as (key, value, where it came from); keys that nobody set are left out.
+
+    The comment behind an entry says where its value came from: what is left of the line when the entry is taken off.
+    """
+    text = (run.path / "config.toml").read_text(encoding="utf-8")
+    found = []
+    for key, value in flat(tomllib.loads(text)).items():
+        name = key.rpartition(".")[2]
+        entry = f"{name} = {toml_value(value)}"
+        said = (line.removeprefix(entry) for line in text.splitlines() if line.startswith(entry))
+        if name not in NOTED:
+            found.append((key, show(value), next(said, "").strip(" #") or "default"))
     return found
 
 

@@ -2,7 +2,8 @@
 
 95 % interval of a mean over S seeds: the t-interval of the seeds' scores (Student 1908, S - 1 degrees of freedom) and
 the bootstrap over documents of their mean (Efron and Tibshirani 1993, chapter 6), added in quadrature; with one seed
-the documents' alone. A difference between two models is taken document by document and seed by seed first.
+the documents' alone. A difference between two models is taken document by document and seed by seed first. The n-gram
+has no seeds: its interval is the documents'.
 """
 
 from __future__ import annotations
@@ -30,11 +31,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether chance alone is an unlikely cause."""
-        return self.low > 0 or self.high < 0
-
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -50,11 +46,15 @@ class HeldOut:
         return float(self.tokens.sum()) / (log(2) * max(self.characters, 1))
 
 
-def units(nats: Sequence[Numbers]) -> tuple[Numbers, Numbers]:
-    """Each document's nats and tokens, (U,) both; blocks of about BLOCK tokens where fewer than FEW documents are."""
-    if len(nats) < FEW:
-        nats = [b for n in nats for b in np.array_split(n, max(1, round(len(n) / BLOCK)))]
-    return np.array([n.sum(dtype=np.float64) for n in nats]), np.array([float(len(n)) for n in nats])
+def pieces_of(tokens: Sequence[int]) -> list[int]:
+    """Into how many blocks of about BLOCK tokens each document is cut: one, unless fewer than FEW documents are."""
+    return [max(1, round(count / BLOCK)) if len(tokens) < FEW else 1 for count in tokens]
+
+
+def units(nats: Sequence[Numbers], pieces: Sequence[int]) -> tuple[Numbers, Numbers]:
+    """Nats and tokens, (U,) both, of each document's `pieces`: the same for everybody, whatever its tokens are."""
+    blocks = [b for n, count in zip(nats, pieces, strict=True) for b in np.array_split(n, count)]
+    return np.array([b.sum(dtype=np.float64) for b in blocks]), np.array([float(len(b)) for b in blocks])
 
 
 def interval(nats: Float[np.ndarray, "seeds units"], held_out: HeldOut) -> Interval:

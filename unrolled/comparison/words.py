@@ -1,130 +1,96 @@
-"""What a comparison says: the table for a terminal, the verdict where one may be given, and the notes under it."""
+"""What a comparison says: the table for a terminal, the verdict where one may be given, and what to type next."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from unrolled.comparison.result import STEADY, Comparison, Pair, Row
-from unrolled.training.budget import Budget, pretty_count, pretty_seconds
+from unrolled.comparison.notes import unsteady
+from unrolled.comparison.result import ENOUGH_SEEDS, Comparison, Pair, Row
+from unrolled.training.budget import pretty_count, pretty_seconds
 
-LONG = 300.0  # seconds of training below which a Transformer is still warming up
-HEADS = (
-    "model", "bits/char", "95 % interval", "best", "weights (core)", "width", "tok/s", "steps", "epochs", "feeding",
-    "state",
-)  # fmt: skip
+SCORE = ("bits/char", "95 % interval")
+IN_BYTES = ("bits/byte", "95 % interval")
+REST = ("best", "weights (core)", "width", "tok/s", "time", "steps", "epochs", "feeding", "state")
 LEFT = ("model", "feeding")
 
 
 def table(comparison: Comparison) -> str:
     """The table, the verdict and the notes as text."""
-    b = comparison.baseline
-    last = [b.name, f"{b.bits_per_character:.3f}", f"{b.low:.3f}-{b.high:.3f}", *[""] * (len(HEADS) - 3)]
-    lines = [list(HEADS), *(_cells(row, comparison.seeds) for row in comparison.ranked), last]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS))]
+    b, per_byte = comparison.baseline, IN_BYTES if comparison.in_bytes else ()
+    heads = ["model", *SCORE, *per_byte, *REST]
+    last = [b.name, *_scored(comparison, b.bits_per_character, b.low, b.high), *[""] * len(REST)]
+    lines = [heads, *(_cells(comparison, row) for row in comparison.ranked), last]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     said = [comparison.verdict] if comparison.verdict else []
-    return "\n".join([*(_aligned(line, widths) for line in lines), "", *said, *comparison.notes])
+    return "\n".join([*(_aligned(line, heads, widths) for line in lines), "", *said, *comparison.notes])
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+def _aligned(cells: Sequence[str], heads: Sequence[str], widths: Sequence[int]) -> str:
     """Names to the left, figures to the right."""
     padded = [
         f"{cell:<{width}}" if head in LEFT else f"{cell:>{width}}"
-        for head, cell, width in zip(HEADS, cells, widths, strict=True)
+        for head, cell, width in zip(heads, cells, widths, strict=True)
     ]
     return "  ".join(padded).rstrip()
 
 
-def _cells(row: Row, seeds: int) -> list[str]:
-    score, between, best = "failed", "", ""
-    if row.mean is not None:
-        score, between = f"{row.mean:.3f}", f"{row.low:.3f}-{row.high:.3f}"
-        best = f"{row.best:.3f}"
+def _scored(comparison: Comparison, mean: float, low: float, high: float) -> list[str]:
+    """A score and its interval, in bits per byte too where those say more."""
+    scales = [1.0, comparison.byte_share] if comparison.in_bytes else [1.0]
+    return [cell for s in scales for cell in (f"{s * mean:.3f}", f"{s * low:.3f}-{s * high:.3f}")]
+
+
+def _cells(comparison: Comparison, row: Row) -> list[str]:
+    scores = ["failed", *[""] * (3 if comparison.in_bytes else 1)]
+    if row.mean is not None and row.low is not None and row.high is not None:
+        scores = _scored(comparison, row.mean, row.low, row.high)
     if row.failed and row.scores:
-        score = f"{score} ({len(row.failed)} of {seeds} failed)"
-    speed = "" if row.tokens_per_second is None else pretty_count(row.tokens_per_second)
+        scores[0] = f"{scores[0]} ({len(row.failed)} of {comparison.seeds} failed)"
+    best = "" if row.best is None else f"{row.best:.3f}"
     core = f"{pretty_count(float(row.parameters))} ({pretty_count(float(row.core))})"
+    speed = "" if row.tokens_per_second is None else pretty_count(row.tokens_per_second)
+    time = "" if row.seconds is None else pretty_seconds(row.seconds)
     return [
-        row.kind, score, between, best, core, str(row.width), speed, f"{row.steps:.0f}", f"{row.epochs:.1f}", row.feeding,
+        row.kind, *scores, best, core, str(row.width), speed, time, f"{row.steps:.0f}", f"{row.epochs:.1f}", row.feeding,
         f"{pretty_count(float(row.state_bytes))}B",
     ]  # fmt: skip
 
 
 def verdict_of(comparison: Comparison) -> Comparison:
-    """The comparison with its verdict, empty where one may not be given: one seed, unsteady speed, nobody finished."""
-    if comparison.seeds < 2 or not comparison.pairs or unsteady(comparison):
+    """The comparison with its verdict, empty where one may not be given: too few seeds, unequal time, nobody finished."""
+    if comparison.seeds < ENOUGH_SEEDS or not comparison.pairs or unsteady(comparison):
         return comparison
     first = comparison.pairs[0].better
-    ahead = [f"{p.other} (by {_by(p)})" for p in comparison.pairs if p.low > 0]
-    behind = [f"{p.other} (by {_by(p, -1)})" for p in comparison.pairs if p.high < 0]
+    ahead = [f"{p.other} (by {_by(comparison, p)})" for p in comparison.pairs if p.low > 0]
+    behind = [f"{p.other} (by {_by(comparison, p, -1)})" for p in comparison.pairs if p.high < 0]
     level = [p.other for p in comparison.pairs if p.low <= 0 <= p.high]
-    said = [f"{first} is better than {_listed(ahead)} bits per character."] if ahead else []
+    unit = comparison.unit
+    said = [f"{first} is better than {_listed(ahead)} {unit}."] if ahead else []
     said += [f"No difference is shown between {first} and {_listed(level)}."] if level else []
-    said += [f"{first} is worse than {_listed(behind)} bits per character."] if behind else []
+    said += [f"{first} is worse than {_listed(behind)} {unit}."] if behind else []
     return replace(comparison, verdict=" ".join(said))
 
 
-def _by(pair: Pair, sign: int = 1) -> str:
+def _by(comparison: Comparison, pair: Pair, sign: int = 1) -> str:
     """A difference with its interval."""
-    low, high = sorted((sign * pair.low, sign * pair.high))
-    return f"{sign * pair.difference:.3f}, {low:.3f} to {high:.3f}"
-
-
-def unsteady(comparison: Comparison) -> bool:
-    """Whether the speed of a timed race changed by more than STEADY: then time wasn't the same for all."""
-    timed = Budget.parse(comparison.budget).unit == "seconds"
-    return timed and max((row.spread or 0.0 for row in comparison.rows), default=0.0) > STEADY
-
-
-def notes_of(comparison: Comparison, of_data: Sequence[str]) -> list[str]:
-    """What stands under the table."""
-    notes = [_fair(comparison)] if comparison.seeds < 2 else []
-    notes += [
-        f"{row.kind}: {len(row.failed)} of {comparison.seeds} seeds failed, no place in the verdict. {row.failed[0]}"
-        for row in comparison.rows
-        if row.failed
-    ]
-    known = [(row.spread, row.kind) for row in comparison.rows if row.spread is not None]
-    if known:
-        spread, kind = max(known)
-        note = f"Speed: steady within {100 * spread:.0f} % (at worst {kind}, second half against first)."
-        if unsteady(comparison) and comparison.seeds > 1:
-            limit = f"More than {100 * STEADY:.0f} %"
-            note += f" {limit}, so no verdict: run it on a quieter machine, or with a budget in steps."
-        notes.append(note)
-    seeds = (
-        "seeds (t) and held-out documents (bootstrap)"
-        if comparison.seeds > 1
-        else "held-out documents (bootstrap)"
-    )
-    notes.append(
-        f"Held out: {comparison.documents} documents, {comparison.characters:,} characters, every token scored once. "
-        f"Intervals: {seeds}."
-    )
-    notes.append(_feeding(comparison))
-    return [note for note in [*notes, *of_data] if note]
-
-
-def _fair(comparison: Comparison) -> str:
-    """One seed: what a fair race needs."""
-    budget = Budget.parse(comparison.budget)
-    short = budget.unit == "seconds" and budget.amount < LONG
-    command = (
-        f"unrolled compare data={comparison.data} budget={'10m' if short else comparison.budget} seeds=3"
-    )
-    said = f"One seed is a glimpse, no verdict. A fair race: {command}"
-    if short and any(row.kind == "transformer" for row in comparison.rows):
-        said += f" (after {pretty_seconds(budget.amount)} a Transformer is still warming up)"
-    return said
-
-
-def _feeding(comparison: Comparison) -> str:
-    windowed = [row for row in comparison.rows if row.feeding == "windows"]
-    said = "Streams carry their state from batch to batch"
-    if windowed:
-        said += f"; windows begin from nothing, and see at most {windowed[0].context} tokens"
-    return said + "."
+    scale = sign * comparison.unit_scale
+    low, high = sorted((scale * pair.low, scale * pair.high))
+    return f"{scale * pair.difference:.3f}, {low:.3f} to {high:.3f}"
 
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def next_commands(best: Path, music: bool) -> list[str]:
+    """Three commands that work on the best run of a comparison."""
+    run = shlex.quote(str(best))
+    sound = f" wav={shlex.quote(str(best.parent / 'another.wav'))}" if music else ""
+    return [
+        f"unrolled generate {run} seed=1{sound}",
+        f"unrolled evaluate {run}",
+        f"unrolled train resume={run} budget=+5m",
+    ]

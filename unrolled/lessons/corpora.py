@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from unrolled.datasets.codecs import CODECS, Codec, Ids
 from unrolled.datasets.readers import records
 from unrolled.datasets.samples import resolve
@@ -53,6 +55,13 @@ def novel(vocabulary: int, share: float) -> Corpus:
     train = [text[: max(20_000, round(min(share, 1.0) * len(text)))] for text in texts["train"]]
     test = [text[: max(2_000, round(min(share, 1.0) * 60_000))] for text in texts["test"]]
     return _encoded(Bpe(vocabulary).fit(train), train, test)
+
+
+def in_header(text: str) -> np.ndarray:
+    """(characters,) 1.0 inside a line such as `K:D Major`, 0.0 in the melody."""
+    lines = text.splitlines(keepends=True)
+    inside = [np.full(len(line), float(line[1:2] == ":" and line[0].isalpha())) for line in lines]
+    return np.concatenate([np.zeros(0), *inside])
 
 
 def _encoded(codec: Codec, train: list[str], test: list[str]) -> Corpus:

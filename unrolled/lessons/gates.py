@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unrolled.datasets.codecs import Ids
-from unrolled.lessons.corpora import Corpus, tunes
+from unrolled.lessons.corpora import Corpus, in_header, tunes
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import practise
 from unrolled.mixer import listen
@@ -20,6 +20,7 @@ from unrolled.tasks.ngram import joined
 
 WIDTH, STEPS, READ, AROUND, UNITS = 64, 800, 6000, 36, 12
 END, NOTE = "a document's end", "a note"
+END_MARK = "\0"  # stands for a document's end among characters
 HOLD = 1e4  # a bias at which a sigmoid is exactly 1
 GATES = {"lstm": "forget", "gru": "update"}  # the gate that keeps the old memory where it is 1
 
@@ -74,7 +75,7 @@ def trained(
 
 
 def without_forgetting(model: Model) -> None:
-    """The forget gate at 1 for good: the LSTM of 1997. So large a bias leaves the gate no gradient to move it by."""
+    """The forget gate at 1 for good, as in the LSTM of 1997. So large a bias leaves the gate no gradient to move it by."""
     model.core.layers[0].get_parameter("bias_ih_l0").data[WIDTH : 2 * WIDTH] = HOLD
 
 
@@ -98,9 +99,17 @@ def by_character(gate: np.ndarray, stream: Ids, corpus: Corpus) -> dict[str, flo
         "the last character before it": last,
         "a bar line": np.array([c == "|" for c in text]),
         "a new line": np.array([c == "\n" for c in text]) & ~last,
-        NOTE: np.array([c in set("abcdefgABCDEFG") and c != "" for c in text]),
+        NOTE: np.array([c in set("abcdefgABCDEFG") and c != "" for c in text]) & ~_header(text),
     }
     return {name: float(gate[where].mean()) for name, where in kinds.items()}
+
+
+def _header(text: list[str]) -> np.ndarray:
+    """(T,) whether each character, "" where a document ends, stands in a header line: a letter there is no note."""
+    found = []
+    for tune in "".join(c or END_MARK for c in text).split(END_MARK):
+        found += [*in_header(tune).tolist(), 0.0]
+    return np.array(found[:-1], dtype=bool)
 
 
 def closers(gate: np.ndarray, stream: Ids) -> np.ndarray:

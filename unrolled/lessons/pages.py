@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from unrolled.lessons.outcome import Outcome
 from unrolled.lessons.places import find
-from unrolled.lessons.stops import Card, Stop, Word
-from unrolled.report import Code, Section, Sentence, Table, page
-from unrolled.report.markup import Markup, join, tag
+from unrolled.lessons.stops import Stop
+from unrolled.report import Cards, Code, Section, Sentence, Table, page
 
 
 def text(stop: Stop, outcome: Outcome, broken: bool) -> str:
@@ -29,29 +28,8 @@ def text(stop: Stop, outcome: Outcome, broken: bool) -> str:
     sections.append(Code(stop.breaking, title="Break it on purpose"))
     if not broken:
         sections.append(Sentence(stop.look_for))
-    whole = page(f"{stop.title}{' (broken)' if broken else ''}", lead, sections)
-    return _before_the_end(whole, join(words(stop.words), cards(stop.cards)))
-
-
-def cards(of: tuple[Card, ...]) -> Markup:
-    """Questions that show their answers when they are opened."""
-    folded = [
-        tag("details", tag("summary", tag("strong", card.question)), tag("p", card.answer)) for card in of
+    sections += [
+        Sentence("\n\n".join(f"{word.word}: {word.meaning}" for word in stop.words), title="Three words"),
+        Cards([(card.question, card.answer) for card in stop.cards], title="Flashcards"),
     ]
-    return tag(
-        "section", tag("h2", "Flashcards", id="cards"), *folded, class_="block", aria_labelledby="cards"
-    )
-
-
-def words(of: tuple[Word, ...]) -> Markup:
-    """The glossary's entries."""
-    entries = [tag("p", tag("strong", word.word), f": {word.meaning}") for word in of]
-    return tag(
-        "section", tag("h2", "Three words", id="words"), *entries, class_="block", aria_labelledby="words"
-    )
-
-
-def _before_the_end(whole: str, more: Markup) -> str:
-    """The page with one more section. All text in it is escaped, so its closing tag is there once."""
-    head, end, tail = whole.rpartition("</main>")
-    return head + more + end + tail
+    return page(f"{stop.title}{' (broken)' if broken else ''}", lead, sections)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from unrolled.datasets.codecs import Ids
 from unrolled.layout import Layout
-from unrolled.lessons.corpora import Corpus, tunes
+from unrolled.lessons.corpora import Corpus, in_header, tunes
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import practise
 from unrolled.mixer import listen
@@ -100,14 +100,6 @@ def bits_per_character(model: Model, corpus: Corpus, count: int, forget: bool) -
             logits, _ = model(x, None, Layout(torch.ones_like(start), start))
         nats += float(F.cross_entropy(logits[0], y, reduction="sum"))
     return nats / log(2) / corpus.size_of(count)[0]
-
-
-def in_header(text: str) -> np.ndarray:
-    """(characters,) 1.0 inside a line such as `K:D Major`, 0.0 in the melody."""
-    lines = text.splitlines(keepends=True)
-    return np.concatenate(
-        [np.full(len(line), float(line[1:2] == ":" and line[0].isalpha())) for line in lines]
-    )
 
 
 def best_unit(states: list[np.ndarray], wanted: list[np.ndarray]) -> tuple[int, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -84,12 +85,15 @@ def learn(
     stop: a stop's name, `all`, `quiz`, `cheatsheet`, `glossary` or `cards`. about: the quiz's stop. size: how long
     to train, 1 for the lesson as it is meant. broken: with the thing taken away that the stop is about. out: the
     folder for pages and files (pages go to `learn`, sheets nowhere, if not given). say: told how it goes.
-    Raises UserError for an unknown name (nearest named), RunFailed when a page can't be written.
+    Raises UserError for an unknown name (nearest named), RunFailed, before anything is trained, when `out` can't be
+    written to.
     """
     if not 0 < size <= 10:
         raise UserError(
             f"size={size}: expected a number above 0 and up to 10; 1 is the lesson as it is meant."
         )
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed={seed}: expected a whole number from 0 to 2^63 - 1.")
     if stop != "quiz" and about:
         raise UserError(f"unexpected {about!r}: only the quiz takes a second word, the stop it asks about.")
     if not stop:
@@ -101,7 +105,7 @@ def learn(
     if stop != "all" and stop not in ORDER:
         raise unknown("stop", stop, [*ORDER, "all", "quiz", *SHEETS])
     names = ORDER if stop == "all" else (stop,)
-    folder = Path(FOLDER if out is None else out)
+    folder = _writable(Path(FOLDER if out is None else out))
     visits = [_visit(read(name), size, broken, seed, folder, say or (lambda line: None)) for name in names]
     return Tour(visits) if stop == "all" else visits[0]
 
@@ -149,17 +153,33 @@ def _experiment(name: str, size: float, broken: bool, seed: int) -> Outcome:
         torch.set_num_threads(threads)
 
 
+def _writable(folder: Path) -> Path:
+    """The folder, made and written to once: better told now than after a minute of training. Raises RunFailed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
 def _beside(page: Path, suffix: str, data: bytes) -> Path:
-    """A file under the page's name."""
+    """A file under the page's name; an older one stays until the new one is whole."""
+    from unrolled.training.durable import replace
+
     path = page.with_suffix(suffix)
     try:
-        path.write_bytes(data)
+        replace(path, data)
     except OSError as error:
-        path.unlink(missing_ok=True)
-        raise RunFailed(
-            f"can't write {path}: {error.strerror}. Free some space, or give another place with out=."
-        ) from error
+        raise _unwritable(path, error) from error
     return path
+
+
+def _unwritable(path: Path, error: OSError) -> RunFailed:
+    return RunFailed(
+        f"can't write {path}: {error.strerror}. Free some space, or give another place with out=."
+    )
 
 
 def _sheet(kind: str, out: str | Path | None) -> Sheet:

@@ -2,6 +2,7 @@
 
 from unrolled.report.draw import svg
 from unrolled.report.kinds import (
+    Cards,
     Cell,
     Chart,
     Code,
@@ -21,6 +22,7 @@ from unrolled.report.kinds import (
 from unrolled.report.page import page, write
 
 __all__ = [
+    "Cards",
     "Cell",
     "Chart",
     "Code",

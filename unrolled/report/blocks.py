@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from unrolled.report.draw import TELEPHONE, WIDE, draw
 from unrolled.report.kinds import (
+    Cards,
     Cell,
     Code,
     Definitions,
@@ -134,6 +135,16 @@ def definitions(section: Definitions) -> Markup:
     return join(paragraphs(section.caption, "caption"), tag("dl", *parts))
 
 
+def cards(section: Cards) -> Markup:
+    """Each question with its answer folded away below it."""
+    return join(
+        *(
+            tag("details", tag("summary", tag("strong", question)), tag("p", answer))
+            for question, answer in section.items
+        )
+    )
+
+
 def _caption(text: str) -> Markup:
     return tag("figcaption", text, dir="auto") if text else Markup("")
 
@@ -204,6 +215,8 @@ def render(section: Section, index: int) -> Markup:
             return code(section)
         case Definitions():
             return definitions(section)
+        case Cards():
+            return cards(section)
         case Tune():
             return tune(section)
         case _:

@@ -22,11 +22,8 @@ def asset(name: str) -> str:
 
 def px(value: float) -> str:
     """A coordinate with one decimal at most: half the bytes, and the same on every machine."""
-    return (
-        f"{value:.1f}".removesuffix(".0").replace("-0", "0")
-        if abs(value) < 0.05
-        else f"{value:.1f}".removesuffix(".0")
-    )
+    written = f"{value:.1f}".removesuffix(".0")
+    return "0" if written == "-0" else written
 
 
 @dataclass(frozen=True)

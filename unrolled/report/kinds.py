@@ -29,9 +29,8 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     caption: str
     title: str = ""
-    highlight: int | None = (
-        None  # the row that stands out, marked `highlight_label` for who can't see the colour
-    )
+    # The row that stands out, marked `highlight_label` for who can't see the colour.
+    highlight: int | None = None
     highlight_label: str = "best"
     muted: Sequence[int] = ()  # rows beside the race: a baseline's line
     notes: Sequence[str] = ()
@@ -133,6 +132,14 @@ class Definitions:
 
 
 @dataclass(frozen=True)
+class Cards:
+    """Questions that show their answers when they are opened."""
+
+    items: Sequence[tuple[str, str]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Heatmap:
     """A matrix as colours, row 0 on top. `diverging` centres the colours on zero. NaN and None are grey."""
 
@@ -162,4 +169,4 @@ class HiddenLines:
 
 
 Chart = LineChart | IntervalChart | Tune | Heatmap | HiddenLines
-Section = Sentence | Table | Sample | Code | Definitions | Chart
+Section = Sentence | Table | Sample | Code | Definitions | Cards | Chart

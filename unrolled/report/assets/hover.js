@@ -14,6 +14,8 @@
     if (v !== 0 && Math.abs(v) < 1e-3) return v.toExponential(2);
     return Math.abs(v) >= 1000 ? Math.round(v).toLocaleString("en").replaceAll(",", "\u202f") : String(+v.toPrecision(4));
   };
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const clip = (share) => Math.max(0, Math.min(1, share));
   const invert = (text) => {
     const [low, high, start, stop, log] = text.split(" ").map(Number);
     return (px) => {
@@ -36,7 +38,8 @@
   };
   const set = (node, values) => Object.entries(values).forEach(([key, value]) => node.setAttribute(key, value));
 
-  // A reader of a picture: (x, y) in its own units -> the words for the card, after it has drawn its mark.
+  // A reader of a picture: (x, y) in its own units -> the words for the card, after it has drawn its mark. `move` takes
+  // the place [across, down], shares of the picture, one step of an arrow key on; null where that key does nothing.
   const lines = (svg) => {
     const toX = invert(svg.dataset.x), toY = invert(svg.dataset.y);
     const ends = svg.dataset.y.split(" ").map(Number);
@@ -45,7 +48,7 @@
       points: (path.getAttribute("d").match(/-?[\d.]+ -?[\d.]+/g) || []).map((p) => p.split(" ").map(Number)),
     }));
     let mark = null;
-    return (x) => {
+    const read = (x) => {
       const all = curves.flatMap((curve) => curve.points);
       if (!all.length) return "";
       const at = all.reduce((best, p) => (Math.abs(p[0] - x) < Math.abs(best[0] - x) ? p : best))[0];
@@ -57,13 +60,16 @@
       });
       return [`${svg.dataset.label} ${round(toX(at))}`, ...rows.filter(Boolean)].join("\n");
     };
+    const move = ([across, down], [right, below]) => (below ? null : [clip(across + 0.02 * right), down]);
+    return { read, move, hint: "the left and right arrow keys read the values" };
   };
   const cells = (svg) => {
     const [rows, columns, low, high, left, top, right, bottom] = svg.dataset.grid.split(" ").map(Number);
     const levels = Uint8Array.from(atob(svg.dataset.cells), (c) => c.charCodeAt(0));
     const names = [svg.dataset.rows.split("\n"), svg.dataset.columns.split("\n")];
+    const box = svg.viewBox.baseVal;
     let mark = null;
-    return (x, y) => {
+    const read = (x, y) => {
       const i = Math.floor(((y - top) / (bottom - top)) * rows), j = Math.floor(((x - left) / (right - left)) * columns);
       if (i < 0 || j < 0 || i >= rows || j >= columns) return "";
       const wide = (right - left) / columns, tall = (bottom - top) / rows;
@@ -73,27 +79,36 @@
       const value = level === 255 ? "no number" : "≈ " + round(low + ((high - low) * level) / 254);
       return `${names[0][i] || "row " + i} × ${names[1][j] || "column " + j}\n${value}`;
     };
+    // From the middle of one cell to the middle of the next.
+    const cell = (place, low, high, count) => Math.floor(((place - low) / (high - low)) * count);
+    const middle = (index, low, high, count) => low + ((Math.max(0, Math.min(count - 1, index)) + 0.5) * (high - low)) / count;
+    const move = ([across, down], [toRight, below]) => [
+      middle(cell(across * box.width, left, right, columns) + toRight, left, right, columns) / box.width,
+      middle(cell(down * box.height, top, bottom, rows) + below, top, bottom, rows) / box.height,
+    ];
+    return { read, move, hint: "the arrow keys read it cell by cell" };
   };
 
   document.querySelectorAll("svg[data-x], svg[data-grid]").forEach((svg) => {
-    const read = svg.dataset.grid ? cells(svg) : lines(svg);
+    const { read, move, hint } = svg.dataset.grid ? cells(svg) : lines(svg);
     const at = (x, y) => {
       const box = svg.getBoundingClientRect(), unit = svg.viewBox.baseVal.width / box.width;
       const text = read((x - box.left) * unit, (y - box.top) * unit);
       if (text) show(text, x, y); else card.hidden = true;
     };
-    let key = 0.5;
+    let place = [0.5, 0.5];
     svg.setAttribute("tabindex", "0");
+    svg.setAttribute("aria-label", `${svg.getAttribute("aria-label")}; ${hint}`);
     svg.addEventListener("pointermove", (event) => at(event.clientX, event.clientY));
     svg.addEventListener("pointerleave", () => (card.hidden = true));
     svg.addEventListener("blur", () => (card.hidden = true));
     svg.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
-      if (!step) return;
+      const arrow = ARROWS[event.key], moved = arrow && move(place, arrow);
+      if (!moved) return;
       event.preventDefault();
-      key = Math.max(0, Math.min(1, key + step));
+      place = moved;
       const box = svg.getBoundingClientRect();
-      at(box.left + key * box.width, box.top + box.height / 2);
+      at(box.left + place[0] * box.width, box.top + place[1] * box.height);
     });
   });
 
