@@ -133,6 +133,13 @@ def detach(state: State) -> State:
     return _map(Tensor.detach, state)
 
 
+def last(values: Tensor) -> Tensor:
+    """(B, T, ...) -> (B, ...): the last step, in storage of its own. A view would keep all T steps alive, and what is
+    written to an output would change the state.
+    """
+    return values[:, -1].clone(memory_format=torch.contiguous_format)
+
+
 def pick(state: State, rows: Tensor, siblings: bool = False) -> State:
     """The state of `rows` (N,), in that order. `siblings`: rows of one source change places (beam search), Memory stays."""
     if siblings and isinstance(state, Memory):

@@ -53,9 +53,8 @@ class CausalConv(Mixer):
         self.kernel, self.dilation, self.activation = kernel, dilation, activation
         self.reach = Reach(past=(kernel - 1) * dilation)
         self.depthwise = depthwise
-        shape = (
-            (kernel, width) if depthwise else (width, kernel * self.inputs)
-        )  # taps in order, the oldest first
+        # taps in order, the oldest first
+        shape = (kernel, width) if depthwise else (width, kernel * self.inputs)
         self.weight = nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.zeros(width))
         if depthwise:

@@ -98,7 +98,10 @@ class Recurrent(Mixer):
         raise NotImplementedError
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """A dense stretch: x (B, T, inputs), state -> y (B, T, H), the leaves of the state after it."""
+        """A dense stretch: x (B, T, inputs), state -> y (B, T, H), the leaves of the state after it.
+
+        Engines are told to train whenever a gradient may be asked for, in eval mode too: cuDNN has no backward else.
+        """
         raise NotImplementedError
 
     def _weights(self) -> tuple[Tensor, ...]:
@@ -113,7 +116,7 @@ class Recurrent(Mixer):
         before = state if layout is None else [select(~layout.start[:, 0], leaf) for leaf in state]
         x_t = x[:, 0] if layout is None else select(layout.valid[:, 0], x[:, 0])
         after = self.fused_cell(x_t, self.state_type(*before), weights)
-        y = after[0][:, None]
+        y = after[0][:, None].clone()  # not the state's own storage
         if layout is not None:
             after = tuple(torch.where(layout.valid, new, old) for new, old in zip(after, before, strict=True))
         return y, after
@@ -169,7 +172,9 @@ class RNN(Recurrent):
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         run = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
-        y, h = run(x, state.hidden[None].contiguous(), weights, True, 1, 0.0, self.training, False, True)
+        y, h = run(
+            x, state.hidden[None].contiguous(), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True
+        )
         return y, (h[0],)
 
     def _ragged(
@@ -212,7 +217,7 @@ class GRU(Recurrent):
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         y, h = torch.gru(
-            x, state.hidden[None].contiguous(), weights, True, 1, 0.0, self.training, False, True
+            x, state.hidden[None].contiguous(), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True
         )
         return y, (h[0],)
 
@@ -264,7 +269,7 @@ class LSTM(Recurrent):
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         begin = (state.hidden[None].contiguous(), state.cell[None].contiguous())
-        y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, self.training, False, True)
+        y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return y, (h[0], c[0])
 
     def _ragged(
