@@ -86,16 +86,22 @@ def sizes(*states: State) -> State:
 
 def fits(state: State, wanted: State, batch: int) -> bool:
     """True when `state` has the structure of `wanted` (a tree of `sizes`) and `batch` rows in every leaf."""
-    if isinstance(wanted, torch.Size):
-        if not isinstance(state, Tensor) or state.shape[:1] != (batch,):
+    kind = type(wanted)
+    if kind is torch.Size:
+        if not isinstance(state, Tensor):
             return False
-        behind = state.shape[1:]
-        return behind == wanted or (len(behind) == len(wanted) and all(map(_same, behind, wanted)))
+        rows, *behind = state.shape or (-1,)
+        return rows == batch and (
+            behind == [*wanted] or (len(behind) == len(wanted) and all(map(_same, behind, wanted)))
+        )
     if wanted is None:
         return True
-    if type(state) is not type(wanted) or len(state) != len(wanted):
+    if type(state) is not kind or len(state) != len(wanted):
         return False
-    return all(fits(mine, theirs, batch) for mine, theirs in zip(state, wanted, strict=True))
+    for mine, theirs in zip(state, wanted, strict=True):  # plain loops: this runs at every step
+        if not fits(mine, theirs, batch):
+            return False
+    return True
 
 
 def _same(size: int, wanted: int) -> bool:
