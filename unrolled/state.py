@@ -7,6 +7,7 @@ streaming, or conditioned leaves that a `Seq2Seq` has not filled). Position live
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -98,10 +99,7 @@ def fits(state: State, wanted: State, batch: int) -> bool:
         return True
     if type(state) is not kind or len(state) != len(wanted):
         return False
-    for mine, theirs in zip(state, wanted, strict=True):  # plain loops: this runs at every step
-        if not fits(mine, theirs, batch):
-            return False
-    return True
+    return all(map(fits, state, wanted, repeat(batch)))
 
 
 def _same(size: int, wanted: int) -> bool:
