@@ -11,7 +11,7 @@ from unrolled.errors import UserError, nearest, positive
 from unrolled.layout import Layout, admit
 from unrolled.mixer import Mixer
 from unrolled.mixers import GRU, LSTM, MIXERS, Attention, Bidirectional
-from unrolled.model import Core, Model, build, preset
+from unrolled.model import Core, Model, TokenHead, build, matched_width, preset
 from unrolled.state import Slots, leaves, put
 
 ZEROS = torch.zeros(2, 4, dtype=torch.bool)
@@ -183,3 +183,85 @@ def test_what_is_no_size_is_refused(size: object) -> None:
 
 def test_the_nearest_word_is_found_among_words_that_come_one_by_one() -> None:
     assert nearest("lstn", (name for name in ["LSTM", "gru"])) == "LSTM"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "name"),
+    [
+        ("lstm", {"width": 0}, "width"),
+        ("lstm", {"inputs": -1}, "inputs"),
+        ("conv", {"kernel": 0}, "kernel"),
+        ("conv", {"dilation": -2}, "dilation"),
+        ("window", {"context": 0}, "context"),
+        ("ffn", {"hidden": 0}, "hidden"),
+        ("positions", {"length": 0}, "length"),
+        ("attention", {"heads": 0}, "heads"),
+        ("attention", {"kv_heads": 0}, "kv_heads"),
+        ("attention", {"window": 0}, "window"),
+    ],
+)
+def test_a_size_of_nothing_is_refused_by_name(kind: str, options: dict, name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} is .*; it must be a whole number, at least 1"):
+        MIXERS[kind](**{"width": 8, **options})
+
+
+def test_a_spec_with_mistakes_is_refused_and_a_good_one_is_copied() -> None:
+    spec = preset("lstm", 9, width=8)
+    for part, value in (("core", {"layers": ["lstm"]}), ("core", []), ("head", "tokens")):
+        with pytest.raises(UserError, match="it must be a table of keys and values"):
+            build({**spec, part: value})
+    with pytest.raises(UserError, match="make them equal"):
+        build({**spec, "head": {"kind": "tokens", "tied": True, "vocabulary": 12}})
+    for option in ("width", "layers"):
+        with pytest.raises(UserError, match=f"{option} is 0"):
+            preset("lstm", 9, **{option: 0})
+    with pytest.raises(UserError, match="no feed-forward"):
+        preset("lstm", 9, hidden=0)
+    model = build(spec)
+    spec["core"]["layers"][0]["width"] = 99
+    assert model.spec["core"]["layers"][0]["width"] == 8
+
+
+def test_the_loss_keeps_float64() -> None:
+    head = TokenHead(4, 5).double()
+    for dtype, want in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
+        scores = head(torch.randn(1, 2, 4).double()).to(dtype)
+        assert head.loss(scores, torch.zeros(1, 2, dtype=torch.long))[0].dtype == want
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "macs"),
+    [
+        ("rnn", {"inputs": 5}, 10 * (8 * 5 + 8 * 8)),
+        ("lstm", {"inputs": 5}, 10 * 4 * (8 * 5 + 8 * 8)),
+        ("gru", {"inputs": 5}, 10 * 3 * (8 * 5 + 8 * 8)),
+        ("mingru", {"inputs": 5}, 10 * 5 * 16),
+        ("mingru", {"inputs": 5, "expansion": 2.0}, 10 * (5 * 32 + 16 * 8)),
+        ("conv", {"inputs": 5, "kernel": 3}, 10 * 3 * 5 * 8),
+        ("conv", {"kernel": 3, "depthwise": True}, 10 * 3 * 8),
+        ("window", {"context": 4}, 10 * 4 * 8 * 8),
+        ("ffn", {}, 10 * 2 * 8 * 32),
+        ("ffn", {"activation": "swiglu", "hidden": 12}, 10 * 3 * 8 * 12),
+        # scores and weighted sum: 8 multiply-adds each for every pair of tokens
+        ("attention", {"heads": 2}, 10 * 4 * 8 * 8 + 2 * 8 * 55),
+        ("attention", {"heads": 2, "kv_heads": 1}, 10 * (8 * 16 + 8 * 8) + 2 * 8 * 55),
+        ("attention", {"heads": 2, "window": 3}, 10 * 4 * 8 * 8 + 2 * 8 * 27),
+        ("attention", {"heads": 2, "causal": False}, 10 * 4 * 8 * 8 + 2 * 8 * 100),
+        ("positions", {}, 0),
+        ("pool", {}, 0),
+        ("pool", {"reduce": "attention"}, 10 * 8),
+        ("bidirectional", {"of": "gru"}, 10 * 2 * 3 * (4 * 8 + 4 * 4)),
+    ],
+)
+def test_flops_are_counted_as_by_hand(kind: str, options: dict, macs: int) -> None:
+    assert MIXERS[kind](8, **options).flops(10) == 2 * macs
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("transformer", {"heads": 3}), ("attention", {}), ("transformer", {}), ("lstm", {})]
+)
+def test_a_matched_width_is_one_the_kind_takes(kind: str, options: dict) -> None:
+    for parameters in (3_000, 60_000):
+        width = matched_width(kind, 50, parameters, layers=1, **options)
+        model = build(preset(kind, 50, width=width, layers=1, **options))
+        assert parameters < 50_000 or abs(model.parameter_count() - parameters) < 0.1 * parameters

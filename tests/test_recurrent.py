@@ -22,7 +22,7 @@ def close(got: torch.Tensor, want: torch.Tensor, dtype: torch.dtype) -> None:
     """1e-10 in float64, 1e-6 in float32, relative to the largest entry."""
     got, want = got.detach(), want.detach()
     allowed = 1e-10 if dtype == torch.float64 else 1e-6
-    assert (got - want).abs().max() <= allowed * max(1.0, float(want.abs().max()))
+    assert (got - want).abs().max() <= allowed * max(float(want.abs().max()), 1e-30)
 
 
 def theirs(module: nn.RNNBase, x: torch.Tensor, lengths: torch.Tensor | None):
@@ -87,6 +87,41 @@ def test_what_torch_cannot_hold_is_refused() -> None:
         from_torch(nn.LSTM(4, 4, proj_size=2))
     with pytest.raises(UserError, match="one recurrent kind"):
         to_torch(Core([LSTM(4), GRU(4)]))
+    with pytest.raises(UserError, match="one recurrent kind"):
+        to_torch(Core([type("Mine", (LSTM,), {})(4)]))
+    with pytest.raises(UserError, match="takes a Core, got LSTM"):
+        to_torch(LSTM(4))
+
+
+def test_dropout_is_not_lost_in_silence() -> None:
+    module = nn.LSTM(4, 4, 2, dropout=0.5)
+    with pytest.raises(UserError, match="got dropout=0.5"):
+        from_torch(module)
+    module.dropout = 0.0
+    from_torch(module)
+    for core in (
+        Core([LSTM(4)], dropout=0.3),
+        Core([LSTM(4)], input_dropout=0.1),
+        Core([LSTM(4, weight_drop=0.5)]),
+    ):
+        with pytest.raises(UserError, match="which torch's module hasn't got"):
+            to_torch(core)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_engines_are_told_to_train_whenever_a_gradient_may_be_asked_for(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuDNN has no backward else, in eval mode too."""
+    told = []
+    name = "rnn_tanh" if kind == "RNN" else kind.lower()
+    engine = getattr(torch, name)
+    monkeypatch.setattr(torch, name, lambda *given: told.append(given[6]) or engine(*given))
+    mixer, x = KINDS[kind](4), torch.randn(2, 3, 4)
+    mixer.eval()(x)
+    with torch.no_grad():
+        mixer.train()(x)
+    assert told == [True, False]
 
 
 def test_initialisation_is_as_documented() -> None:

@@ -67,8 +67,9 @@ class Mixer(nn.Module):
         """`forward` behind the door: what doesn't fit raises UserError, and nothing to consume changes nothing."""
         if not torch.compiler.is_compiling():
             layout = self.accept(x, state, layout)
-        if x.shape[0] == 0 or x.shape[1] == 0:
-            return x.new_zeros(*x.shape[:2], self.width), state
+        rows, steps, _ = x.shape
+        if rows == 0 or steps == 0:
+            return x.new_zeros(rows, steps, self.width), state
         return super().__call__(x, state, layout)  # type: ignore[no-any-return]
 
     def accept(self, x: Tensor, state: State = None, layout: Layout | None = None) -> Layout | None:
@@ -80,12 +81,13 @@ class Mixer(nn.Module):
             raise UserError(
                 f"{type(self).__name__}: x is {got}; it takes floating numbers (batch, time, {self.inputs})."
             )
-        if state is not None and not self.fits(state, len(x)):
+        rows, steps, _ = x.shape
+        if state is not None and not self.fits(state, rows):
             raise UserError(
-                f"{type(self).__name__}: the state is {describe(state)}; x has {len(x)} rows and start({len(x)}) gives "
-                f"{describe(self.start(len(x)))}."
+                f"{type(self).__name__}: the state is {describe(state)}; x has {rows} rows and start({rows}) gives "
+                f"{describe(self.start(rows))}."
             )
-        return None if layout is None else admit(layout, *x.shape[:2])
+        return None if layout is None else admit(layout, rows, steps)
 
     def fits(self, state: State, batch: int) -> bool:
         """True when `state` has the structure and sizes of `start(batch)`, whatever its capacity."""

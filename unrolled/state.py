@@ -7,6 +7,7 @@ streaming, or conditioned leaves that a `Seq2Seq` has not filled). Position live
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -86,16 +87,19 @@ def sizes(*states: State) -> State:
 
 def fits(state: State, wanted: State, batch: int) -> bool:
     """True when `state` has the structure of `wanted` (a tree of `sizes`) and `batch` rows in every leaf."""
-    if isinstance(wanted, torch.Size):
-        if not isinstance(state, Tensor) or state.shape[:1] != (batch,):
+    kind = type(wanted)
+    if kind is torch.Size:
+        if not isinstance(state, Tensor):
             return False
-        behind = state.shape[1:]
-        return behind == wanted or (len(behind) == len(wanted) and all(map(_same, behind, wanted)))
+        rows, *behind = state.shape or (-1,)
+        return rows == batch and (
+            behind == [*wanted] or (len(behind) == len(wanted) and all(map(_same, behind, wanted)))
+        )
     if wanted is None:
         return True
-    if type(state) is not type(wanted) or len(state) != len(wanted):
+    if type(state) is not kind or len(state) != len(wanted):
         return False
-    return all(fits(mine, theirs, batch) for mine, theirs in zip(state, wanted, strict=True))
+    return all(map(fits, state, wanted, repeat(batch)))
 
 
 def _same(size: int, wanted: int) -> bool:
@@ -131,6 +135,13 @@ def fork(state: State) -> State:
 def detach(state: State) -> State:
     """The same values without their history: where truncated backpropagation through time cuts."""
     return _map(Tensor.detach, state)
+
+
+def last(values: Tensor) -> Tensor:
+    """(B, T, ...) -> (B, ...): the last step, in storage of its own. A view would keep all T steps alive, and what is
+    written to an output would change the state.
+    """
+    return values[:, -1].clone(memory_format=torch.contiguous_format)
 
 
 def pick(state: State, rows: Tensor, siblings: bool = False) -> State:

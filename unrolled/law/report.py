@@ -9,7 +9,7 @@ from unrolled.errors import CheckFailed
 
 @dataclass
 class Finding:
-    """One comparison: the largest error of a check, where it was, and what was allowed."""
+    """One comparison: the largest error of a check, where it was (or what is wrong), and what was allowed."""
 
     check: str
     where: str
@@ -23,10 +23,11 @@ class Finding:
 
 @dataclass
 class Report:
-    """What `check` found: for each check its worst finding."""
+    """What `check` found: for each check its worst finding; and why others were not checked."""
 
     mixer: str
     findings: dict[str, Finding] = field(default_factory=dict)
+    unchecked: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -35,8 +36,9 @@ class Report:
     def __str__(self) -> str:
         lines = [f"the law for {self.mixer}: {'holds' if self.ok else 'BROKEN'}"]
         for f in self.findings.values():
-            mark = "ok    " if f.held else "BROKEN"
-            lines.append(f"  {mark} {f.check:<28} error {f.error:.1e}, allowed {f.allowed:.0e}  ({f.where})")
+            numbers = f"{f.check:<28} error {f.error:.1e}, allowed {f.allowed:.0e}"
+            lines.append(f"  ok     {numbers}" if f.held else f"  BROKEN {numbers}  ({f.where})")
+        lines += [f"  -      {check:<28} not checked: {why}" for check, why in self.unchecked.items()]
         return "\n".join(lines)
 
     def require(self) -> Report:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.errors import UserError
+from unrolled.errors import UserError, positive
 from unrolled.layout import Layout, positions, select
 from unrolled.mixer import Mixer, Reach, listening, note
 from unrolled.mixers.remember import extend, write
@@ -41,15 +41,14 @@ class Attention(Mixer):
     ) -> None:
         super().__init__(width, inputs=inputs)
         kv_heads = heads if kv_heads is None else kv_heads
-        if heads < 1 or width % heads or kv_heads < 1 or heads % kv_heads or (rotary and width // heads % 2):
+        positive("Attention", heads=heads, kv_heads=kv_heads, window=1 if window is None else window)
+        if width % heads or heads % kv_heads or (rotary and width // heads % 2):
             raise UserError(
                 f"Attention: got width={width}, heads={heads}, kv_heads={kv_heads}; heads must divide width (rotary: "
                 "into even parts) and kv_heads must divide heads."
             )
-        if window is not None and (window < 1 or not causal):
-            raise UserError(
-                f"Attention: window={window} with causal={causal}; a window is causal and at least 1."
-            )
+        if window is not None and not causal:
+            raise UserError(f"Attention: window={window} with causal={causal}; a window is causal.")
         self.heads, self.kv_heads = heads, kv_heads
         self.causal, self.window, self.rotary = causal, window, rotary
         self.size = width // heads

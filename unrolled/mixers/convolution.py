@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.errors import UserError
+from unrolled.errors import UserError, positive
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, Reach, note
 from unrolled.mixers.remember import extend
@@ -45,17 +45,14 @@ class CausalConv(Mixer):
             raise UserError(
                 f"CausalConv: depthwise keeps its width; got width={width}, inputs={self.inputs}."
             )
-        if kernel < 1 or dilation < 1 or activation not in ACTIVATIONS:
-            raise UserError(
-                f"{type(self).__name__}: got kernel={kernel}, dilation={dilation}, activation={activation!r}; "
-                f"kernel and dilation must be at least 1, activation one of {', '.join(ACTIVATIONS)}."
-            )
+        positive(type(self).__name__, kernel=kernel, dilation=dilation)
+        if activation not in ACTIVATIONS:
+            raise UserError(f"CausalConv: activation is {activation!r}; known: {', '.join(ACTIVATIONS)}.")
         self.kernel, self.dilation, self.activation = kernel, dilation, activation
         self.reach = Reach(past=(kernel - 1) * dilation)
         self.depthwise = depthwise
-        shape = (
-            (kernel, width) if depthwise else (width, kernel * self.inputs)
-        )  # taps in order, the oldest first
+        # taps in order, the oldest first
+        shape = (kernel, width) if depthwise else (width, kernel * self.inputs)
         self.weight = nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.zeros(width))
         if depthwise:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unrolled.errors import UserError
+from unrolled.errors import UserError, positive
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, Reach, note
 from unrolled.state import State
@@ -38,7 +38,8 @@ class FeedForward(Mixer):
         if activation not in ACTIVATIONS:
             raise UserError(f"FeedForward: activation is {activation!r}; known: {', '.join(ACTIVATIONS)}.")
         self.activation = activation
-        hidden = hidden or 4 * width
+        hidden = 4 * width if hidden is None else hidden
+        positive("FeedForward", hidden=hidden)
         self.widen = nn.Linear(self.inputs, 2 * hidden if activation == "swiglu" else hidden)
         self.narrow = nn.Linear(hidden, width)
 

@@ -10,7 +10,7 @@ from unrolled.errors import UserError
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, listening, note
 from unrolled.mixers.scan import linear_scan, linear_scan_reference
-from unrolled.state import Source, State
+from unrolled.state import Source, State, last
 
 
 class MinGRU(Mixer):
@@ -18,7 +18,7 @@ class MinGRU(Mixer):
 
     Feng et al. 2024, "Were RNNs All We Needed?", arXiv:2410.01201, sec. 3.1 (the GRU without its dependence on
     the hidden state, without tanh). expansion: the state is that many times as wide as the output, which is then a
-    linear map of it (sec. 3.1.3, "state expansion"). The recurrence and its state stay in the parameters' dtype.
+    linear map of it (sec. 3.1.3, "state expansion"). The recurrence and its state are kept in float32 at least.
 
     The update gate's bias begins spread from -4 to 2, so that units remember from about 1 to 55 tokens (the idea of
     chrono initialisation, Tallec & Ollivier 2018, arXiv:1804.11188, sec. 2).
@@ -39,22 +39,22 @@ class MinGRU(Mixer):
         self.gates.bias.data[: self.state_width] = torch.linspace(-4, 2, self.state_width)
 
     def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
-        return self.zeros(batch, self.state_width)
+        return self.zeros(batch, self.state_width, dtype=self.wide)
 
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         if layout is not None:
             x = select(layout.valid, x)
-        z, candidate = self.gates(x).chunk(2, -1)
+        before = self.start(len(x)) if state is None else state
+        z, candidate = self.gates(x).to(before.dtype).chunk(2, -1)
         z = z.sigmoid()
         a, b = 1 - z, z * candidate
         if layout is not None:
             a, b = select(~layout.start, a), select(layout.valid, b)
             a = torch.where(layout.valid[..., None], a, 1.0)
-        before = self.start(len(x)) if state is None else state
         scan = linear_scan_reference if listening() else linear_scan
-        h = scan(a.to(before.dtype), b.to(before.dtype), before)
+        h = scan(a, b, before)
         for name, value in (("update", z), ("candidate", candidate), ("hidden", h)):
             note(name, value)
-        return self.out(h), None if state is None else h[:, -1].contiguous()
+        return self.out(h.to(x.dtype)), None if state is None else last(h)

@@ -12,7 +12,7 @@ from unrolled.errors import UserError
 from unrolled.layout import Layout, positions, select
 from unrolled.mixer import Mixer, Reach, note
 from unrolled.mixers.scan import linear_scan
-from unrolled.state import Source, State
+from unrolled.state import Source, State, last
 
 Reduce = Literal["last", "mean", "max", "attention"]
 
@@ -35,7 +35,7 @@ class AttentionState(NamedTuple):
 class Pool(Mixer):
     """`last`, `mean`, `max`, or `attention`: a learned score a step, softmax over the document so far, weighted sum
     (Yang et al. 2016, "Hierarchical Attention Networks", eq. 5-7, without the hidden layer), kept as a running
-    softmax (Milakov & Gimelshein 2018, arXiv:1805.02867, algorithm 3).
+    softmax (Milakov & Gimelshein 2018, arXiv:1805.02867, algorithm 3). Sums are kept in float32 at least.
     """
 
     sublayer = False
@@ -53,14 +53,15 @@ class Pool(Mixer):
             self.score = nn.Linear(width, 1)
 
     def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
-        lowest = torch.finfo(self.anchor.dtype).min
+        wide = self.wide
         if self.reduce == "mean":
-            return MeanState(self.zeros(batch, self.width), self.count(batch))
+            return MeanState(self.zeros(batch, self.width, dtype=wide), self.count(batch))
         if self.reduce == "max":
-            return self.zeros(batch, self.width) + lowest
+            return self.zeros(batch, self.width) + torch.finfo(self.anchor.dtype).min
         if self.reduce == "attention":
-            zeros = self.zeros(batch, self.width)
-            return AttentionState(self.zeros(batch, 1) + lowest, zeros, self.zeros(batch, 1))
+            best = self.zeros(batch, 1, dtype=wide) + torch.finfo(wide).min
+            total, weight = (self.zeros(batch, size, dtype=wide) for size in (self.width, 1))
+            return AttentionState(best, total, weight)
         return ()
 
     def forward(
@@ -71,6 +72,7 @@ class Pool(Mixer):
         before = self.start(len(x)) if state is None else state
         how = {"last": self._last, "mean": self._mean, "max": self._max, "attention": self._attention}
         y, after = how[self.reduce](x, before, layout)
+        y = y.to(x.dtype)
         note("pooled", y)
         return y, None if state is None else after
 
@@ -78,33 +80,27 @@ class Pool(Mixer):
         return x, state
 
     def _mean(self, x: Tensor, state: MeanState, layout: Layout | None) -> tuple[Tensor, State]:
+        x = x.to(state.total.dtype)
         total = _running_sum(torch.ones_like(x), x, state.total, layout)
         count = positions(layout, state.steps, x.shape[1]) + 1
         y = total / count[..., None].to(x.dtype)
         after = state.steps + x.shape[1] if layout is None else layout.after(state.steps)
-        return y, MeanState(total[:, -1].contiguous(), after)
+        return y, MeanState(last(total), after)
 
     def _max(self, x: Tensor, state: Tensor, layout: Layout | None) -> tuple[Tensor, State]:
-        y = _running_max(x, state, layout)
-        return y, _end(y, state, layout)
+        y = _running_max(x.to(state.dtype), state, layout)
+        return y, last(y)
 
     def _attention(self, x: Tensor, state: AttentionState, layout: Layout | None) -> tuple[Tensor, State]:
-        score = self.score(x)  # (B, T, 1)
+        score = self.score(x).to(state.best.dtype)  # (B, T, 1)
+        x = x.to(state.total.dtype)
         best = _running_max(score, state.best, layout)
         previous = torch.cat([state.best[:, None], best[:, :-1]], 1)
-        if layout is not None:
-            best = torch.where(layout.valid[..., None], best, previous)
         keep, weight = (previous - best).clamp(max=0).exp(), (score - best).clamp(max=0).exp()
         total = _running_sum(keep.expand_as(x), weight * x, state.total, layout)
         mass = _running_sum(keep, weight, state.weight, layout)
-        after = AttentionState(
-            _end(best, state.best, layout), total[:, -1].contiguous(), mass[:, -1].contiguous()
-        )
+        after = AttentionState(last(best), last(total), last(mass))
         return total / mass.clamp(min=torch.finfo(mass.dtype).tiny), after
-
-
-def _end(values: Tensor, before: Tensor, layout: Layout | None) -> Tensor:
-    return values[:, -1].contiguous() if layout is None else layout.at_last(values, before)
 
 
 def _running_sum(a: Tensor, b: Tensor, before: Tensor, layout: Layout | None) -> Tensor:
@@ -116,14 +112,20 @@ def _running_sum(a: Tensor, b: Tensor, before: Tensor, layout: Layout | None) ->
 
 
 def _running_max(x: Tensor, before: Tensor, layout: Layout | None) -> Tensor:
-    """max within the document, by doubling: after round k each step has seen the 2^k steps before it."""
+    """max within the document, by doubling: after round k each step has seen the 2^k steps before it. Of equals the
+    latest counts, as in `cummax`, and it alone has a gradient.
+    """
     if layout is None:
         return torch.cat([before[:, None], x], 1).cummax(1).values[:, 1:]
     x = torch.where(layout.valid[..., None], x, torch.finfo(x.dtype).min)
-    x = torch.where((layout.segment == 0)[..., None], x.maximum(before[:, None]), x)
+    x = torch.where((layout.segment == 0)[..., None], _later(before[:, None], x), x)
     step = 1
     while step < x.shape[1]:
         same = (layout.segment[:, step:] == layout.segment[:, :-step])[..., None]
-        x = torch.cat([x[:, :step], torch.where(same, x[:, step:].maximum(x[:, :-step]), x[:, step:])], 1)
+        x = torch.cat([x[:, :step], torch.where(same, _later(x[:, :-step], x[:, step:]), x[:, step:])], 1)
         step *= 2
     return x
+
+
+def _later(earlier: Tensor, later: Tensor) -> Tensor:
+    return torch.where((earlier > later) | earlier.isnan(), earlier, later)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unrolled.errors import UserError
+from unrolled.errors import UserError, positive
 from unrolled.layout import Layout, positions, select
 from unrolled.mixer import Mixer, Reach
 from unrolled.state import Source, State
@@ -23,6 +23,7 @@ class LearnedPositions(Mixer):
 
     def __init__(self, width: int, *, inputs: int | None = None, length: int = 1024) -> None:
         super().__init__(width, inputs=inputs)
+        positive("LearnedPositions", length=length)
         if self.inputs != width:
             raise UserError(
                 f"LearnedPositions adds to its input: width {width} must equal inputs {self.inputs}."
@@ -48,3 +49,6 @@ class LearnedPositions(Mixer):
         if state is None:
             return y, None
         return y, before + x.shape[1] if layout is None else layout.after(before)
+
+    def flops(self, tokens: int) -> int:
+        return 0  # the table is looked up, not multiplied

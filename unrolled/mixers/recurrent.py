@@ -100,7 +100,10 @@ class Recurrent(Mixer):
         raise NotImplementedError
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """A dense stretch: x (B, T, inputs), state -> y (B, T, H), the leaves of the state after it."""
+        """A dense stretch: x (B, T, inputs), state -> y (B, T, H), the leaves of the state after it.
+
+        Engines are told to train whenever a gradient may be asked for, in eval mode too: cuDNN has no backward else.
+        """
         raise NotImplementedError
 
     def _weights(self) -> tuple[Tensor, ...]:
@@ -114,11 +117,11 @@ class Recurrent(Mixer):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         if layout is None:
             after = self.fused_cell(x.squeeze(1), state, weights)
-            return after[0].unsqueeze(1), after
+            return after[0].unsqueeze(1).clone(), after  # a copy: the state's storage is its own
         before = self.state_type(*(select(~layout.start[:, 0], leaf) for leaf in state))
         after = self.fused_cell(select(layout.valid[:, 0], x[:, 0]), before, weights)
         kept = tuple(torch.where(layout.valid, new, old) for new, old in zip(after, before, strict=True))
-        return after[0].unsqueeze(1), kept
+        return after[0].unsqueeze(1).clone(), kept
 
     def _ragged(
         self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
@@ -171,7 +174,9 @@ class RNN(Recurrent):
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         run = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
-        y, h = run(x, state.hidden[None].contiguous(), weights, True, 1, 0.0, self.training, False, True)
+        y, h = run(
+            x, state.hidden[None].contiguous(), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True
+        )
         return y, (h[0],)
 
     def _ragged(
@@ -214,7 +219,7 @@ class GRU(Recurrent):
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         y, h = torch.gru(
-            x, state.hidden[None].contiguous(), weights, True, 1, 0.0, self.training, False, True
+            x, state.hidden[None].contiguous(), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True
         )
         return y, (h[0],)
 
@@ -266,7 +271,7 @@ class LSTM(Recurrent):
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         begin = (state.hidden[None].contiguous(), state.cell[None].contiguous())
-        y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, self.training, False, True)
+        y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return y, (h[0], c[0])
 
     def _ragged(

@@ -29,13 +29,13 @@ def extend(tail: Tail, new: tuple[Tensor, ...], layout: Layout | None) -> Extend
     known = torch.arange(n, device=tail.seen.device)[None] >= n - tail.seen[:, None]
     if layout is None:
         alive = torch.cat([known, known.new_ones(batch, time)], 1)
-        kept = tuple(item[:, time:].contiguous() for item in items)
+        # a view would keep the whole call's inputs alive
+        kept = tuple(item[:, time:].clone(memory_format=torch.contiguous_format) for item in items)
         return Extended(items, alive, None, Tail(kept, tail.seen + time))
     alive = torch.cat([known, layout.valid], 1)
     segment = torch.cat([layout.segment.new_zeros(batch, n), layout.segment], 1)
-    index = (
-        layout.lengths[:, None] + torch.arange(n, device=tail.seen.device)[None]
-    )  # the last n before each row's end
+    # the last n before each row's end
+    index = layout.lengths[:, None] + torch.arange(n, device=tail.seen.device)[None]
     kept = tuple(_take(item, index) for item in items)
     return Extended(items, alive, segment, Tail(kept, layout.after(tail.seen)))
 

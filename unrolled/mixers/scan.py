@@ -24,7 +24,7 @@ def linear_scan(
         return a * h[:, None] + b
     if a.is_cuda:
         return doubling_scan(a, b, h)
-    return _SequentialScan.apply(a, b, h)  # type: ignore[no-any-return, no-untyped-call]
+    return _loop(a.transpose(0, 1), b.transpose(0, 1), h).transpose(0, 1)
 
 
 def linear_scan_reference(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
@@ -47,29 +47,43 @@ def doubling_scan(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
     return b
 
 
+def _loop(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
+    """Time-major, so that each step reads and writes contiguous memory: a, b (T, B, D), h (B, D) -> (T, B, D)."""
+    return _SequentialScan.apply(a.contiguous(), b.contiguous(), h)  # type: ignore[no-any-return, no-untyped-call]
+
+
 class _SequentialScan(torch.autograd.Function):
-    """Time-major, so that each step reads and writes contiguous memory.
+    """h_t = a_t h_{t-1} + b_t over (T, B, D).
 
     Backward, with g_t = dL/dh_t in full: g_t = dy_t + a_{t+1} g_{t+1}; da_t = g_t h_{t-1}; db_t = g_t; dh_0 = a_1 g_1.
+    That is the same recurrence in reversed time, and so derivatives of every order are scans.
     """
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, h: Tensor) -> Tensor:
-        a, b = a.transpose(0, 1).contiguous(), b.transpose(0, 1).contiguous()
-        states = torch.empty(len(a) + 1, *h.shape, dtype=b.dtype, device=b.device)
-        states[0] = h
+    def forward(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
+        states = torch.empty_like(b)
         steps = states.unbind(0)
-        for a_t, b_t, before, after in zip(a.unbind(0), b.unbind(0), steps, steps[1:], strict=False):
+        for a_t, b_t, before, after in zip(a.unbind(0), b.unbind(0), (h, *steps), steps, strict=False):
             torch.addcmul(b_t, a_t, before, out=after)
-        ctx.save_for_backward(a, states)
-        return states[1:].transpose(0, 1)
+        return states
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        a, _, h = inputs
+        ctx.save_for_backward(a, h, output)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        a, states = ctx.saved_tensors
-        g = dy.transpose(0, 1).contiguous()
-        g = g.clone() if g.data_ptr() == dy.data_ptr() else g
+        a, h, states = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient itself will be differentiated
+            factors = torch.cat([a[1:], torch.zeros_like(a[:1])]).flip(0)
+            g = _loop(factors, dy.flip(0), torch.zeros_like(h)).flip(0)
+            return g * torch.cat([h[None], states[:-1]]), g, a[0] * g[0]
+        g = dy.clone(memory_format=torch.contiguous_format)
         steps, factors = g.unbind(0), a.unbind(0)
         for t in range(len(a) - 2, -1, -1):
             torch.addcmul(steps[t], factors[t + 1], steps[t + 1], out=steps[t])
-        return (g * states[:-1]).transpose(0, 1), g.transpose(0, 1), factors[0] * steps[0]
+        da = torch.empty_like(g)
+        torch.mul(steps[0], h, out=da[0])
+        torch.mul(g[1:], states[:-1], out=da[1:])
+        return da, g, factors[0] * steps[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unrolled.errors import positive
 from unrolled.mixers.convolution import CausalConv
 
 
@@ -13,4 +14,5 @@ class Window(CausalConv):
     """
 
     def __init__(self, width: int, *, inputs: int | None = None, context: int = 16) -> None:
+        positive("Window", context=context)
         super().__init__(width, inputs=inputs, kernel=context, activation="tanh")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn, tensor
 from torch.nn import functional as F
 
+from unrolled.errors import UserError, positive
 from unrolled.layout import Layout
 
 
@@ -18,6 +20,11 @@ class TokenHead(nn.Module):
 
     def __init__(self, width: int, vocabulary: int, *, tied: nn.Embedding | None = None) -> None:
         super().__init__()
+        positive("TokenHead", width=width, vocabulary=vocabulary)
+        if tied is not None and tied.num_embeddings != vocabulary:
+            raise UserError(
+                f"TokenHead: tied to a table of {tied.num_embeddings} tokens, vocabulary={vocabulary}; make them equal."
+            )
         self.width, self.vocabulary = width, vocabulary
         table_width = width if tied is None else tied.embedding_dim
         self.bridge = None if table_width == width else nn.Linear(width, table_width)
@@ -37,12 +44,12 @@ class TokenHead(nn.Module):
         target: Int[Tensor, "batch time"],
         layout: Layout | None = None,
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
-        """Total cross entropy in nats over real tokens, and how many there are."""
+        """Total cross entropy in nats over real tokens, in float32 at least, and how many there are."""
         if layout is not None:
             prediction, target = prediction[layout.valid], target[layout.valid]
-        total = F.cross_entropy(
-            prediction.reshape(-1, self.vocabulary).float(), target.reshape(-1), reduction="sum"
-        )
+        scores = prediction.reshape(-1, self.vocabulary)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        total = F.cross_entropy(scores, target.reshape(-1), reduction="sum")
         return total, tensor(target.numel(), device=total.device)
 
 

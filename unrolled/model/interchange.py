@@ -21,7 +21,8 @@ WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 def from_torch(module: nn.RNNBase) -> Core:
     """A core that computes what a torch.nn.RNN, LSTM or GRU does, layer by layer, both directions.
 
-    Raises UserError for projections (`proj_size`) and for modules without biases.
+    Raises UserError for projections (`proj_size`), for modules without biases and for dropout between layers: torch's
+    draws a mask at every step, a Core's one a call.
     """
     kind = next((name for name, known in TORCH.items() if isinstance(module, known)), None)
     if kind is None or module.proj_size or not module.bias:
@@ -29,6 +30,11 @@ def from_torch(module: nn.RNNBase) -> Core:
         raise UserError(
             "from_torch takes nn.RNN, nn.LSTM or nn.GRU with biases and without proj_size; "
             f"got {type(module).__name__} with {got}."
+        )
+    if module.dropout and module.num_layers > 1:
+        raise UserError(
+            f"from_torch: got dropout={module.dropout}, which a core draws otherwise. Set module.dropout = 0 before, and "
+            "core.dropout after if you train on."
         )
     options: dict[str, Any] = {"nonlinearity": module.nonlinearity} if isinstance(module, nn.RNN) else {}
     hidden, layers = module.hidden_size, []
@@ -48,22 +54,31 @@ def from_torch(module: nn.RNNBase) -> Core:
     return core.train(module.training)
 
 
-def to_torch(core: Core) -> nn.RNNBase:
+def to_torch(core: Mixer) -> nn.RNNBase:
     """The torch.nn module that computes what a plain recurrent core does (`batch_first=True`).
 
-    Raises UserError when torch has no such module: another mixer, unequal widths, norms or residuals.
+    Raises UserError when torch has no such module: another mixer, unequal widths, norms, residuals or dropout.
     """
+    if not isinstance(core, Core):
+        raise UserError(f"to_torch takes a Core, got {type(core).__name__}: to_torch(un.Core([mixer])).")
     layers = list(core.layers)
     parts = [_directions(layer) for layer in layers]
     kinds = {
         (type(part), part.width, getattr(part, "nonlinearity", None)) for layer in parts for part in layer
     }
     shapes = {len(layer) for layer in parts}
-    if len(kinds) != 1 or len(shapes) != 1 or 0 in shapes or core.norm or core.residual:
+    known = all(kind in OURS.values() for kind, *_ in kinds)
+    if len(kinds) != 1 or not known or len(shapes) != 1 or 0 in shapes or core.norm or core.residual:
         names = ", ".join(f"{type(layer).__name__}({layer.width})" for layer in layers)
         raise UserError(
             "to_torch takes layers of one recurrent kind and width, without norm or residual; "
             f"got {names}, norm={core.norm!r}, residual={core.residual}."
+        )
+    drops = {core.dropout, core.input_dropout, *(part.weight_drop for layer in parts for part in layer)}
+    if drops != {0.0}:
+        raise UserError(
+            f"to_torch: got dropout={core.dropout}, input_dropout={core.input_dropout} and weight_drop up to {max(drops)}, "
+            "which torch's module hasn't got. Set them to 0 before."
         )
     first = parts[0][0]
     name = next(name for name, known in OURS.items() if type(first) is known)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import lcm
 from typing import Any
 
-from unrolled.errors import UserError, unknown
+from unrolled.errors import UserError, positive, unknown
 from unrolled.mixers import MIXERS
 from unrolled.model.spec import Spec, build
 
@@ -44,9 +45,8 @@ def _transformer(width: int, layers: int, heads: int) -> Layers:
 
 
 def _window(width: int, layers: int, heads: int) -> Layers:
-    return [{"kind": "window", "width": width, "context": 16}] + [{"kind": "ffn", "width": width}] * (
-        layers - 1
-    )
+    above = [{"kind": "ffn", "width": width}] * (layers - 1)
+    return [{"kind": "window", "width": width, "context": 16}, *above]
 
 
 # kind -> (layers of the core, norm and residual around them, width, layers)
@@ -100,7 +100,9 @@ def preset(
     Raises UserError for an unknown kind (nearest named) and for options the kind hasn't got.
     """
     layers_of, wrapped, default_width, default_layers = _shape(kind)
-    width, layers = width or default_width, layers or default_layers
+    width = default_width if width is None else width
+    layers = default_layers if layers is None else layers
+    positive(f"model {kind!r}", width=width, layers=layers)
     core_layers = [dict(layer) for layer in layers_of(width, layers, heads)]
     if weight_drop:
         if kind not in ("rnn", "lstm", "gru"):
@@ -108,7 +110,7 @@ def preset(
                 f"model {kind!r} has no recurrent weights to drop: weight_drop must be 0, got {weight_drop}."
             )
         core_layers = [{**layer, "weight_drop": weight_drop} for layer in core_layers]
-    if hidden:
+    if hidden is not None:
         if all(layer["kind"] != "ffn" for layer in core_layers):
             raise UserError(f"model {kind!r} has no feed-forward: hidden must not be given, got {hidden}.")
         core_layers = [{**x, "hidden": hidden} if x["kind"] == "ffn" else x for x in core_layers]
@@ -125,12 +127,12 @@ def matched_width(kind: str, vocabulary: int, parameters: int, **options: Any) -
     """The width whose model comes nearest to `parameters` trainable ones: a multiple of 8, which vector units like, where
     that comes within 2.5 %, else of what the kind allows (2 x heads with rotary positions, 1 elsewhere).
     """
-    finest = 2 * options.get("heads", 4) if kind == "transformer" else 1
 
     def size(width: int) -> int:
         return build(preset(kind, vocabulary, width=width, **options)).parameter_count()
 
-    for step in (max(8, finest), finest):
+    finest = _narrowest(size)
+    for step in (lcm(8, finest), finest):
         low, high = 1, 2
         while size(high * step) < parameters:
             low, high = high, 2 * high
@@ -141,3 +143,15 @@ def matched_width(kind: str, vocabulary: int, parameters: int, **options: Any) -
         if abs(size(width) - parameters) <= 0.025 * parameters:
             break
     return width
+
+
+def _narrowest(size: Callable[[int], int]) -> int:
+    """The narrowest width that a kind takes; what it asks for is divisibility, so it takes the multiples too."""
+    for width in range(1, 257):
+        try:
+            size(width)
+        except UserError as error:
+            refused = error
+        else:
+            return width
+    raise refused

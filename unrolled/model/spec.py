@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 from unrolled.errors import UserError, unknown
@@ -26,13 +27,13 @@ def build(spec: Mapping[str, Any]) -> Model:
     """
     parts = _keys("model", spec, {"embedder", "core", "head"})
     embedder = _construct("embedder", EMBEDDERS, parts["embedder"])
-    core = build_core(parts["core"], inputs=embedder.width)
-    head = dict(parts["head"])
+    core = build_core(_table("core", parts["core"]), inputs=embedder.width)
+    head = _table("head", parts["head"])
     tied = embedder.table if head.pop("tied", False) else None
     made = _construct(
         "head", HEADS, {"vocabulary": embedder.vocabulary, **head, "width": core.width, "tied": tied}
     )
-    return Model(embedder, core, made, {key: parts[key] for key in ("embedder", "core", "head")})
+    return Model(embedder, core, made, deepcopy({key: parts[key] for key in ("embedder", "core", "head")}))
 
 
 def build_core(spec: Mapping[str, Any], inputs: int) -> Core:
@@ -40,10 +41,12 @@ def build_core(spec: Mapping[str, Any], inputs: int) -> Core:
     options = _keys("core", spec, {"layers"}, _parameters(Core) - {"mixers"})
     layers: list[Mixer] = []
     for layer in options.pop("layers"):
-        layers.append(
-            _construct("mixer", MIXERS, {"inputs": layers[-1].width if layers else inputs, **layer})
-        )
-    return Core(layers, **options)
+        given = {"inputs": layers[-1].width if layers else inputs}
+        layers.append(_construct("mixer", MIXERS, given | _table("mixer", layer)))
+    try:
+        return Core(layers, **options)
+    except TypeError as error:
+        raise UserError(f"core: {error}") from error
 
 
 def _parameters(kind: Callable[..., Any]) -> set[str]:
@@ -53,16 +56,23 @@ def _parameters(kind: Callable[..., Any]) -> set[str]:
 def _keys(
     what: str, spec: Mapping[str, Any], needed: set[str], allowed: set[str] | None = None
 ) -> dict[str, Any]:
+    spec = _table(what, spec)
     for key in spec:
         if key not in needed | (allowed or set()):
             raise unknown(f"key of {what}", key, needed | (allowed or set()))
     if missing := sorted(needed - set(spec)):
         raise UserError(f"{what}: missing {', '.join(missing)}; got {', '.join(spec) or 'nothing'}.")
+    return spec
+
+
+def _table(what: str, spec: object) -> dict[str, Any]:
+    if not isinstance(spec, Mapping):
+        raise UserError(f"{what}: got {spec!r}; it must be a table of keys and values.")
     return dict(spec)
 
 
 def _construct(what: str, table: Mapping[str, Callable[..., Any]], spec: Mapping[str, Any]) -> Any:
-    options = dict(spec)
+    options = _table(what, spec)
     name = options.pop("kind", None)
     if name not in table:
         raise unknown(f"{what} kind", str(name), table)
