@@ -91,7 +91,7 @@ class Plan:
         self, budget: Budget, step: int, seconds: float, tokens_a_step: int, flops_a_step: float
     ) -> Plan:
         """The plan of a run that goes on from `step` (its clock at `seconds`) with `budget` added to its old end."""
-        before = self.total if self.total is not None else step
+        before = next(end for end in (self.stop, self.total, step) if end is not None)
         steps = budget.steps(tokens_a_step, flops_a_step)
         if steps is not None:
             plan = Plan()

@@ -7,7 +7,7 @@ functions of (seed, step). So a run that goes on from a checkpoint repeats, bit 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -176,6 +176,19 @@ class Learner:
                     for b in range(len(x))
                 ]
         return [row for row, nats in enumerate(found) if not isfinite(nats)]
+
+    @contextmanager
+    def as_scored(self) -> Iterator[None]:
+        """The model as it is scored and shipped: without dropout, averaged weights (if any) in place of the live ones."""
+        self.model.eval()
+        if self.average:
+            self.average.swap()
+        try:
+            yield
+        finally:
+            if self.average:
+                self.average.swap()
+            self.model.train()
 
     def checkpoint(self) -> Checkpoint:
         """Everything needed to go on exactly. Noise and order need no tensors: they are functions of (seed, step)."""

@@ -23,7 +23,7 @@ class Hooks:
     """What the loop asks of the run around it."""
 
     record: Callable[[dict[str, Any]], None]  # one line of metrics.jsonl
-    evaluate: Callable[[], float]  # validation score, lower is better
+    evaluate: Callable[[], float]  # validation score, finite, lower is better
     save: Callable[[], None]  # a checkpoint
     back: Callable[[int], None]  # restores a checkpoint of at most this step and drops what came after it
     settled: Callable[[], None]  # the plan's number of steps is known
@@ -85,20 +85,12 @@ def _log(learner: Learner, hooks: Hooks) -> None:
 def _evaluate(learner: Learner, hooks: Hooks, patience: int) -> None:
     """Scores the validation split (averaged weights, if any); keeps the best; a plateau starts the decay."""
     p = learner.progress
-    average = learner.average
-    learner.model.eval()
-    if average:
-        average.swap()
-    try:
+    with learner.as_scored():
         score = hooks.evaluate()
         better = score < p.best
         if better:
             p.best, p.best_step = score, p.step
             hooks.improved()
-    finally:
-        if average:
-            average.swap()
-        learner.model.train()
     p.evaluated = p.step
     p.stale = 0 if better else p.stale + 1
     hooks.record(

@@ -61,7 +61,7 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
         torch.set_num_threads(recipe.threads)
     command = command_of(recipe)
     recipe, chosen = fill(recipe, known_kinds(), device.type)
-    corpus = prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe))
+    corpus = prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe), talk.warn)
     if recipe.codec == "auto":
         kind, reason = corpus.facts["codec"]["kind"], corpus.facts["codec"]["reason"]
         recipe, chosen = replace(recipe, codec=kind), [*chosen, Chosen("codec", kind, reason)]
@@ -116,26 +116,3 @@ def plan_of(setup: Setup) -> Plan:
         other = Run.open(budget.run, _runs_of(setup.recipe))
         return Plan(**(other.plan or {})).repeated(other.name)
     return Plan.of(budget, setup.tokens_a_step, setup.flops_a_step)
-
-
-FREE_TO_CHANGE = ("budget", "device", "keep", "nonfinite", "patience", "resume", "runs", "threads")
-
-
-def resumed(run: Run, given: Recipe) -> tuple[Recipe, set[str]]:
-    """The run's own recipe with the few keys that may change along the way. Raises UserError for any other."""
-    kept, plain = run.recipe, Recipe()
-    changed = {key for key in vars(plain) if getattr(given, key) != getattr(plain, key)}
-    fixed = sorted(key for key in changed - set(FREE_TO_CHANGE) if getattr(given, key) != getattr(kept, key))
-    if fixed:
-        raise UserError(
-            f"resume={given.resume}: {', '.join(fixed)} can't change along the way; a resumed run keeps what it began with "
-            f"(free to change: {', '.join(k for k in FREE_TO_CHANGE if k not in ('resume', 'runs'))}). "
-            "For other values begin a new run: leave resume= out."
-        )
-    changed = {key for key in changed & set(FREE_TO_CHANGE) if key not in ("resume", "runs")}
-    if "budget" in changed and not Budget.parse(given.budget).extends:
-        raise UserError(
-            f"budget={given.budget}: with resume= say how much more, as in budget=+{given.budget.lstrip('@+')}."
-        )
-    values = {key: getattr(given, key) for key in changed - {"budget"}}
-    return replace(kept, runs=str(run.path.parent), **values), changed
