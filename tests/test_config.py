@@ -25,8 +25,8 @@ class Model:
     rates: tuple[float, float] = (0.5, 0.25)
 
     def __post_init__(self) -> None:
-        if self.hidden is not None and self.hidden < 1:
-            raise UserError(f"model.hidden={self.hidden} must be at least 1.")
+        if self.hidden == 13:
+            raise UserError("model.hidden=13: brings bad luck.")
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,11 @@ def test_wrong_values(pair: str) -> None:
             of(pair)
 
 
-def test_what_the_dataclass_itself_refuses_is_a_user_error() -> None:
-    with pytest.raises(UserError, match=r"model.hidden=0 must be at least 1"):
+def test_what_limits_or_the_dataclass_itself_refuse_is_a_user_error() -> None:
+    with pytest.raises(UserError, match=r"model.hidden=0 must be at least 1 \(command line\)"):
         of("model.hidden=0")
+    with pytest.raises(UserError, match=r"model.hidden=13: brings bad luck\."):
+        of("model.hidden=13")
 
 
 def test_required_keys() -> None:

@@ -186,10 +186,6 @@ def test_bfloat16_trains_with_float32_weights() -> None:
 # --- what isn't finite
 
 
-class Poisoned(Numbers):
-    """Numbers whose batch `bad` makes the model's loss or gradient infinite, as `poison` patches it."""
-
-
 def poison(one: Learner, bad: set[int], where: str) -> None:
     """Row 2 of the batches in `bad` gets an infinite loss, or a finite one with an infinite gradient."""
     head_loss = one.model.head.loss
@@ -351,26 +347,40 @@ def test_a_recipe_takes_dotted_and_nested_keys() -> None:
     recipe = Recipe.of(model="gru", **{"model.width": 64}, lr=0.1)
     assert recipe.model == ModelChoice(kind="gru", width=64) and recipe.lr == 0.1
     assert Recipe.of(model={"kind": "gru", "width": 64}, lr=0.1) == recipe
+    assert Recipe.of(model=ModelChoice(kind="gru", width=64), lr="0.1") == recipe
+    assert Recipe.of(batch="1k", data=Path("a") / "b.txt", runs=Path("there")) == Recipe(
+        batch=1000, data=str(Path("a") / "b.txt"), runs="there"
+    )
 
 
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"modle": "lstm"}, "unknown key 'modle'. Did you mean 'model'"),
-        ({"model.widht": 3}, "unknown key of model 'widht'. Did you mean 'width'"),
-        ({"batch": "many"}, "batch='many'"),
+        ({"modle": "lstm"}, "unknown key 'modle' (Python): did you mean 'model'"),
+        ({"model.widht": 3}, "unknown key 'model.widht' (Python): did you mean 'model.width'"),
+        ({"batch": "many"}, "batch: got 'many', expected whole number"),
         ({"batch": 0}, "batch=0 must be at least 1"),
         ({"model.dropout": 1.0}, "model.dropout=1.0 must be below 1"),
-        ({"lr": 0.0, "seed": -1}, "seed=-1 must be at least 0; lr=0.0 must be above 0"),
+        ({"lr": 0.0, "seed": -1}, "seed=-1 must be at least 0"),
         ({"batch": 6, "accumulate": 4}, "6 can't be computed in accumulate=4 equal pieces"),
         ({"split": (0.5, 0.5, 0.5)}, "add up to 1"),
-        ({"nonfinite": "ignore"}, "nonfinite='ignore'"),
+        ({"nonfinite": "ignore"}, "nonfinite: got 'ignore', expected one of stop, skip, rewind"),
+        ({"lr": float("nan")}, "lr=nan must be finite"),
+        ({"clip": "inf"}, "clip=inf must be finite"),
+        ({"betas": (0.9, float("nan"))}, "must be finite"),
+        ({"seed": 2**63}, "seed=9223372036854775808 must be below 9223372036854775808"),
+        ({"budget": "1e999steps"}, "budget='1e999steps': must be more than nothing, and a number"),
     ],
 )
 def test_a_wrong_recipe_says_what_and_why(keys: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError) as caught:
         Recipe.of(**keys)
     assert said in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_a_recipe_made_directly_has_the_same_limits() -> None:
+    with pytest.raises(UserError, match=r"lr=0.0 must be above 0.0; model.dropout=nan must be finite\."):
+        Recipe(lr=0.0, model=ModelChoice(dropout=float("nan")))
 
 
 def test_a_recipe_needs_no_torch() -> None:

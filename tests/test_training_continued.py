@@ -210,3 +210,35 @@ def test_a_score_that_is_not_finite_ends_the_run_and_spares_the_model(
     assert caught.value.exit_code == 6
     run = Run.open("@last", tmp_path)
     assert all(torch.isfinite(p).all() and p.abs().max() < 100 for p in run.model().parameters())
+
+
+# --- damage
+
+
+def test_a_stray_folder_is_passed_over_aloud(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tiny(place, tmp_path, budget="2steps")
+    capsys.readouterr()
+    for name, content in (("stray", "{}"), ("list", "[1]"), ("half", '{"kind":')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(content)
+    assert [one.name for one in Run.all(tmp_path)] == [run.name]
+    assert Run.open("@last", tmp_path).name == run.name
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 6 and all(
+        line.startswith("passed over: ") and "not a run folder" in line for line in said
+    )
+    with pytest.raises(UserError, match=r"stray.result\.json isn't a run's result"):
+        Run.open("stray", tmp_path)
+
+
+def test_damaged_settings_and_data_are_named(place: Path, tmp_path: Path) -> None:
+    run = tiny(place, tmp_path, budget="2steps")
+    data, config = run.path / "data.json", run.path / "config.toml"
+    data.write_text("[")
+    with pytest.raises(UserError, match=r"data\.json: missing or damaged"):
+        run.evaluate()
+    config.write_text("lr = fast")
+    with pytest.raises(UserError, match=r"config\.toml: not TOML"):
+        _ = run.recipe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from math import isfinite
 from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -16,7 +17,7 @@ class Key:
     type: Any
     default: Any  # MISSING where a value must be given
     help: str
-    limits: Mapping[str, Any]  # at_least, above, below: checked by the dataclass itself
+    limits: Mapping[str, Any]  # at_least, above, below
 
     @property
     def required(self) -> bool:
@@ -50,6 +51,22 @@ def _walk(kind: type, prefix: str, instance: Any = None) -> dict[str, Key]:
             limits = {k: entry.metadata[k] for k in ("at_least", "above", "below") if k in entry.metadata}
             found[name] = Key(name, hints[entry.name], default, entry.metadata.get("help", ""), limits)
     return found
+
+
+def out_of_range(name: str, value: Any, limits: Mapping[str, Any]) -> str | None:
+    """What is wrong with a number outside its field's limits, or one that isn't finite; None if it will do."""
+    numbers = value if isinstance(value, (tuple, list)) else [value]
+    if any(isinstance(one, float) and not isfinite(one) for one in numbers):
+        return f"{name}={value} must be finite"
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    if "at_least" in limits and not value >= limits["at_least"]:
+        return f"{name}={value} must be at least {limits['at_least']}"
+    if "above" in limits and not value > limits["above"]:
+        return f"{name}={value} must be above {limits['above']}"
+    if "below" in limits and not value < limits["below"]:
+        return f"{name}={value} must be below {limits['below']}"
+    return None
 
 
 def default_of(entry: Field[Any]) -> Any:

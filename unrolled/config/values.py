@@ -59,6 +59,8 @@ def _parse(kind: Any, value: Any) -> Any:
         value = size(value)
     if kind is Path and isinstance(value, str):
         return Path(value)
+    if kind is str and isinstance(value, Path):
+        return str(value)
     return _checked(kind, value)
 
 

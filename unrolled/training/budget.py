@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any, Literal
 
 from unrolled.errors import UserError
@@ -54,8 +54,10 @@ class Budget:
                 "or +10m with resume= (that much more)."
             )
         amount = sum(float(number) * _UNITS[unit][1] for number, unit in pairs)
-        if amount <= 0:
-            raise UserError(f"budget={text!r}: must be more than nothing.")
+        if not 0 < amount < inf:
+            raise UserError(
+                f"budget={text!r}: must be more than nothing, and a number that a computer can hold."
+            )
         return cls(amount, units.pop(), extends)
 
     def steps(self, tokens_a_step: int, flops_a_step: float) -> int | None:
