@@ -40,9 +40,10 @@ def steps(learner: Learner, hooks: Hooks, log_every: int, patience: int, nonfini
     if learner.progress.step == 0:
         hooks.save()
     while not learner.progress.plan.over(learner.progress.step, learner.progress.seconds):
+        batch = learner.next_batch()
         began = perf_counter()
         try:
-            learner.update()
+            learner.update(batch)
         except NonFinite as found:
             learner.progress.seconds += perf_counter() - began
             _recover(learner, hooks, nonfinite, str(found))
@@ -113,8 +114,9 @@ def _recover(learner: Learner, hooks: Hooks, policy: str, what: str) -> None:
     where = f"step {p.step + 1}, batch {index} ({which}): {what}"
     p.skipped.append(index)
     p.in_a_row += 1
-    hooks.record({"step": p.step, "nonfinite": index, "rows": rows, "policy": policy})
+    row = {"step": p.step, "nonfinite": index, "rows": rows, "policy": policy}
     if policy == "skip" and p.in_a_row <= MOST_SKIPPED:
+        hooks.record(row)
         hooks.say(f"{where}. Passed over ({len(p.skipped)} so far); the weights haven't seen it.")
         p.shift += 1
     elif policy == "rewind" and p.rewinds < MOST_REWINDS:
@@ -126,8 +128,10 @@ def _recover(learner: Learner, hooks: Hooks, policy: str, what: str) -> None:
         hooks.say(
             f"{where}. Went back to step {p.step}, and on with the batch after it (rewind {rewinds} of {MOST_REWINDS})."
         )
+        hooks.record(row)  # only now: what was written before has been cut with the steps it stood among
         hooks.record({"step": p.step, "rewound_over": index})
     else:
+        hooks.record(row)
         hooks.save()
         gave_up = {"skip": f"{p.in_a_row} in a row", "rewind": f"{p.rewinds} rewinds"}.get(
             policy, "nonfinite=stop"
