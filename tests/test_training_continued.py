@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -196,6 +197,102 @@ def test_an_extension_that_fails_leaves_no_folder(place: Path, monkeypatch: pyte
     with pytest.raises(pytest.fail.Exception, match="the disk broke"):
         go_on(runs, budget="+3steps")
     assert [p.name for p in runs.iterdir() if p.name != ".tokens"] == [run.name]
+
+
+# --- what a resumed run is given
+
+
+def test_saying_again_what_the_run_was_given_is_no_change(place: Path) -> None:
+    runs = place / "again"
+    stopped(place, runs, 5)
+    assert go_on(runs, model="lstm", batch=4, **{"model.width": 16}).step == 12
+    with pytest.raises(UserError, match=r"model.width can't change along the way"):
+        go_on(runs, budget="+4steps", **{"model.width": 17})
+    with pytest.raises(UserError, match=r"as in budget=\+10m"):
+        go_on(runs, budget="@last")
+
+
+def test_another_environment_is_said_where_the_curve_may_differ(place: Path) -> None:
+    runs, heard = place / "elsewhere", Heard()
+    run = stopped(place, runs, 5)
+    kept = json.loads((run.path / "env.json").read_text())
+    (run.path / "env.json").write_text(json.dumps(kept | {"torch": "2.10.0", "threads": 7, "python": "3.9"}))
+    go_on(runs, heard)
+    (said,) = (line for line in heard.lines if "bit for bit" in line)
+    assert f"another torch {torch.__version__} instead of 2.10.0, threads 1 instead of 7:" in said
+
+
+def test_resumed_in_the_same_place_nothing_is_said(place: Path) -> None:
+    runs, heard = place / "here", Heard()
+    stopped(place, runs, 5)
+    go_on(runs, heard)
+    assert not any("bit for bit" in line for line in heard.lines)
+
+
+def test_a_device_that_is_not_there_is_said_when_scoring_too(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny(place, tmp_path, budget="2steps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    evaluate(run, device="cuda")
+    assert "falling back to the CPU" in capsys.readouterr().err
+
+
+def test_the_budget_of_another_run_is_written_down_by_its_name(place: Path, tmp_path: Path) -> None:
+    first = tiny(place, tmp_path)
+    again = tiny(place, tmp_path, budget="@last")
+    assert again.recipe.budget == f"@{first.name}" and again.step == 12
+    assert f"budget=@{first.name}" in (again.path / "command.txt").read_text()
+    shutil.rmtree(first.path)
+    assert go_on(tmp_path, budget="+2steps").step == 14
+
+
+def test_pieces_that_small_data_allows_no_more_are_told(place: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    train(
+        **{**TINY, "batch": 4096, "accumulate": 512, "data": str(place / "tunes.abc"), "runs": str(tmp_path)},
+        dry_run=True, talk=heard,
+    )  # fmt: skip
+    assert any("accumulate=512 becomes 1:" in line for line in heard.lines)
+
+
+# --- Ctrl-C
+
+
+def test_ctrl_c_before_the_training_ends_it_at_once_and_leaves_no_folder(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unrolled.training import train as module
+
+    monkeypatch.setattr(module, "naive", lambda corpus: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        tiny(place, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [".tokens"]
+
+
+def test_ctrl_c_during_the_last_scores_stops_between_two_of_them(place: Path) -> None:
+    runs, strong = place / "scoring", session.strong
+    with pytest.MonkeyPatch.context() as patch:
+
+        def pressed(corpus: Any) -> dict[str, Any]:
+            os.kill(os.getpid(), signal.SIGINT)
+            return strong(corpus)
+
+        patch.setattr(session, "strong", pressed)
+        with pytest.raises(Interrupted, match="stopped after step 12, saved") as caught:
+            tiny(place, runs)
+    assert caught.value.exit_code == 130 and not Run.open("@last", runs).finished
+    run = go_on(runs)
+    assert run.finished and [row["step"] for row in run.metrics if "valid" in row] == [4, 8, 12]
+
+
+def test_commands_to_copy_are_whole_quoted_and_find_the_run() -> None:
+    from unrolled.training.train import command
+
+    assert command("generate", "lstm-irish-1", Path("runs/lstm-irish-1")) == "unrolled generate lstm-irish-1"
+    far = Path("/some where") / ("deep/" * 40) / "runs" / "lstm-irish-1"
+    said = command("train", "resume=lstm-irish-1", far, "budget=+10m")
+    assert said == f"unrolled train resume=lstm-irish-1 'runs={far.parent}' budget=+10m"
 
 
 # --- what isn't finite

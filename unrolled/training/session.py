@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import isfinite
@@ -293,8 +293,11 @@ class Session:
         }  # fmt: skip
         write_json(self.path / "result.json", result)
 
-    def finish(self) -> Run:
-        """Scores the best weights on the test split beside the baselines and writes everything that remains."""
+    def finish(self, stop_if_asked: Callable[[], None] = lambda: None) -> Run:
+        """Scores the best weights on the test split beside the baselines and writes everything that remains.
+
+        `stop_if_asked` is called between the scores, each of which may take a while.
+        """
         best = load_model(self.path / "model").to(self.setup.device)
         model, self.learner.model = self.learner.model, best
         try:
@@ -302,7 +305,11 @@ class Session:
             test = self.score(*self.corpus.documents("test"))
         finally:
             self.learner.model = model
-        baseline, simple = strong(self.corpus), naive(self.corpus)
+        stop_if_asked()
+        baseline = strong(self.corpus)
+        stop_if_asked()
+        simple = naive(self.corpus)
+        stop_if_asked()
         verdict = beaten(test.to_dict(), baseline)
         scores = {"test": test.to_dict(), "baseline": baseline, "naive": simple, "verdict": verdict}
         self.write_result(finished=True, **scores)

@@ -74,7 +74,10 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
     assert recipe.batch and recipe.length and recipe.betas is not None and recipe.lr is not None
     sampler = feed(corpus.train, recipe.batch, recipe.length, recipe.seed)
     notes = list(sampler.notes)
-    pieces = recipe.accumulate if sampler.batch_size % recipe.accumulate == 0 else 1
+    pieces = recipe.accumulate
+    if sampler.batch_size % pieces:
+        notes.append(f"accumulate={pieces} becomes 1: {sampler.batch_size} rows don't come apart evenly")
+        pieces = 1
     settings = Settings(
         recipe.seed, recipe.lr, recipe.betas, recipe.weight_decay or 0.0, recipe.warmup or 0, recipe.clip or 0.0,
         recipe.ema or 0.0, pieces, bfloat16,
@@ -103,6 +106,19 @@ def _build(recipe: Recipe, corpus: Corpus, device: torch.device) -> Model:
 
 def _runs_of(recipe: Recipe) -> Path:
     return Path(recipe.out).parent if recipe.out else Path(recipe.runs)
+
+
+def pinned(recipe: Recipe) -> Recipe:
+    """The recipe with `budget=@last` as `budget=@NAME`: written down, it means the same run tomorrow.
+
+    Raises UserError where there is no such run.
+    """
+    if not recipe.budget.startswith("@"):
+        return recipe
+    runs = _runs_of(recipe)
+    path = Run.open(Budget.parse(recipe.budget).run, runs).path
+    name = path.relative_to(runs) if path.is_relative_to(runs) else path
+    return replace(recipe, budget=f"@{name.as_posix()}")
 
 
 def plan_of(setup: Setup) -> Plan:
