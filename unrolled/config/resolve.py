@@ -106,7 +106,7 @@ def _store(values: dict[str, Any], target: str, one: Given, known: Mapping[str, 
 
 def _build(kind: type, prefix: str, values: Mapping[str, Any], problems: list[str]) -> Any:
     """An instance of `kind` from the dotted values below `prefix`; None where it can't be made."""
-    hints, arguments = get_type_hints(kind, include_extras=True), {}
+    hints, arguments = get_type_hints(kind), {}
     for entry in fields(kind):
         name = prefix + entry.name
         inside = {key: value for key, value in values.items() if key.startswith(name + ".")}
