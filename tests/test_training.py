@@ -638,7 +638,7 @@ def test_the_checkpoint_before_the_decay_outlives_newer_ones(place: Path) -> Non
 def test_a_run_that_dies_while_it_is_scored_is_not_evaluated_twice(
     place: Path, finished: tuple[Run, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(one: session.Session) -> Run:
+    def dies(one: session.Session, stop_if_asked: Any) -> Run:
         raise RunFailed("the lights went out")
 
     runs = place / "lights"
