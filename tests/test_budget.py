@@ -134,6 +134,13 @@ def test_more_budget_goes_on_flat_from_where_the_decay_began() -> None:
     assert step == pytest.approx(200, abs=2), "20 steps that the decay took, and 10 s of 0.1 s"
 
 
+def test_more_budget_is_added_to_where_time_ended_the_run_and_not_to_its_plan() -> None:
+    plan = Plan.of(Budget.parse("100s"), 1, 1.0)
+    step, seconds = clock(plan, [0.5] * 20 + [2.0])
+    assert plan.total is not None and step < plan.total
+    assert plan.extended(Budget.parse("+10steps"), step, seconds, 1, 1.0).total == step + 10
+
+
 def test_a_plateau_starts_the_decay_which_then_takes_a_fifth_of_the_run() -> None:
     plan = Plan()
     plan.settle_on(1000, 0)

@@ -62,7 +62,7 @@ def test_killed_at_random_points_the_loss_curve_is_bit_identical(kind: str, tmp_
     assert final_state(killed) == final_state(whole)
     assert "weights.safetensors" in final_state(whole)
     assert ("carried.safetensors" in final_state(whole)) == (kind == "lstm")
-    assert not list((killed / "checkpoints").glob(".tmp-*")), "what a killed process left is swept"
+    assert not list(tmp_path.rglob(".tmp-*")), "what a killed process left is swept"
 
 
 class Bomb:
@@ -82,9 +82,9 @@ class Bomb:
         update, write, append = learner.Learner.update, durable.write, folder.Metrics.append
         fsync, rename, replace = os.fsync, Path.rename, os.replace
 
-        def ticking_update(self: learner.Learner) -> None:
+        def ticking_update(self: learner.Learner, batch: learner.Batch) -> None:
             bomb.tick()
-            update(self)
+            update(self, batch)
 
         def ticking_write(path: Path, content: bytes) -> None:
             path.write_bytes(content[: len(content) // 2])
@@ -167,7 +167,7 @@ def drive(kind: str, data: str, folder: Path) -> None:
     while len(kills) < wanted:
         by_clock = len(kills) % 2 == 1
         fuse = None if by_clock else int(1.5 ** chance.uniform(0, 14))
-        began = out.joinpath("result.json").is_file()
+        saved = any(out.glob("checkpoints/step-*"))
         pid = child(kind, data, out, fuse)
         if by_clock:
             time.sleep(chance.uniform(0.0, 0.4))
@@ -175,9 +175,9 @@ def drive(kind: str, data: str, folder: Path) -> None:
         status = os.waitpid(pid, 0)[1]
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             kills.append(("clock" if by_clock else "event", fuse))
-            if not any(out.glob("checkpoints/step-*")):  # nothing durable yet: the user starts again
-                assert not began or not any(out.glob("checkpoints/step-*"))
-                shutil.rmtree(out, ignore_errors=True)
+            if not any(out.glob("checkpoints/step-*")):
+                assert not saved, f"the kill took the last checkpoint: {kills[-1]}"
+                shutil.rmtree(out, ignore_errors=True)  # nothing durable yet: the user starts again
         elif status == 0:
             raise SystemExit(f"the run ended after {len(kills)} kills; make it longer")
         else:

@@ -74,8 +74,8 @@ def flat(model: torch.nn.Module) -> Tensor:
 def test_pieces_add_up_to_the_whole_batch(kind: str) -> None:
     whole, pieces = learner(kind), learner(kind, accumulate=4)
     for _ in range(5):
-        whole.update()
-        pieces.update()
+        whole.update(whole.next_batch())
+        pieces.update(pieces.next_batch())
     assert torch.allclose(flat(whole.model), flat(pieces.model), atol=2e-6)
     assert whole.progress.tokens == pieces.progress.tokens == 5 * 32
     assert whole.progress.nats == pytest.approx(pieces.progress.nats, rel=1e-6)
@@ -90,7 +90,7 @@ def test_a_step_is_what_one_would_write_by_hand() -> None:
     optimizer.add_param_group({"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0})
     state = model.start(4)
     for step in range(6):
-        mine.update()
+        mine.update(mine.next_batch())
         x, y, start = Numbers().batch(step)
         from unrolled.layout import Layout
         from unrolled.state import detach
@@ -117,8 +117,8 @@ def test_decay_pulls_matrices_and_leaves_vectors_alone() -> None:
 
 def test_streams_carry_their_state_and_windows_none() -> None:
     carrying, fresh = learner("gru"), learner("transformer")
-    carrying.update()
-    fresh.update()
+    carrying.update(carrying.next_batch())
+    fresh.update(fresh.next_batch())
     assert len(carrying.states) == 1 and not fresh.states
     assert not any(leaf.requires_grad for _, leaf in loop_leaves(carrying))
 
@@ -132,14 +132,14 @@ def loop_leaves(one: Learner) -> list[tuple[str, Tensor]]:
 def test_noise_is_a_function_of_seed_and_step_whoever_drew_before() -> None:
     calm, disturbed = learner(dropout=0.5), learner(dropout=0.5)
     for _ in range(4):
-        calm.update()
+        calm.update(calm.next_batch())
     for _ in range(4):
         torch.rand(17)
-        disturbed.update()
+        disturbed.update(disturbed.next_batch())
     assert torch.equal(flat(calm.model), flat(disturbed.model))
     other = learner(dropout=0.5, seed=2)
     for _ in range(4):
-        other.update()
+        other.update(other.next_batch())
     assert not torch.equal(flat(calm.model), flat(other.model))
 
 
@@ -149,15 +149,15 @@ def test_noise_is_a_function_of_seed_and_step_whoever_drew_before() -> None:
 def test_a_restored_learner_goes_on_bit_for_bit(kind: str, ema: float, pieces: int) -> None:
     one = learner(kind, 0.3, ema=ema, accumulate=pieces)
     for _ in range(3):
-        one.update()
+        one.update(one.next_batch())
     kept = one.checkpoint()
     kept.tensors = {file: {n: t.clone() for n, t in group.items()} for file, group in kept.tensors.items()}
     kept.progress = json.loads(json.dumps(kept.progress))
     two = learner(kind, 0.3, ema=ema, accumulate=pieces)
     two.restore(kept, "here")
     for _ in range(3):
-        one.update()
-        two.update()
+        one.update(one.next_batch())
+        two.update(two.next_batch())
     assert torch.equal(flat(one.model), flat(two.model))
     assert one.progress == two.progress
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(loop_leaves(one), loop_leaves(two), strict=True))
@@ -168,7 +168,7 @@ def test_a_restored_learner_goes_on_bit_for_bit(kind: str, ema: float, pieces: i
 def test_the_average_follows_the_weights_and_swaps_back_exactly() -> None:
     one = learner(ema=0.5)
     for _ in range(4):
-        one.update()
+        one.update(one.next_batch())
     before, average = flat(one.model), one.average
     assert average is not None
     average.swap()
@@ -179,15 +179,11 @@ def test_the_average_follows_the_weights_and_swaps_back_exactly() -> None:
 
 def test_bfloat16_trains_with_float32_weights() -> None:
     one = learner(bfloat16=True)
-    one.update()
+    one.update(one.next_batch())
     assert flat(one.model).dtype == torch.float32 and one.progress.nats > 0
 
 
 # --- what isn't finite
-
-
-class Poisoned(Numbers):
-    """Numbers whose batch `bad` makes the model's loss or gradient infinite, as `poison` patches it."""
 
 
 def poison(one: Learner, bad: set[int], where: str) -> None:
@@ -216,12 +212,12 @@ def poison(one: Learner, bad: set[int], where: str) -> None:
 def test_what_is_not_finite_never_reaches_the_optimizer(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = learner()
     poison(one, {2}, where)
-    one.update()
-    one.update()
+    one.update(one.next_batch())
+    one.update(one.next_batch())
     before, states = flat(one.model), loop_leaves(one)
     monkeypatch.setattr(one.optimizer, "step", lambda: pytest.fail("the optimizer saw it"))
     with pytest.raises(NonFinite, match=r"loss (inf|nan)|norm (inf|nan)"):
-        one.update()
+        one.update(one.next_batch())
     assert torch.equal(flat(one.model), before) and one.progress.step == 2
     assert all(p.grad is None for p in one.model.parameters())
     assert all(a is b for (_, a), (_, b) in zip(states, loop_leaves(one), strict=True))
@@ -255,7 +251,10 @@ class Log(loop.Hooks):
         self.kept[kept.step] = kept
 
     def _back(self, until: int) -> None:
-        self.one.restore(self.kept[max(step for step in self.kept if step <= until)], "memory")
+        step = max(step for step in self.kept if step <= until)
+        self.one.restore(self.kept[step], "memory")
+        while self.rows and self.rows[-1]["step"] > step:
+            self.rows.pop()
 
 
 def run_loop(one: Learner, policy: str) -> Log:
@@ -304,6 +303,32 @@ def test_rewind_goes_back_and_round_the_batch() -> None:
     assert "Went back to step 4" in log.said[0] and "no single row" in log.said[0]
 
 
+def test_rewinding_keeps_the_record_of_the_rows() -> None:
+    one = learner()
+    poison(one, {6}, "loss")
+    rows = [row for row in run_loop(one, "rewind").rows if "nonfinite" in row]
+    assert rows == [{"step": 6, "nonfinite": 6, "rows": [2], "policy": "rewind"}]
+
+
+def test_reading_a_batch_is_not_the_budget_s_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"now": 0.0}
+    monkeypatch.setattr(loop, "perf_counter", lambda: clock["now"])
+    one = learner()
+    batch, compute = one.sampler.batch, one.compute
+
+    def slowly(index: int) -> tuple[Tensor, Tensor, Tensor]:
+        clock["now"] += 10.0
+        return batch(index)
+
+    def timed(*given: Tensor) -> Any:
+        clock["now"] += 1.0
+        return compute(*given)
+
+    one.sampler.batch, one.compute = slowly, timed  # type: ignore[method-assign]
+    run_loop(one, "stop")
+    assert one.progress.seconds == one.progress.step == 40
+
+
 def test_rewind_gives_up_after_three() -> None:
     one = learner()
     poison(one, set(range(5, 1000)), "loss")
@@ -323,21 +348,21 @@ def test_a_plateau_starts_the_decay() -> None:
 
 def test_evaluating_sees_the_average_and_leaves_the_weights_alone() -> None:
     alone, evaluated = learner(ema=0.9), learner(ema=0.9)
-    for _ in range(40):
-        alone.update()
     evaluated.progress.evaluate_every = 4
     log, seen = Log(evaluated), []
 
     def score() -> float:
-        assert evaluated.average is not None and not evaluated.model.training
-        seen.append(
-            torch.equal(flat(evaluated.model), torch.cat([m.flatten() for m in evaluated.average.mean]))
-        )
-        return float(flat(evaluated.model).sum())
+        while alone.progress.step < evaluated.progress.step:
+            alone.update(alone.next_batch())
+        assert alone.average is not None and not evaluated.model.training
+        mean = torch.cat([m.flatten() for m in alone.average.mean])
+        scored = flat(evaluated.model)
+        seen.append(torch.equal(scored, mean) and not torch.equal(scored, flat(alone.model)))
+        return float(scored.sum())
 
     log.evaluate = score
     live = [flat(evaluated.model) for _ in loop.steps(evaluated, log, 5, 0, "stop")]
-    assert len(seen) == 10 and not any(seen), "while it is scored, live and mean have changed places"
+    assert len(seen) == 10 and all(seen), "the mean is scored, not the live weights"
     assert alone.average is not None
     last = float(torch.cat([m.flatten() for m in alone.average.mean]).sum())
     assert [row["valid"] for row in log.rows if "valid" in row][-1] == last
@@ -351,26 +376,40 @@ def test_a_recipe_takes_dotted_and_nested_keys() -> None:
     recipe = Recipe.of(model="gru", **{"model.width": 64}, lr=0.1)
     assert recipe.model == ModelChoice(kind="gru", width=64) and recipe.lr == 0.1
     assert Recipe.of(model={"kind": "gru", "width": 64}, lr=0.1) == recipe
+    assert Recipe.of(model=ModelChoice(kind="gru", width=64), lr="0.1") == recipe
+    assert Recipe.of(batch="1k", data=Path("a") / "b.txt", runs=Path("there")) == Recipe(
+        batch=1000, data=str(Path("a") / "b.txt"), runs="there"
+    )
 
 
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"modle": "lstm"}, "unknown key 'modle'. Did you mean 'model'"),
-        ({"model.widht": 3}, "unknown key of model 'widht'. Did you mean 'width'"),
-        ({"batch": "many"}, "batch='many'"),
+        ({"modle": "lstm"}, "unknown key 'modle' (Python): did you mean 'model'"),
+        ({"model.widht": 3}, "unknown key 'model.widht' (Python): did you mean 'model.width'"),
+        ({"batch": "many"}, "batch: got 'many', expected whole number"),
         ({"batch": 0}, "batch=0 must be at least 1"),
         ({"model.dropout": 1.0}, "model.dropout=1.0 must be below 1"),
-        ({"lr": 0.0, "seed": -1}, "seed=-1 must be at least 0; lr=0.0 must be above 0"),
+        ({"lr": 0.0, "seed": -1}, "seed=-1 must be at least 0"),
         ({"batch": 6, "accumulate": 4}, "6 can't be computed in accumulate=4 equal pieces"),
         ({"split": (0.5, 0.5, 0.5)}, "add up to 1"),
-        ({"nonfinite": "ignore"}, "nonfinite='ignore'"),
+        ({"nonfinite": "ignore"}, "nonfinite: got 'ignore', expected one of stop, skip, rewind"),
+        ({"lr": float("nan")}, "lr=nan must be finite"),
+        ({"clip": "inf"}, "clip=inf must be finite"),
+        ({"betas": (0.9, float("nan"))}, "must be finite"),
+        ({"seed": 2**63}, "seed=9223372036854775808 must be below 9223372036854775808"),
+        ({"budget": "1e999steps"}, "budget='1e999steps': must be more than nothing, and a number"),
     ],
 )
 def test_a_wrong_recipe_says_what_and_why(keys: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError) as caught:
         Recipe.of(**keys)
     assert said in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_a_recipe_made_directly_has_the_same_limits() -> None:
+    with pytest.raises(UserError, match=r"lr=0.0 must be above 0.0; model.dropout=nan must be finite\."):
+        Recipe(lr=0.0, model=ModelChoice(dropout=float("nan")))
 
 
 def test_a_recipe_needs_no_torch() -> None:
@@ -599,7 +638,7 @@ def test_the_checkpoint_before_the_decay_outlives_newer_ones(place: Path) -> Non
 def test_a_run_that_dies_while_it_is_scored_is_not_evaluated_twice(
     place: Path, finished: tuple[Run, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(one: session.Session) -> Run:
+    def dies(one: session.Session, stop_if_asked: Any) -> Run:
         raise RunFailed("the lights went out")
 
     runs = place / "lights"

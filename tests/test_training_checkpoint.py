@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +161,21 @@ def test_what_a_killed_process_left_is_swept_and_never_loaded(tmp_path: Path) ->
     shutil.copytree(tmp_path / "step-000001", tmp_path / ".tmp-123-step-000009")
     found = checkpoints.latest(tmp_path, lambda line: pytest.fail(line))
     assert found is not None and found.step == 1
-    checkpoints.sweep(tmp_path)
+    durable.sweep(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["step-000001"]
+
+
+def test_where_several_write_what_belongs_to_the_living_stays(tmp_path: Path) -> None:
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    )
+    alive, dead = tmp_path / f".tmp-{os.getpid()}-a", tmp_path / f".tmp-{int(gone.stdout)}-b.json"
+    alive.mkdir()
+    dead.write_text("{")
+    durable.sweep(tmp_path, dead_only=True)
+    assert list(tmp_path.iterdir()) == [alive]
+    durable.sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_of_a_later_format_is_not_guessed_at(tmp_path: Path) -> None:

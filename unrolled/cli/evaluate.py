@@ -28,9 +28,12 @@ class Keys:
     runs: str = field(default="runs", metadata={"help": "the folder that holds the run folders"})
     data: str | None = field(default=None, metadata={"help": "other data than the run's own"})
     context: int | None = field(
-        default=None, metadata={"help": "tokens of past given to a model without fixed-size state"}
+        default=None,
+        metadata={"help": "tokens of past given to a model without fixed-size state", "at_least": 1},
     )
-    batch: int = field(default=64, metadata={"help": "rows at once: changes speed and memory, not the score"})
+    batch: int = field(
+        default=64, metadata={"help": "rows at once: changes speed and memory, not the score", "at_least": 1}
+    )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from math import isfinite
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Key:
     type: Any
     default: Any  # MISSING where a value must be given
     help: str
-    limits: Mapping[str, Any]  # at_least, above, below: checked by the dataclass itself
+    limits: Mapping[str, Any]  # at_least, above, below
 
     @property
     def required(self) -> bool:
@@ -37,7 +38,7 @@ def keys_of(kind: type) -> Mapping[str, Key]:
 def _walk(kind: type, prefix: str, instance: Any = None) -> dict[str, Key]:
     """The leaves of `kind`; defaults come from `instance` where a parent's default is one."""
     found: dict[str, Key] = {}
-    hints = get_type_hints(kind, include_extras=True)
+    hints = get_type_hints(kind)
     for entry in fields(kind):
         name = prefix + entry.name
         default = default_of(entry) if instance is None else getattr(instance, entry.name)
@@ -52,6 +53,22 @@ def _walk(kind: type, prefix: str, instance: Any = None) -> dict[str, Key]:
     return found
 
 
+def out_of_range(name: str, value: Any, limits: Mapping[str, Any]) -> str | None:
+    """What is wrong with a number outside its field's limits, or one that isn't finite; None if it will do."""
+    numbers = value if isinstance(value, (tuple, list)) else [value]
+    if any(isinstance(one, float) and not isfinite(one) for one in numbers):
+        return f"{name}={value} must be finite"
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    if "at_least" in limits and not value >= limits["at_least"]:
+        return f"{name}={value} must be at least {limits['at_least']}"
+    if "above" in limits and not value > limits["above"]:
+        return f"{name}={value} must be above {limits['above']}"
+    if "below" in limits and not value < limits["below"]:
+        return f"{name}={value} must be below {limits['below']}"
+    return None
+
+
 def default_of(entry: Field[Any]) -> Any:
     """A field's default, made if need be; MISSING if it has none."""
     return entry.default if entry.default_factory is MISSING else entry.default_factory()
@@ -59,8 +76,6 @@ def default_of(entry: Field[Any]) -> Any:
 
 def variants(kind: Any) -> list[type]:
     """The dataclasses that a nested field may hold: one, several told apart by `kind`, or none (a leaf)."""
-    if get_origin(kind) is Annotated:
-        return variants(get_args(kind)[0])
     if isinstance(kind, type) and is_dataclass(kind):
         return [kind]
     if get_origin(kind) in (Union, UnionType):
@@ -72,7 +87,7 @@ def variants(kind: Any) -> list[type]:
 
 def shorthand(kind: type, name: str) -> str | None:
     """The key that `name=VALUE` means where `name` is a group: its `kind`, or what the metadata names."""
-    hints = get_type_hints(kind, include_extras=True)
+    hints = get_type_hints(kind)
     first, _, rest = name.partition(".")
     for entry in fields(kind):
         if entry.name != first:
@@ -90,8 +105,6 @@ def shorthand(kind: type, name: str) -> str | None:
 def describe(kind: Any) -> str:
     """A type in words a user knows: 'whole number', 'one of a, b', 'list of number'."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return "duration (90s, 30m, 2h)" if "duration" in arguments[1:] else describe(arguments[0])
     if origin is Literal:
         return "one of " + ", ".join(str(a) for a in arguments)
     if origin in (Union, UnionType):

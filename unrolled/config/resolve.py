@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from unrolled.config.keys import Key, default_of, describe, keys_of, shorthand, variants
+from unrolled.config.keys import Key, default_of, describe, keys_of, out_of_range, shorthand, variants
 from unrolled.config.sources import Given, from_environment, from_pairs, from_table, read_file
 from unrolled.config.values import NotThat, guess, parse
 from unrolled.config.writing import flat
@@ -16,6 +16,10 @@ from unrolled.errors import UserError, nearest
 
 T = TypeVar("T")
 SHOWN = 20  # problems told at once
+
+
+class OutOfRange(ValueError):
+    """A number of the right type outside its key's limits; the message names the key."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,14 @@ def resolve(
             provenance[target] = one.source
         except NotThat as wrong:
             problems.append(f"{one.key}: {wrong} ({one.source})")
+        except OutOfRange as wrong:
+            problems.append(f"{wrong} ({one.source})")
     _raise(problems)
     built = _build(cls, "", values, problems)
     _raise(problems)
     assert isinstance(built, cls)
-    return Resolved(
-        built, {key: provenance[key] for key in flat(built)}
-    )  # of several variants only the chosen one's
+    # Of a key with several variants only those of the chosen one.
+    return Resolved(built, {key: provenance[key] for key in flat(built)})
 
 
 def _target(cls: type, one: Given, known: Mapping[str, Key]) -> str | None:
@@ -93,12 +98,15 @@ def _store(values: dict[str, Any], target: str, one: Given, known: Mapping[str, 
         table = dict(before) if isinstance(before, Mapping) else {}
         values[target] = table | {one.key.removeprefix(target + "."): value}
     else:
-        values[target] = parse(known[target].type, one.value)
+        value = parse(known[target].type, one.value)
+        if wrong := out_of_range(target, value, known[target].limits):
+            raise OutOfRange(wrong)
+        values[target] = value
 
 
 def _build(kind: type, prefix: str, values: Mapping[str, Any], problems: list[str]) -> Any:
     """An instance of `kind` from the dotted values below `prefix`; None where it can't be made."""
-    hints, arguments = get_type_hints(kind, include_extras=True), {}
+    hints, arguments = get_type_hints(kind), {}
     for entry in fields(kind):
         name = prefix + entry.name
         inside = {key: value for key, value in values.items() if key.startswith(name + ".")}

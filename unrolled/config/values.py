@@ -1,6 +1,6 @@
-"""From text to typed values: sizes (`64k`), durations (`30m`), lists (`[1,2]`), none; pydantic for the rest.
+"""From text to typed values: sizes (`64k`), lists (`[1,2]`), none; pydantic for the rest.
 
-`k M G` are thousands, `Ki Mi Gi` powers of 1024. Durations are seconds, for fields annotated `Seconds`.
+`k M G` are thousands, `Ki Mi Gi` powers of 1024.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from unrolled.config.keys import describe
 from unrolled.errors import nearest
@@ -18,10 +18,7 @@ from unrolled.errors import nearest
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-Seconds: TypeAlias = Annotated[float, "duration"]
-
 SIZES = {"k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 NOTHING = ("none", "null", "")
 
 
@@ -45,8 +42,6 @@ def _parse(kind: Any, value: Any) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return guess(value) if isinstance(value, str) else value
-    if origin is Annotated:
-        return duration(value) if "duration" in arguments[1:] else _parse(arguments[0], value)
     if origin in (Union, UnionType):
         return _either(arguments, value)
     if origin in (list, tuple) and isinstance(value, (str, list, tuple)):
@@ -59,6 +54,8 @@ def _parse(kind: Any, value: Any) -> Any:
         value = size(value)
     if kind is Path and isinstance(value, str):
         return Path(value)
+    if kind is str and isinstance(value, Path):
+        return str(value)
     return _checked(kind, value)
 
 
@@ -114,16 +111,6 @@ def size(text: str) -> str | int | float:
         return text
     number = float(found[1].replace("_", "")) * SIZES[found[2].lower()]
     return int(number) if number == int(number) else number
-
-
-def duration(value: Any) -> float:
-    """'30m' -> 1800.0 seconds; '1h30m' adds up; a bare number is seconds."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    pieces = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhd])", str(value))
-    if pieces and "".join(n + u for n, u in pieces) == re.sub(r"\s", "", str(value)):
-        return sum(float(number) * UNITS[unit] for number, unit in pieces)
-    return float(_checked(float, value))
 
 
 def items(text: str) -> list[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any, Literal
 
 from unrolled.errors import UserError
@@ -54,8 +54,10 @@ class Budget:
                 "or +10m with resume= (that much more)."
             )
         amount = sum(float(number) * _UNITS[unit][1] for number, unit in pairs)
-        if amount <= 0:
-            raise UserError(f"budget={text!r}: must be more than nothing.")
+        if not 0 < amount < inf:
+            raise UserError(
+                f"budget={text!r}: must be more than nothing, and a number that a computer can hold."
+            )
         return cls(amount, units.pop(), extends)
 
     def steps(self, tokens_a_step: int, flops_a_step: float) -> int | None:
@@ -91,7 +93,7 @@ class Plan:
         self, budget: Budget, step: int, seconds: float, tokens_a_step: int, flops_a_step: float
     ) -> Plan:
         """The plan of a run that goes on from `step` (its clock at `seconds`) with `budget` added to its old end."""
-        before = self.total if self.total is not None else step
+        before = next(end for end in (self.stop, self.total, step) if end is not None)
         steps = budget.steps(tokens_a_step, flops_a_step)
         if steps is not None:
             plan = Plan()

@@ -103,9 +103,8 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
             }
             durable.write(temporary / "manifest.json", _json(manifest))
             durable.sync_folder(temporary)
-            if (
-                folder.exists()
-            ):  # this step again: a resumed run was stopped before its first step, or a bit flipped
+            # This step again: a resumed run was stopped before its first step, or a bit flipped.
+            if folder.exists():
                 if _holds(folder, manifest):
                     shutil.rmtree(temporary)
                     return folder
@@ -186,19 +185,25 @@ def latest(root: Path, say: Say, until: int | None = None) -> Checkpoint | None:
     return None
 
 
-def sweep(root: Path) -> None:
-    """Removes what a killed process left half-written. Call it with the run's lock held."""
-    for leftover in root.glob(".tmp-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def drop_after(root: Path, step: int) -> None:
+    """Deletes the checkpoints of later steps, newest first: killed on the way, what is left is a run one can resume."""
+    for folder in reversed(folders(root)):
+        if step_of(folder) > step:
+            _delete(folder)
+    durable.sync_folder(root)
 
 
 def prune(root: Path, keep: int, protect: Collection[int]) -> None:
     """Deletes all but the newest `keep` (at least two) and the protected steps. Call it after a durable save."""
     for folder in folders(root)[: -max(keep, 2)]:
         if step_of(folder) not in protect:
-            doomed = root / f".tmp-{os.getpid()}-old-{folder.name}"
-            folder.rename(doomed)  # a half-deleted folder must not look like a corrupt checkpoint
-            shutil.rmtree(doomed, ignore_errors=True)
+            _delete(folder)
+
+
+def _delete(folder: Path) -> None:
+    doomed = folder.with_name(f".tmp-{os.getpid()}-old-{folder.name}")
+    folder.rename(doomed)  # a half-deleted folder must not look like a corrupt checkpoint
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _json(value: Any) -> bytes:

@@ -19,8 +19,11 @@ from unrolled.datasets.codecs import CODECS, Codec, choose, codec_from_dict
 from unrolled.datasets.split import GENERATE, PARTS, split
 from unrolled.datasets.tokens import TokenFile
 from unrolled.training import durable
+from unrolled.training.progress import aloud
 
-FORMAT = 1  # of the folder; another one makes it anew
+FORMAT = (
+    2  # of the folder; another one makes it anew. 2: BPE is fitted to as many merges as the text can teach
+)
 VALID_TOKENS = 200_000  # validation reads at most so many, so that evaluating stays short beside training
 
 
@@ -61,7 +64,13 @@ class Corpus:
         return taken, sum(map(len, texts)), sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
 
 
-def prepare(data: str, codec: str, fractions: tuple[float, float, float] | None, runs: Path) -> Corpus:
+def prepare(
+    data: str,
+    codec: str,
+    fractions: tuple[float, float, float] | None,
+    runs: Path,
+    say: Callable[[str], None] = aloud,
+) -> Corpus:
     """Reads, splits and encodes `data`, or finds it done under `runs/.tokens`. Raises UserError for bad input.
 
     The split doesn't depend on the run's seed: runs with different seeds are scored on the same documents.
@@ -74,10 +83,18 @@ def prepare(data: str, codec: str, fractions: tuple[float, float, float] | None,
     kind, reason = (codec, "as asked") if codec != "auto" else choose(readers.records(path), path)
     asked = json.dumps([FORMAT, files, kind, shares], sort_keys=True)
     folder = runs / ".tokens" / hashlib.sha256(asked.encode()).hexdigest()[:16]
-    if not (folder / "corpus.json").is_file():
-        with durable.disk(folder, "Free some space, or choose another folder with runs=."):
-            _build(folder, path, kind, shares)
-    return _open(folder, name_of(data, path), {"files": files, "codec": {"kind": kind, "reason": reason}})
+    facts = {"files": files, "codec": {"kind": kind, "reason": reason}}
+    for kept in (folder.parent, folder):
+        durable.sweep(kept, dead_only=True)
+    if folder.is_dir():
+        try:
+            return _open(folder, name_of(data, path), facts)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            say(f"{folder}: damaged, made anew ({type(error).__name__}: {error})")
+    with durable.disk(folder, "Free some space, or choose another folder with runs=."):
+        shutil.rmtree(folder, ignore_errors=True)
+        _build(folder, path, kind, shares)
+    return _open(folder, name_of(data, path), facts)
 
 
 def name_of(data: str, path: Path) -> str:
@@ -87,7 +104,7 @@ def name_of(data: str, path: Path) -> str:
 
 
 def _build(folder: Path, path: Path, kind: str, shares: tuple[float, float, float]) -> None:
-    """Three passes over the files (split, fit, encode): memory holds one record at a time."""
+    """Five passes over the files (split, fit, encode each part): memory holds one record at a time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".tmp-{os.getpid()}-{folder.name}")
     dealt = split(readers.records(path), 0, shares)
@@ -104,9 +121,8 @@ def _build(folder: Path, path: Path, kind: str, shares: tuple[float, float, floa
         try:
             temporary.rename(folder)
         except OSError:
-            if not (
-                folder / "corpus.json"
-            ).is_file():  # else another process was quicker: its files are the same
+            # Otherwise another process was quicker, and its files are the same.
+            if not (folder / "corpus.json").is_file():
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -120,8 +136,8 @@ def _open(folder: Path, name: str, facts: dict[str, Any]) -> Corpus:
         for p, f in parts.items()
     }
     codec = codec_from_dict(json.loads((folder / "codec.json").read_bytes()))
-    facts["codec"]["size"] = codec.size
-    facts = {"data": name, **facts, "split": saved["split"], "parts": counts}
+    described = {**facts["codec"], "size": codec.size}
+    facts = {"data": name, **facts, "codec": described, "split": saved["split"], "parts": counts}
     return Corpus(name, folder, codec, parts["train"], parts["valid"], parts["test"], saved["notes"], facts)
 
 

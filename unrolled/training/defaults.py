@@ -51,11 +51,8 @@ OTHERS = Defaults("a kind without measured defaults: cautious ones", lr=1e-3)
 
 AUTO = "lstm"
 AUTO_REASON = "the best held-out score for its time among those measured"
-BUDGET = {
-    "cpu": ("5m", 6),
-    "cuda": ("10m", 6),
-    "mps": ("10m", 6),
-}  # and the evaluations without gain that end it sooner
+# With the evaluations without gain that end it sooner.
+BUDGET = {"cpu": ("5m", 6), "cuda": ("10m", 6), "mps": ("10m", 6)}
 EVALUATIONS = 20  # in a run
 
 

@@ -42,6 +42,35 @@ def replace(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def sweep(folder: Path, dead_only: bool = False) -> None:
+    """Removes what a killed process left half-written in `folder`, not in folders below.
+
+    Under a run's lock all of it is left over. Where several processes write (`dead_only`), what belongs to a process
+    that is alive stays.
+    """
+    for leftover in folder.glob(".tmp-*"):
+        owner = leftover.name.split("-")[1]
+        if dead_only and owner.isdigit() and _alive(int(owner)):
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    """Whether there is such a process. On Windows, where asking would end it, always."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @contextmanager
 def disk(path: Path, advice: str) -> Iterator[None]:
     """Turns a full or broken disk inside the block into RunFailed, with what was lost (nothing) and what to do."""

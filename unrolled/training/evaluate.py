@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from unrolled.errors import UserError, unknown
+from unrolled.errors import unknown
 from unrolled.training.corpus import Corpus, prepare
 from unrolled.training.device import choose_device
+from unrolled.training.progress import aloud
+from unrolled.training.resume import same_data
 from unrolled.training.run import Run
 
 if TYPE_CHECKING:
@@ -36,33 +37,16 @@ def evaluate(
     corpus = prepare(data or recipe.data, recipe.codec, recipe.split, run.path.parent)
     if data is None:
         same_data(run, corpus)
-    model = run.model(str(choose_device(device, lambda line: None)))
-    if data is not None:
-        return _foreign(model, corpus, split, context, batch)
-    documents, characters, size = corpus.documents(split)
-    return model.task.score(model, documents, characters, size, context or recipe.context, batch)  # type: ignore[no-any-return]
+    model = run.model(str(choose_device(device, aloud)))
+    given = context or recipe.context
+    if corpus.codec.to_dict() != model.task.codec.to_dict():
+        return _foreign(model, corpus, split, given, batch)
+    return model.task.score(model, *corpus.documents(split), given, batch)  # type: ignore[no-any-return]
 
 
 def _foreign(model: Model, corpus: Corpus, split: str, context: int | None, batch: int) -> Score:
-    """Another data set, read with the model's own codec."""
+    """Text of another codec (another data set, or another fit to the same one), read with the model's own."""
     texts = [corpus.codec.decode(document) for document in corpus.documents(split)[0]]
     documents = [model.task.codec.encode(text) for text in texts]
     characters, size = sum(map(len, texts)), sum(len(t.encode("utf-8", "surrogatepass")) for t in texts)
     return model.task.score(model, documents, characters, size, context, batch)  # type: ignore[no-any-return]
-
-
-def same_data(run: Run, corpus: Corpus) -> None:
-    """Raises UserError unless the files are those the run was trained on: a changed split would leak test into training."""
-    kept = json.loads((run.path / "data.json").read_bytes())
-    for before, now in zip(kept["files"], corpus.facts["files"], strict=False):
-        if before != now:
-            raise UserError(
-                f"{now['name']} has changed since {run.name} began (SHA-256 {now['sha256'][:12]}, was "
-                f"{before['sha256'][:12]}): its test split would overlap what the run has seen. Restore the file, "
-                "or train a new run on it."
-            )
-    if len(kept["files"]) != len(corpus.facts["files"]):
-        raise UserError(
-            f"{run.name} began with {len(kept['files'])} data files; there are {len(corpus.facts['files'])} now. "
-            "Restore them, or train a new run."
-        )

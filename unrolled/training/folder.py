@@ -130,16 +130,31 @@ def write_json(path: Path, value: Any) -> None:
         durable.replace(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
-def settings_text(recipe: Recipe, sources: dict[str, str]) -> str:
-    """config.toml without its head: every key and where its value came from. Where a run is written isn't part of it."""
-    return "\n" + to_toml(replace(recipe, out=None, runs="runs", resume=None), sources)
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object of a run folder. Raises UserError that names the file when it's missing or damaged."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: missing or damaged ({error}). Restore it, or train a new run.") from error
 
 
-def headed(settings: str, notes: list[str]) -> str:
-    """The settings under a new head of comments; the old head, up to the first empty line, goes."""
+def settings_text(recipe: Recipe, sources: dict[str, str], notes: list[str]) -> str:
+    """config.toml: every key and where its value came from, under `notes`. Where a run is written isn't part of it."""
     head = [f"# Written by unrolled {__version__}. Repeat the run with: unrolled train -c config.toml"]
-    body = settings[settings.index("\n\n") + 2 :] if settings.startswith("#") else settings.lstrip("\n")
-    return "\n".join([*head, *(f"# {note}" for note in notes), "", body])
+    settings = to_toml(replace(recipe, out=None, runs="runs", resume=None), sources)
+    return "\n".join([*head, *(f"# {note}" for note in notes), "", settings])
+
+
+def sources_of(path: Path) -> dict[str, str]:
+    """The source of each value as `settings_text` wrote it: a config.toml that is renewed keeps them."""
+    found: dict[str, str] = {}
+    table = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if heading := re.fullmatch(r"\[([\w.]+)\]", line):
+            table = f"{heading[1]}."
+        elif entry := re.fullmatch(r"(\w+) = .*  # (.+)", line):
+            found[table + entry[1]] = entry[2]
+    return found
 
 
 def command_of(recipe: Recipe) -> str:

@@ -42,5 +42,5 @@ class Interrupts:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked is not None:
-            raise Interrupted("stopped at once; the last checkpoint is whole.", number)
+            raise Interrupted("stopped at once; what was saved before is whole.", number)
         self.asked = number

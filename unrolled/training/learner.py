@@ -7,7 +7,7 @@ functions of (seed, step). So a run that goes on from a checkpoint repeats, bit 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 
+Batch = tuple[Tensor, Tensor, Tensor]  # x, y (B, T) int64 and start (B, T) bool
+
+
 class Sampler(Protocol):
     """Batches as a pure function of (seed, index)."""
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """x, y (B, T) int64 and start (B, T) bool."""
+    def batch(self, step: int) -> Batch:
+        """The batch of that number."""
         ...
 
 
@@ -44,9 +47,8 @@ class Progress:
     best: float = inf  # lowest validation score
     best_step: int = -1
     stale: int = 0  # evaluations since then
-    skipped: list[int] = field(
-        default_factory=list
-    )  # numbers of the batches with a non-finite loss or gradient
+    # Numbers of the batches with a non-finite loss or gradient.
+    skipped: list[int] = field(default_factory=list)
     rewinds: int = 0
     in_a_row: int = 0  # skipped batches without a good one between
     nats: float = 0.0  # since the last line of metrics
@@ -110,21 +112,23 @@ class Learner:
         self.settings, self.progress = settings, progress
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
-        self.carries = (
-            model.fixed_state
-        )  # contiguous streams with carried state; windows without state otherwise
+        # Contiguous streams with carried state; windows without state otherwise.
+        self.carries = model.fixed_state
         self.average = Average(model, settings.ema) if settings.ema else None
-        self.states: list[
-            State
-        ] = []  # carried by contiguous streams, one a piece; empty before the first batch
+        # Carried by contiguous streams, one a piece; empty before the first batch.
+        self.states: list[State] = []
         self._valid: dict[tuple[int, int], Tensor] = {}
         self._seed: Callable[[int], object] = _seeder(self.device)
 
-    def update(self) -> None:
+    def next_batch(self) -> Batch:
+        """What `update` is to be given now: apart from it, since reading isn't the budget's time."""
+        return self.sampler.batch(self.progress.step + self.progress.shift)
+
+    def update(self, batch: Batch) -> None:
         """One optimizer step. Raises NonFinite, with nothing changed, when the loss or the gradient's norm isn't finite."""
         settings, progress = self.settings, self.progress
         self._seed(_mix(settings.seed, progress.step + progress.shift))
-        got = self.compute(*self.sampler.batch(progress.step + progress.shift))
+        got = self.compute(*batch)
         if not (isfinite(got.nats) and isfinite(got.norm)):
             self.optimizer.zero_grad()
             raise NonFinite(f"loss {got.nats / max(got.targets, 1):.4g}, gradient norm {got.norm:.4g}")
@@ -158,16 +162,14 @@ class Learner:
             after.append(detach(state))
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         both = torch.stack(sums).sum(0)
-        nats_, count_, norm_ = torch.cat(
-            (both, norm.double()[None])
-        ).tolist()  # the step's one wait for the device
+        # The step's one wait for the device.
+        nats_, count_, norm_ = torch.cat((both, norm.double()[None])).tolist()
         return Computed(nats_, count_, norm_ / max(count_, 1.0), after if self.carries else [])
 
     def suspects(self) -> list[int]:
         """The rows of the present batch whose own loss isn't finite; none when only their gradient overflowed."""
-        index = self.progress.step + self.progress.shift
-        self._seed(_mix(self.settings.seed, index))
-        pieces, found = self._pieces(*self.sampler.batch(index)), []
+        self._seed(_mix(self.settings.seed, self.progress.step + self.progress.shift))
+        pieces, found = self._pieces(*self.next_batch()), []
         with torch.no_grad(), self._autocast():
             for x, y, start, state in pieces:
                 logits, _ = self.model(x, fork(state), self._layout(start, fresh=not self.carries))
@@ -176,6 +178,19 @@ class Learner:
                     for b in range(len(x))
                 ]
         return [row for row, nats in enumerate(found) if not isfinite(nats)]
+
+    @contextmanager
+    def as_scored(self) -> Iterator[None]:
+        """The model as it is scored and shipped: without dropout, averaged weights (if any) in place of the live ones."""
+        self.model.eval()
+        if self.average:
+            self.average.swap()
+        try:
+            yield
+        finally:
+            if self.average:
+                self.average.swap()
+            self.model.train()
 
     def checkpoint(self) -> Checkpoint:
         """Everything needed to go on exactly. Noise and order need no tensors: they are functions of (seed, step)."""

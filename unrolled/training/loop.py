@@ -23,7 +23,7 @@ class Hooks:
     """What the loop asks of the run around it."""
 
     record: Callable[[dict[str, Any]], None]  # one line of metrics.jsonl
-    evaluate: Callable[[], float]  # validation score, lower is better
+    evaluate: Callable[[], float]  # validation score, finite, lower is better
     save: Callable[[], None]  # a checkpoint
     back: Callable[[int], None]  # restores a checkpoint of at most this step and drops what came after it
     settled: Callable[[], None]  # the plan's number of steps is known
@@ -40,9 +40,10 @@ def steps(learner: Learner, hooks: Hooks, log_every: int, patience: int, nonfini
     if learner.progress.step == 0:
         hooks.save()
     while not learner.progress.plan.over(learner.progress.step, learner.progress.seconds):
+        batch = learner.next_batch()
         began = perf_counter()
         try:
-            learner.update()
+            learner.update(batch)
         except NonFinite as found:
             learner.progress.seconds += perf_counter() - began
             _recover(learner, hooks, nonfinite, str(found))
@@ -85,20 +86,12 @@ def _log(learner: Learner, hooks: Hooks) -> None:
 def _evaluate(learner: Learner, hooks: Hooks, patience: int) -> None:
     """Scores the validation split (averaged weights, if any); keeps the best; a plateau starts the decay."""
     p = learner.progress
-    average = learner.average
-    learner.model.eval()
-    if average:
-        average.swap()
-    try:
+    with learner.as_scored():
         score = hooks.evaluate()
         better = score < p.best
         if better:
             p.best, p.best_step = score, p.step
             hooks.improved()
-    finally:
-        if average:
-            average.swap()
-        learner.model.train()
     p.evaluated = p.step
     p.stale = 0 if better else p.stale + 1
     hooks.record(
@@ -121,8 +114,9 @@ def _recover(learner: Learner, hooks: Hooks, policy: str, what: str) -> None:
     where = f"step {p.step + 1}, batch {index} ({which}): {what}"
     p.skipped.append(index)
     p.in_a_row += 1
-    hooks.record({"step": p.step, "nonfinite": index, "rows": rows, "policy": policy})
+    row = {"step": p.step, "nonfinite": index, "rows": rows, "policy": policy}
     if policy == "skip" and p.in_a_row <= MOST_SKIPPED:
+        hooks.record(row)
         hooks.say(f"{where}. Passed over ({len(p.skipped)} so far); the weights haven't seen it.")
         p.shift += 1
     elif policy == "rewind" and p.rewinds < MOST_REWINDS:
@@ -134,8 +128,10 @@ def _recover(learner: Learner, hooks: Hooks, policy: str, what: str) -> None:
         hooks.say(
             f"{where}. Went back to step {p.step}, and on with the batch after it (rewind {rewinds} of {MOST_REWINDS})."
         )
+        hooks.record(row)  # only now: what was written before has been cut with the steps it stood among
         hooks.record({"step": p.step, "rewound_over": index})
     else:
+        hooks.record(row)
         hooks.save()
         gave_up = {"skip": f"{p.in_a_row} in a row", "rewind": f"{p.rewinds} rewinds"}.get(
             policy, "nonfinite=stop"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 
 from unrolled import __version__
+from unrolled.datasets.codecs import Codec, codec_from_dict
 from unrolled.errors import UserError
 from unrolled.model import build
 from unrolled.tasks import task_from_dict
@@ -57,6 +58,11 @@ def load_model(folder: Path) -> Model:
     load_weights(model, weights, str(path))
     model.task = task_from_dict({**config["task"], "codec": codec})
     return model.eval()
+
+
+def load_codec(folder: Path) -> Codec:
+    """The codec of the model in `folder` alone. Raises UserError that names what can't be read."""
+    return codec_from_dict(_read(folder / "codec.json"))
 
 
 def _read(path: Path) -> dict[str, Any]:

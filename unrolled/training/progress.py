@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from unrolled.training.learner import Progress
 
 
+def aloud(line: str) -> None:
+    """One line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
 class Talk:
     """Says lines on stderr and shows how far the run is. `quiet` says nothing but what the user must know."""
 
@@ -34,7 +39,7 @@ class Talk:
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False)
         else:
-            print(line, file=sys.stderr, flush=True)
+            aloud(line)
 
     def recorded(self, row: dict[str, Any], progress: Progress) -> None:
         """A line of metrics.jsonl was written."""
@@ -51,18 +56,15 @@ class Talk:
                 else f"{self._valid.replace(' ', '=', 1)}"
             )
             total = progress.plan.total
-            print(
-                f"step={row['step']}/{total or '?'} time={pretty_seconds(row['seconds'])} {what}",
-                file=sys.stderr,
-                flush=True,
-            )
+            aloud(f"step={row['step']}/{total or '?'} time={pretty_seconds(row['seconds'])} {what}")
 
     def _show(self, row: dict[str, Any], progress: Progress) -> None:
         if self._bar is None:
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
 
-            self._bar = Progress(
+            self._bar = Bar(
                 TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn(),
                 console=Console(stderr=True), transient=True,
             )  # fmt: skip

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from unrolled.errors import UserError, unknown
+from unrolled.config.keys import out_of_range
+from unrolled.config.resolve import resolve
+from unrolled.errors import UserError
 from unrolled.training.budget import Budget
 
 
@@ -48,7 +49,7 @@ class Recipe:
     budget: str = _key(
         "10m | 90s | 2e15flops | 5Mtok | 2000steps | @RUN (its steps) | +10m (with resume=) | auto", "auto"
     )
-    seed: int = _key("of initial weights, sample order and dropout", 0, at_least=0)
+    seed: int = _key("of initial weights, sample order and dropout", 0, at_least=0, below=2**63)
     batch: int | None = _key("rows of one optimizer step", at_least=1)
     length: int | None = _key("tokens of a row", at_least=1)
     accumulate: int = _key("pieces a batch is computed in: same gradient, less memory", 1, at_least=1)
@@ -98,49 +99,16 @@ class Recipe:
     def of(cls, **keys: Any) -> Recipe:
         """A recipe from keyword arguments: `model="lstm"`, `model={"width": 256}` or `**{"model.width": 256}`.
 
+        Values are read as on the command line, so texts such as `batch="1k"` will do.
+
         Raises UserError for an unknown key (with the nearest known one) or a value of the wrong type.
         """
-        from pydantic import TypeAdapter, ValidationError
-
-        nested: dict[str, Any] = {}
-        for key, value in keys.items():
-            first, _, rest = key.partition(".")
-            if first == "model":
-                part = {rest: value} if rest else value if isinstance(value, Mapping) else {"kind": value}
-                nested.setdefault("model", {}).update(asdict(part) if isinstance(part, ModelChoice) else part)
-            else:
-                nested[key] = value
-        _only_known(nested, cls, "key")
-        _only_known(nested.get("model", {}), ModelChoice, "key of model")
-        try:
-            return TypeAdapter(cls).validate_python(nested)
-        except ValidationError as error:
-            said = [
-                f"{'.'.join(str(part) for part in problem['loc']) or 'recipe'}={problem['input']!r}: {problem['msg']}"
-                if problem["loc"]
-                else problem["msg"].removeprefix("Value error, ")
-                for problem in error.errors()
-            ]
-            raise UserError("; ".join(said)) from None
-
-
-def _only_known(given: Mapping[str, Any], kind: type, what: str) -> None:
-    known = [entry.name for entry in fields(kind)]
-    for name in given:
-        if name not in known:
-            raise unknown(what, name, known)
+        return resolve(cls, pairs=keys, environ={}).value
 
 
 def _out_of_range(record: Any, prefix: str) -> list[str]:
-    said = []
-    for entry in fields(record):
-        value, limits = getattr(record, entry.name), entry.metadata
-        if value is None or isinstance(value, (str, bool)):
-            continue
-        if "at_least" in limits and not value >= limits["at_least"]:
-            said.append(f"{prefix}{entry.name}={value} must be at least {limits['at_least']}")
-        if "above" in limits and not value > limits["above"]:
-            said.append(f"{prefix}{entry.name}={value} must be above {limits['above']}")
-        if "below" in limits and not value < limits["below"]:
-            said.append(f"{prefix}{entry.name}={value} must be below {limits['below']}")
-    return said
+    said = [
+        out_of_range(f"{prefix}{entry.name}", getattr(record, entry.name), entry.metadata)
+        for entry in fields(record)
+    ]
+    return [problem for problem in said if problem]

@@ -7,13 +7,14 @@ runs/lstm-irish-3/   config.toml  command.txt  env.json  data.json  result.json 
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unrolled.config import resolve
 from unrolled.errors import UserError, nearest
 from unrolled.training.portable import load_model
+from unrolled.training.progress import aloud
 from unrolled.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -49,16 +50,15 @@ class Run:
     @classmethod
     def at(cls, path: Path) -> Run:
         """The run in this very folder. Raises UserError when it holds none."""
+        file = path / "result.json"
+        known = {entry.name for entry in fields(cls)} - {"path", "name"}
         try:
-            kept = json.loads((path / "result.json").read_bytes())
-        except (OSError, ValueError) as error:
+            kept = dict(json.loads(file.read_bytes()))
+            return cls(path=path, name=path.name, **{k: v for k, v in kept.items() if k in known})
+        except (OSError, ValueError, TypeError) as error:
             raise UserError(
-                f"{path}: not a run folder (no readable result.json: {error}). See: unrolled runs"
+                f"{path}: not a run folder ({file} isn't a run's result: {error}). See: unrolled runs"
             ) from error
-        known = {entry.name for entry in fields(cls)}
-        return cls(
-            path=path, name=path.name, **{k: v for k, v in kept.items() if k in known - {"path", "name"}}
-        )
 
     @classmethod
     def open(cls, name: str = "@last", runs: str | Path = "runs") -> Run:
@@ -88,10 +88,18 @@ class Run:
 
     @classmethod
     def all(cls, runs: str | Path = "runs") -> list[Run]:
-        """Every run under the folder, oldest first; a comparison's members as `compare-irish-1/lstm-irish-1`."""
+        """Every run under the folder, oldest first; a comparison's members as `compare-irish-1/lstm-irish-1`.
+
+        What isn't a run is passed over aloud.
+        """
         root = Path(runs)
         paths = [p.parent for pattern in ("*/result.json", "*/*/result.json") for p in root.glob(pattern)]
-        found = [replace(cls.at(path), name=path.relative_to(root).as_posix()) for path in paths]
+        found = []
+        for path in sorted(paths):
+            try:
+                found.append(replace(cls.at(path), name=path.relative_to(root).as_posix()))
+            except UserError as error:
+                aloud(f"passed over: {error}")
         return sorted(found, key=lambda run: (run.started, run.path.stat().st_mtime_ns, run.name))
 
     @property
@@ -102,9 +110,8 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe as it was resolved when the run began."""
-        kept = tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
-        return Recipe.of(**kept)
+        """The recipe as it was resolved when the run began. Raises UserError that names the damaged line."""
+        return resolve(Recipe, files=[self.path / "config.toml"], environ={}).value
 
     @property
     def metrics(self) -> list[dict[str, Any]]:

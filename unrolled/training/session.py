@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unrolled.errors import RunFailed
+from unrolled.errors import NumericalFailure, RunFailed
 from unrolled.running.generate import Writer
 from unrolled.running.sampling import Draw
 from unrolled.training import checkpoint as checkpoints
@@ -18,14 +20,14 @@ from unrolled.training.budget import Budget
 from unrolled.training.card import card
 from unrolled.training.defaults import EVALUATIONS
 from unrolled.training.device import environment
-from unrolled.training.evaluate import same_data
-from unrolled.training.folder import Lock, Metrics, headed, make, make_at, settings_text, write_json
+from unrolled.training.folder import Lock, Metrics, make, make_at, settings_text, write_json
 from unrolled.training.loop import Hooks, steps
 from unrolled.training.portable import load_model, save_model
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
+from unrolled.training.resume import before_decay, newest, set_up_again
 from unrolled.training.run import Run
-from unrolled.training.setup import Setup, plan_of, resumed, set_up
+from unrolled.training.setup import Setup, plan_of
 
 if TYPE_CHECKING:
     from unrolled.tasks import Score
@@ -52,75 +54,97 @@ class Session:
         stem = f"{recipe.model.kind}-{setup.corpus.name}"
         folder = make_at(Path(recipe.out)) if recipe.out else make(Path(recipe.runs), stem)
         session = cls(setup, talk, folder, Lock(folder))
-        try:
+        with session._or_gone():
             session.learner.progress.plan = plan_of(setup)
             session._every()
             session._write_settings()
             session.metrics = Metrics(folder / "metrics.jsonl")
             save_model(folder / "model", session.learner.model, session.card())
             session.write_result(finished=False)
-        except BaseException:
-            session.close()
-            shutil.rmtree(folder, ignore_errors=True)  # it holds nothing that was trained
-            raise
         return session
 
     @classmethod
     def resume(cls, run: Run, given: Recipe, talk: Talk) -> Session:
-        """Goes on in a run's folder, exactly where its last good checkpoint was taken. Raises UserError, RunFailed."""
-        lock = Lock(run.path)
+        """Goes on in a run's folder, exactly where its last good checkpoint was taken. Raises UserError, RunFailed.
+
+        What `given` changes, more budget too, is on the disk before this returns.
+        """
+        lock, root = Lock(run.path), run.path / "checkpoints"
         try:
-            checkpoints.sweep(run.path / "checkpoints")
-            recipe, changed = resumed(run, given)
-            setup = set_up(recipe, {}, talk)
-            setup.command = _command(run)
-            same_data(run, setup.corpus)
+            for folder in (run.path, root, run.path / "model", run.path / "samples"):
+                durable.sweep(folder)
+            setup, changed = set_up_again(run, given, talk)
             session = cls(setup, talk, run.path, lock, run.extends)
             session.started = run.started
-            found = checkpoints.latest(run.path / "checkpoints", talk.warn)
-            if found is None:
-                raise RunFailed(
-                    f"{run.path / 'checkpoints'}: no checkpoint is whole. Start again: {_command(run)}"
-                )
-            session.go_back_to(found)
-            session.metrics = Metrics(run.path / "metrics.jsonl", session.learner.progress.metrics_bytes)
             if "budget" in changed:
-                session._extend(given)
+                session._lengthen(run, given)
+            else:
+                session.go_back_to(newest(run, talk.warn))
+            session.metrics = Metrics(run.path / "metrics.jsonl", session.learner.progress.metrics_bytes)
+            if changed:
+                session._write_config()
         except BaseException:
             lock.release()
             raise
         return session
 
+    def _lengthen(self, run: Run, given: Recipe) -> None:
+        """More budget for an unfinished run: the checkpoint it goes on from becomes the last one, with the new plan."""
+        root = self.path / "checkpoints"
+        found, model_stays = before_decay(run, self.talk.warn)
+        self.go_back_to(found)
+        self._extend(given)
+        if not model_stays:
+            self._score_anew()
+        checkpoints.save(root, self.learner.checkpoint())
+        checkpoints.drop_after(root, found.step)
+        if not model_stays:
+            self._save_model()
+        self.write_result(finished=False)
+
     @classmethod
     def extend(cls, run: Run, given: Recipe, talk: Talk) -> Session:
         """A finished run with more budget: a new folder that goes on from before the decay, so that nothing is lost."""
-        recipe, _ = resumed(run, given)
-        setup = set_up(recipe, {}, talk)
-        setup.command = _command(run)
-        same_data(run, setup.corpus)
-        root = run.path / "checkpoints"
-        decay = (run.plan or {}).get("decay_from")
-        found = checkpoints.latest(root, talk.warn, until=decay)
-        if found is None or found.step != decay:
-            found = checkpoints.latest(root, talk.warn)
-            talk.warn(
-                f"the checkpoint before the decay isn't kept: going on from step {found.step if found else 0}, after it"
-            )
-        if found is None:
-            raise RunFailed(f"{root}: no checkpoint is whole. Start again: {_command(run)}")
-        folder = make(run.path.parent, f"{recipe.model.kind}-{setup.corpus.name}")
+        setup, _ = set_up_again(run, given, talk)
+        found, model_stays = before_decay(run, talk.warn)
+        folder = make(run.path.parent, f"{setup.recipe.model.kind}-{setup.corpus.name}")
         session = cls(setup, talk, folder, Lock(folder), run.name)
-        session.learner.restore(found, str(root / checkpoints.name_of(found.step)))
-        _copy_head(
-            run.path / "metrics.jsonl", folder / "metrics.jsonl", session.learner.progress.metrics_bytes
-        )
-        session.metrics = Metrics(folder / "metrics.jsonl", session.learner.progress.metrics_bytes)
-        session._extend(given)
-        session._write_settings()
-        save_model(folder / "model", load_model(run.path / "model").to(setup.device), session.card())
-        session.write_result(finished=False)
-        session.save()
+        with session._or_gone():
+            session.learner.restore(found, str(run.path / "checkpoints" / checkpoints.name_of(found.step)))
+            head = session.learner.progress.metrics_bytes
+            _copy_head(run.path / "metrics.jsonl", folder / "metrics.jsonl", head)
+            session.metrics = Metrics(folder / "metrics.jsonl", head)
+            session._extend(given)
+            session._write_settings()
+            if model_stays:
+                best = load_model(run.path / "model").to(setup.device)
+                save_model(folder / "model", best, session.card())
+            else:
+                session._score_anew()
+                session._save_model()
+            session.write_result(finished=False)
+            session.save()
         return session
+
+    @contextmanager
+    def _or_gone(self) -> Iterator[None]:
+        """Leaves no half-made folder behind: it holds nothing that was trained here."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
+    def _score_anew(self) -> None:
+        """What the weights score as they are now is the best so far: the model that was better came after them."""
+        progress = self.learner.progress
+        with self.learner.as_scored():
+            progress.best, progress.best_step = self.evaluate(), progress.step
+
+    def _save_model(self) -> None:
+        with self.learner.as_scored():
+            save_model(self.path / "model", self.learner.model, self.card())
 
     def __enter__(self) -> Session:
         return self
@@ -155,9 +179,16 @@ class Session:
         return float(self.valid["bits_per_character"])
 
     def score(self, documents: list[Any], characters: int, size: int) -> Score:
-        """The score of the weights as they are now."""
-        model = self.learner.model
-        return model.task.score(model, documents, characters, size, self.recipe.context)  # type: ignore[no-any-return]
+        """The score of the weights as they are now. Raises NumericalFailure when it isn't finite."""
+        model, step = self.learner.model, self.learner.progress.step
+        found: Score = model.task.score(model, documents, characters, size, self.recipe.context)
+        if not all(map(isfinite, (found.bits_per_character, *found.interval))):
+            raise NumericalFailure(
+                f"step {step}: the score on held-out data isn't finite ({found.bits_per_character}), though loss and "
+                f"gradient were. {self.path / 'model'} holds the best weights before it. Try a lower lr, a longer "
+                "warmup or clip=1."
+            )
+        return found
 
     def save(self) -> None:
         """A durable checkpoint; then, and only then, those that nothing needs any more go."""
@@ -191,7 +222,7 @@ class Session:
             self.talk.say(
                 f"steps     {plan.total} fit the time; the learning rate falls from step {plan.decay_from} on"
             )
-        self._write_plan()
+        self._write_config()
 
     def improved(self) -> None:
         """The weights as they are now are the best so far: they become the portable model."""
@@ -234,16 +265,13 @@ class Session:
     def _write_settings(self) -> None:
         """config.toml, command.txt, env.json and data.json."""
         with durable.disk(self.path, "Free some space, or choose another folder with runs=."):
-            durable.replace(
-                self.path / "config.toml", settings_text(self.recipe, self.setup.sources).encode()
-            )
             durable.replace(self.path / "command.txt", (self.setup.command + "\n").encode())
-        self._write_plan()
+        self._write_config()
         write_json(self.path / "env.json", environment(self.setup.device))
         write_json(self.path / "data.json", self.corpus.facts)
 
-    def _write_plan(self) -> None:
-        """The head of config.toml: what the budget has become."""
+    def _write_config(self) -> None:
+        """config.toml: the recipe and, at its head, what the budget has become."""
         plan, path = self.learner.progress.plan, self.path / "config.toml"
         notes = [f"Goes on from {self.extends}, whose budget it adds to."] if self.extends else []
         if plan.total is not None:
@@ -252,7 +280,7 @@ class Session:
                 f"budget=@{self.path.name} repeats them."
             )
         with durable.disk(path, "Free some space and resume the run."):
-            durable.replace(path, headed(path.read_text(encoding="utf-8"), notes).encode())
+            durable.replace(path, settings_text(self.recipe, self.setup.sources, notes).encode())
 
     def write_result(self, finished: bool, **scores: Any) -> None:
         """result.json: what `runs`, @last and @best read."""
@@ -265,8 +293,11 @@ class Session:
         }  # fmt: skip
         write_json(self.path / "result.json", result)
 
-    def finish(self) -> Run:
-        """Scores the best weights on the test split beside the baselines and writes everything that remains."""
+    def finish(self, stop_if_asked: Callable[[], None] = lambda: None) -> Run:
+        """Scores the best weights on the test split beside the baselines and writes everything that remains.
+
+        `stop_if_asked` is called between the scores, each of which may take a while.
+        """
         best = load_model(self.path / "model").to(self.setup.device)
         model, self.learner.model = self.learner.model, best
         try:
@@ -274,7 +305,11 @@ class Session:
             test = self.score(*self.corpus.documents("test"))
         finally:
             self.learner.model = model
-        baseline, simple = strong(self.corpus), naive(self.corpus)
+        stop_if_asked()
+        baseline = strong(self.corpus)
+        stop_if_asked()
+        simple = naive(self.corpus)
+        stop_if_asked()
         verdict = beaten(test.to_dict(), baseline)
         scores = {"test": test.to_dict(), "baseline": baseline, "naive": simple, "verdict": verdict}
         self.write_result(finished=True, **scores)
@@ -291,7 +326,3 @@ class Session:
 def _copy_head(source: Path, target: Path, length: int) -> None:
     with durable.disk(target, "Free some space."):
         durable.write(target, source.read_bytes()[:length])
-
-
-def _command(run: Run) -> str:
-    return (run.path / "command.txt").read_text(encoding="utf-8").strip()

@@ -61,7 +61,7 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
         torch.set_num_threads(recipe.threads)
     command = command_of(recipe)
     recipe, chosen = fill(recipe, known_kinds(), device.type)
-    corpus = prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe))
+    corpus = prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe), talk.warn)
     if recipe.codec == "auto":
         kind, reason = corpus.facts["codec"]["kind"], corpus.facts["codec"]["reason"]
         recipe, chosen = replace(recipe, codec=kind), [*chosen, Chosen("codec", kind, reason)]
@@ -74,7 +74,10 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
     assert recipe.batch and recipe.length and recipe.betas is not None and recipe.lr is not None
     sampler = feed(corpus.train, recipe.batch, recipe.length, recipe.seed)
     notes = list(sampler.notes)
-    pieces = recipe.accumulate if sampler.batch_size % recipe.accumulate == 0 else 1
+    pieces = recipe.accumulate
+    if sampler.batch_size % pieces:
+        notes.append(f"accumulate={pieces} becomes 1: {sampler.batch_size} rows don't come apart evenly")
+        pieces = 1
     settings = Settings(
         recipe.seed, recipe.lr, recipe.betas, recipe.weight_decay or 0.0, recipe.warmup or 0, recipe.clip or 0.0,
         recipe.ema or 0.0, pieces, bfloat16,
@@ -105,6 +108,19 @@ def _runs_of(recipe: Recipe) -> Path:
     return Path(recipe.out).parent if recipe.out else Path(recipe.runs)
 
 
+def pinned(recipe: Recipe) -> Recipe:
+    """The recipe with `budget=@last` as `budget=@NAME`: written down, it means the same run tomorrow.
+
+    Raises UserError where there is no such run.
+    """
+    if not recipe.budget.startswith("@"):
+        return recipe
+    runs = _runs_of(recipe)
+    path = Run.open(Budget.parse(recipe.budget).run, runs).path
+    name = path.relative_to(runs) if path.is_relative_to(runs) else path
+    return replace(recipe, budget=f"@{name.as_posix()}")
+
+
 def plan_of(setup: Setup) -> Plan:
     """The plan that the recipe's budget gives. Raises UserError for `+10m` without a run to add it to."""
     budget = Budget.parse(setup.recipe.budget)
@@ -116,26 +132,3 @@ def plan_of(setup: Setup) -> Plan:
         other = Run.open(budget.run, _runs_of(setup.recipe))
         return Plan(**(other.plan or {})).repeated(other.name)
     return Plan.of(budget, setup.tokens_a_step, setup.flops_a_step)
-
-
-FREE_TO_CHANGE = ("budget", "device", "keep", "nonfinite", "patience", "resume", "runs", "threads")
-
-
-def resumed(run: Run, given: Recipe) -> tuple[Recipe, set[str]]:
-    """The run's own recipe with the few keys that may change along the way. Raises UserError for any other."""
-    kept, plain = run.recipe, Recipe()
-    changed = {key for key in vars(plain) if getattr(given, key) != getattr(plain, key)}
-    fixed = sorted(key for key in changed - set(FREE_TO_CHANGE) if getattr(given, key) != getattr(kept, key))
-    if fixed:
-        raise UserError(
-            f"resume={given.resume}: {', '.join(fixed)} can't change along the way; a resumed run keeps what it began with "
-            f"(free to change: {', '.join(k for k in FREE_TO_CHANGE if k not in ('resume', 'runs'))}). "
-            "For other values begin a new run: leave resume= out."
-        )
-    changed = {key for key in changed & set(FREE_TO_CHANGE) if key not in ("resume", "runs")}
-    if "budget" in changed and not Budget.parse(given.budget).extends:
-        raise UserError(
-            f"budget={given.budget}: with resume= say how much more, as in budget=+{given.budget.lstrip('@+')}."
-        )
-    values = {key: getattr(given, key) for key in changed - {"budget"}}
-    return replace(kept, runs=str(run.path.parent), **values), changed

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +19,7 @@ from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
 from unrolled.training.session import Session
-from unrolled.training.setup import Setup, plan_of, set_up
+from unrolled.training.setup import Setup, pinned, plan_of, set_up
 
 
 def train(
@@ -41,23 +42,24 @@ def train(
     wanted = recipe or Recipe.of(**keys)
     came = dict(sources or dict.fromkeys(differing(wanted), "as asked"))
     talk = talk or Talk()
-    with Interrupts() as interrupts:
-        session = _open(wanted, came, talk, dry_run)
-        if session is None:
-            return None
-        with session:
-            return _drive(session, interrupts, on_step)
+    # Until then there is nothing to save: Ctrl-C ends the set-up at once.
+    session = _open(wanted, came, talk, dry_run)
+    if session is None:
+        return None
+    with session, Interrupts() as interrupts:
+        return _drive(session, interrupts, on_step)
 
 
 def _open(wanted: Recipe, came: dict[str, str], talk: Talk, dry_run: bool) -> Session | None:
     if wanted.resume is None:
-        setup = set_up(wanted, came, talk)
+        setup = set_up(pinned(wanted), came, talk)
         announce(setup, talk)
         return None if dry_run else Session.begin(setup, talk)
     run = Run.open(wanted.resume, wanted.runs)
     if run.finished and wanted.budget == "auto":
         raise UserError(
-            f"{run.name} is finished (step {run.step}). Give it more: unrolled train resume={run.name} budget=+10m"
+            f"{run.name} is finished (step {run.step}). Give it more: "
+            + command("train", f"resume={run.name}", run.path, "budget=+10m")
         )
     if dry_run:
         talk.say(f"would go on with {run.name} from step {run.step}")
@@ -71,25 +73,29 @@ def _open(wanted: Recipe, came: dict[str, str], talk: Talk, dry_run: bool) -> Se
 
 
 def _drive(session: Session, interrupts: Interrupts, on_step: Callable[[Session], None] | None) -> Run:
-    talk = session.talk
-    for _ in session.steps():
-        if on_step is not None:
-            on_step(session)
+    def stop_if_asked() -> None:
         if interrupts.asked is not None:
             session.save()
             session.write_result(finished=False)
             raise Interrupted(
-                f"stopped after step {session.learner.progress.step}, saved. Go on with: {_resume_command(session)}",
+                f"stopped after step {session.learner.progress.step}, saved. Go on with: "
+                + command("train", f"resume={session.path.name}", session.path),
                 interrupts.asked,
             )
-    run = session.finish()
-    conclude(run, talk)
+
+    for _ in session.steps():
+        if on_step is not None:
+            on_step(session)
+        stop_if_asked()
+    run = session.finish(stop_if_asked)
+    conclude(run, session.talk)
     return run
 
 
-def _resume_command(session: Session) -> str:
-    runs = "" if session.recipe.runs == "runs" and not session.recipe.out else f" runs={session.path.parent}"
-    return f"unrolled train resume={session.path.name}{runs}"
+def command(verb: str, run: str, path: Path, *more: str) -> str:
+    """`unrolled VERB RUN ...`, to copy into a shell: it finds the run at `path` from here."""
+    where = [] if path.parent == Path("runs") else [f"runs={path.parent}"]
+    return shlex.join(["unrolled", verb, run, *where, *more])
 
 
 def announce(setup: Setup, talk: Talk) -> None:
@@ -160,9 +166,6 @@ def conclude(run: Run, talk: Talk) -> None:
     """The last lines: score beside the baseline, the verdict in words, the folder, three next commands."""
     assert run.test is not None and run.baseline is not None
     low, high = run.test["interval"]
-    where = (
-        "" if run.path.parent.name == "runs" and not run.path.is_absolute() else f" runs={run.path.parent}"
-    )
     talk.say()
     talk.say(
         f"test      {run.test['bits_per_character']:.4f} bits per character ({low:.4f} to {high:.4f}), "
@@ -171,10 +174,9 @@ def conclude(run: Run, talk: Talk) -> None:
     )
     talk.say(run.verdict)
     talk.say(f"folder    {run.path}")
-    width = shutil.get_terminal_size().columns
-    for command in (
-        f"unrolled generate {run.name}{where}",
-        f"unrolled train resume={run.name}{where} budget=+10m",
-        f"unrolled evaluate {run.name}{where} split=valid",
+    for following in (
+        command("generate", run.name, run.path),
+        command("train", f"resume={run.name}", run.path, "budget=+10m"),
+        command("evaluate", run.name, run.path, "split=valid"),
     ):
-        talk.say(f"next      {command}"[: max(width, 120)])
+        talk.say(f"next      {following}")
