@@ -221,7 +221,7 @@ def test_settings_are_read_as_toml_not_as_text(tmp_path: Path) -> None:
     """A value may hold what looks like a comment."""
     recipe = Recipe.of(data="a  # b/c.txt", lr=0.003, betas=(0.9, 0.95), **{"model.width": 8})
     (tmp_path / "config.toml").write_text(
-        settings_text(recipe, {"data": "as asked", "model.width": "it's small"})
+        settings_text(recipe, {"data": "as asked", "model.width": "it's small"}, [])
     )
     found = {key: (value, source) for key, value, source in sections.settings(SimpleNamespace(path=tmp_path))}  # type: ignore[arg-type]
     assert found["data"] == ("a  # b/c.txt", "as asked") and found["model.width"] == ("8", "it's small")

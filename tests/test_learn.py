@@ -260,7 +260,7 @@ def test_a_full_disk_leaves_the_older_sound(tmp_path: Path, monkeypatch: pytest.
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("unrolled.training.durable.write", full)
+    monkeypatch.setattr("unrolled.durable.write", full)
     with pytest.raises(RunFailed, match="No space left"):
         course._beside(tmp_path / "music.html", ".wav", b"new")
     assert (tmp_path / "music.wav").read_bytes() == b"good" and len(list(tmp_path.iterdir())) == 1

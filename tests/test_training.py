@@ -759,7 +759,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_loses_nothing(
 ) -> None:
     import errno
 
-    from unrolled.training import durable
+    from unrolled import durable
 
     runs = place / "full"
     write = durable.write
@@ -781,7 +781,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_loses_nothing(
 def test_a_disk_that_is_full_at_once_leaves_no_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
-    from unrolled.training import durable
+    from unrolled import durable
 
     write = durable.write
 

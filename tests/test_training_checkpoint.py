@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import nn
 
+from unrolled import durable
 from unrolled.errors import RunFailed, UserError
 from unrolled.training import checkpoint as checkpoints
-from unrolled.training import durable
 from unrolled.training.checkpoint import Checkpoint, load_weights, packed, weights_of
 
 

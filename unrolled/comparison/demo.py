@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from unrolled import durable
 from unrolled.comparison.board import Board
 from unrolled.comparison.composing import Composition, a_bar, compose
 from unrolled.comparison.members import MODELS
@@ -20,7 +21,6 @@ from unrolled.errors import UserError
 from unrolled.music import write_files
 from unrolled.report import write
 from unrolled.running.generate import generate
-from unrolled.training import durable
 from unrolled.training.budget import Budget, pretty_seconds
 from unrolled.training.run import Run
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled import durable
 from unrolled.datasets.codecs import Codec
 from unrolled.datasets.readers import Record
 from unrolled.datasets.spelling import BOUNDARY, Ids
@@ -182,17 +183,10 @@ def _check(tokens: Ids, vocabulary: int) -> None:
 
 
 def _write_json(path: Path, saved: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(saved, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        durable.replace(path, (json.dumps(saved, indent=2) + "\n").encode())
     except OSError as error:
         raise _unwritten(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _unwritten(path: Path, error: OSError) -> RunFailed:

@@ -166,7 +166,7 @@ def _writable(folder: Path) -> Path:
 
 def _beside(page: Path, suffix: str, data: bytes) -> Path:
     """A file under the page's name; an older one stays until the new one is whole."""
-    from unrolled.training.durable import replace
+    from unrolled.durable import replace
 
     path = page.with_suffix(suffix)
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from unrolled import durable
 from unrolled.errors import RunFailed
 from unrolled.music.midi import midi_bytes
 from unrolled.music.reading import parse
@@ -39,17 +39,9 @@ def write_files(abc: str, folder: str | Path, stem: str = "tune") -> MusicFiles:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file whole or leaves it as it was; its folder is made. Raises RunFailed when the disk refuses."""
-    unfinished = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        durable.replace(path, data)
     except OSError as error:
         raise RunFailed(
             f"{path}: can't be written ({error.strerror}). Free some space or name another file."

@@ -20,8 +20,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from unrolled import durable
 from unrolled.errors import RunFailed, UserError
-from unrolled.training import durable
 
 FORMAT = 1
 Say = Callable[[str], None]

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import durable
 from unrolled.datasets import readers, samples
 from unrolled.datasets.codecs import CODECS, Codec, choose, codec_from_dict
 from unrolled.datasets.split import GENERATE, PARTS, split
-from unrolled.datasets.tokens import TokenFile
-from unrolled.training import durable
+from unrolled.datasets.tokens import TokenFile, damage, seal
 from unrolled.training.progress import aloud
 
 FORMAT = (
@@ -86,11 +86,10 @@ def prepare(
     facts = {"files": files, "codec": {"kind": kind, "reason": reason}}
     for kept in (folder.parent, folder):
         durable.sweep(kept, dead_only=True)
+    if folder.is_dir() and (wrong := damage(folder)) is None:
+        return _open(folder, name_of(data, path), facts)
     if folder.is_dir():
-        try:
-            return _open(folder, name_of(data, path), facts)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            say(f"{folder}: damaged, made anew ({type(error).__name__}: {error})")
+        say(f"{folder}: damaged ({wrong}), made anew")
     with durable.disk(folder, "Free some space, or choose another folder with runs=."):
         shutil.rmtree(folder, ignore_errors=True)
         _build(folder, path, kind, shares)
@@ -118,6 +117,7 @@ def _build(folder: Path, path: Path, kind: str, shares: tuple[float, float, floa
         durable.write(
             temporary / "corpus.json", json.dumps({"notes": dealt.notes, "split": dealt.to_dict()}).encode()
         )
+        seal(temporary)
         try:
             temporary.rename(folder)
         except OSError:

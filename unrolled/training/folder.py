@@ -12,10 +12,9 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
-from unrolled import __version__
+from unrolled import __version__, durable
 from unrolled.config import to_toml
 from unrolled.errors import RunFailed, UserError
-from unrolled.training import durable
 from unrolled.training.defaults import differing
 from unrolled.training.recipe import Recipe
 

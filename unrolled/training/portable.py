@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 
-from unrolled import __version__
+from unrolled import __version__, durable
 from unrolled.datasets.codecs import Codec, codec_from_dict
 from unrolled.errors import UserError
 from unrolled.model import build
 from unrolled.tasks import task_from_dict
-from unrolled.training import durable
 from unrolled.training.checkpoint import load_weights, packed, weights_of
 
 if TYPE_CHECKING:

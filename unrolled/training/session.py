@@ -10,11 +10,11 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unrolled import durable
 from unrolled.errors import NumericalFailure, RunFailed
 from unrolled.running.generate import Writer
 from unrolled.running.sampling import Draw
 from unrolled.training import checkpoint as checkpoints
-from unrolled.training import durable
 from unrolled.training.baselines import beaten, naive, strong
 from unrolled.training.budget import Budget
 from unrolled.training.card import card
