@@ -1,8 +1,8 @@
 """Training on rows of unequal length: ours beside torch.nn on a PackedSequence and on plain padding.
 
 `python -m benchmarks.ragged [threads]` prints the table: one forward and backward pass over a batch of 32 rows,
-lengths uniform in 16..128, H = 256, float32; interleaved rounds, medians. Plain padding is the lower bound of what
-torch can do with such a batch in one call, but its final states are those of the padding, not of the rows.
+lengths uniform in 16..128, H = 256, float32; interleaved rounds, medians. Plain padding is there for
+reference: one call too, but its final states are those of the padding, not of the rows.
 """
 
 from __future__ import annotations

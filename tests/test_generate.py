@@ -187,7 +187,7 @@ def test_tunes_are_judged_and_checked() -> None:
         assert result.texts == [TUNE] * 3 and all(result.ended)
         assert (result.report.count, result.report.parsed, result.report.bars_right) == (3, 3, 3)
     with pytest.raises(CheckFailed, match=r"0 of 2 with every bar.*bar 2"):
-        generate(parrot(BROKEN), count=2, temperature=0.1, check=True)
+        generate(parrot(BROKEN), count=2, temperature=0.1, check=True).require()
 
 
 def test_the_likeliest_playable_tune_is_heard(tmp_path: Path) -> None:

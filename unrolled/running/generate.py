@@ -56,6 +56,12 @@ class Generated:
     report: Any = None  # of tunes: how many parse, how many have every bar right
     files: list[str] = field(default_factory=list)
     played: int | None = None  # the sample that was written as sound
+    checked: bool = False  # whether `require` judges
+
+    def require(self) -> None:
+        """Raises CheckFailed when a check was asked for and the tunes aren't good enough."""
+        if self.checked:
+            self.report.require()
 
     @property
     def ranked(self) -> list[int]:
@@ -86,7 +92,7 @@ def generate(
 
     `length` defaults to what the model's task calls long (1000 for tunes, 400 for text); before `shortest`
     tokens no text ends. `top`: nothing is written; the likeliest next tokens after the prompt are returned as
-    `next`. `check`: raises CheckFailed unless the tunes are good enough. `wav`, `midi`: where the likeliest
+    `next`. `check`: `require()` of what is returned raises CheckFailed unless the tunes are good enough. `wav`, `midi`: where the likeliest
     playable tune is written as sound. `write` receives the text as it is written (several samples: when all
     are done).
     """
@@ -103,9 +109,7 @@ def generate(
         ranked = result.ranked
         number, files = task.play([result.texts[i] for i in ranked], wav=wav, midi=midi)
         result = replace(result, files=files, played=ranked[number])
-    if check:
-        result.report.require()
-    return result
+    return replace(result, checked=check)
 
 
 def _written(writer: Writer, task: Any, prompt: str, stop: str | None, write: Write | None) -> Generated:
