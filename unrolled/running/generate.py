@@ -92,9 +92,9 @@ def generate(
 
     `length` defaults to what the model's task calls long (1000 for tunes, 400 for text); before `shortest`
     tokens no text ends. `top`: nothing is written; the likeliest next tokens after the prompt are returned as
-    `next`. `check`: `require()` of what is returned raises CheckFailed unless the tunes are good enough. `wav`, `midi`: where the likeliest
-    playable tune is written as sound. `write` receives the text as it is written (several samples: when all
-    are done).
+    `next`. `check`: `require()` of what is returned raises CheckFailed unless the tunes are good enough. `wav`,
+    `midi`: where the likeliest playable tune is written as sound. `write` receives the text as it is written
+    (several samples: when all are done).
     """
     draw = Draw(temperature, top_k, top_p, seed)
     task = _text_task(model, check=check, sound=bool(wav or midi))
