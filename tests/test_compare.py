@@ -139,6 +139,10 @@ def test_the_folder_tells_the_comparison_again(found: Comparison) -> None:
     kept = json.loads((found.path / "comparison.json").read_text())
     assert kept["result"]["rows"][0]["best"] == found.rows[0].best and len(kept["entries"]) == 6
     page = (found.path / "report.html").read_text()
+    for picture in ("scores.svg", "learning.svg"):
+        assert (found.path / picture).read_text().startswith("<svg") and "gru" in (
+            found.path / picture
+        ).read_text()
     assert all(
         word in page for word in ("gru", "transformer", "window", found.baseline.name, "parameters=12000")
     )

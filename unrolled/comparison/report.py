@@ -19,6 +19,7 @@ from unrolled.report import (
     Sentence,
     Table,
     page,
+    svg,
     write,
 )
 from unrolled.training.run import Run
@@ -116,7 +117,8 @@ def write_comparison(
     wav: bytes | None = None,
     sentence: str = "",
 ) -> Path:
-    """Writes `report.html` into the comparison's folder, and one into each member's. Raises RunFailed.
+    """Writes `report.html`, and its charts as `scores.svg` and `learning.svg`, into the comparison's folder, and a
+    report into each member's. Raises RunFailed.
 
     `composition` is the tune on the first screen; without one the best member composes it, where the data is music.
     `sentence`: the one on the first screen.
@@ -127,6 +129,9 @@ def write_comparison(
     if composition is None and comparison.best:
         model = Run.at(comparison.best_run).model()
         composition = compose(model, FEW) if model.task.music else None
+    for name, chart in (("scores", _intervals(comparison)), ("learning", _learning(comparison))):
+        if chart is not None:
+            write(comparison.path / f"{name}.svg", svg(chart))
     return write(comparison.path / "report.html", comparison_page(comparison, composition, wav, sentence))
 
 
@@ -145,7 +150,8 @@ def comparison_page(
         writer = Run.at(comparison.best_run).kind
         hero = parts.tune(composition, f"Composed by the {writer}: {composition.said}.", wav)
         body += [hero] if hero else []
-    body += [_table(comparison), *_intervals(comparison), *_learning(comparison)]
+    body += [_table(comparison)]
+    body += [chart for chart in (_intervals(comparison), _learning(comparison)) if chart is not None]
     if comparison.best:
         best = Run.at(comparison.best_run)
         sample = parts.latest_sample(best)
@@ -207,25 +213,25 @@ def _scored(comparison: Comparison, mean: float | None, low: float | None, high:
     return [cell for s in scales for cell in (s * mean, f"{s * low:.3f} – {s * high:.3f}")]
 
 
-def _intervals(comparison: Comparison) -> list[Section]:
+def _intervals(comparison: Comparison) -> IntervalChart | None:
     rows = [
         IntervalRow(r.kind, r.scores, r.low, r.high, r.mean) for r in comparison.ranked if r.mean is not None
     ]
     b = comparison.baseline
     return (
-        [IntervalChart(rows, f"held-out {BITS}", references=((b.name, b.bits_per_character),))]
+        IntervalChart(rows, f"held-out {BITS}", references=((b.name, b.bits_per_character),))
         if rows
-        else []
+        else None
     )
 
 
-def _learning(comparison: Comparison) -> list[Section]:
+def _learning(comparison: Comparison) -> LineChart | None:
     curves = [parts.validation_curve(finished(comparison, row), row.kind) for row in comparison.ranked]
     series = [curve for curve in curves if curve is not None]
     level = comparison.baseline.bits_per_character
     if not series:
-        return []
-    chart = LineChart(
+        return None
+    return LineChart(
         series,
         BITS,
         title="How they learned",
@@ -233,7 +239,6 @@ def _learning(comparison: Comparison) -> list[Section]:
         references=((comparison.baseline.name, level),),
         y_range=parts.y_range(series, level),
     )
-    return [chart]
 
 
 def _differences(comparison: Comparison) -> Section:
