@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unrolled.errors import UserError
-from unrolled.running.sampling import Draw, Noise, likeliest, pick_at
+from unrolled.running.sampling import BELOW, Draw, Noise, likeliest, pick_at
 
 
 def drawn(logits: torch.Tensor, draw: Draw, n: int = 40_000) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_only_allowed_tokens_are_drawn(values: list[float], p: float, k: int) ->
 
 def test_impossible_tokens_are_never_drawn_at_the_edges() -> None:
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]]).expand(2, -1)
-    assert pick_at(logits, Draw(), torch.tensor([0.0, 1 - 2**-24])).tolist() == [1, 3]
+    assert pick_at(logits, Draw(), torch.tensor([0.0, BELOW])).tolist() == [1, 3]
 
 
 def test_greedy_and_likeliest() -> None:

@@ -47,7 +47,7 @@ class Draw:
 def pick_at(
     logits: Float[Tensor, "batch vocabulary"], draw: Draw, uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
-    """The token on which `uniform` (B,) falls when the allowed tokens share [0, 1) by their probabilities.
+    """The token on which `uniform` (B,), at most BELOW, falls when the allowed tokens share [0, 1) by their probabilities.
 
     A pure function of its arguments, so that a sample doesn't depend on the rows it is drawn beside.
     """
@@ -72,12 +72,13 @@ def _invert(
 ) -> Int[Tensor, " batch"]:
     """The first index whose cumulated probability exceeds `uniform` of the whole; never an impossible one."""
     cumulated = probabilities.cumsum(-1)
-    aim = cumulated[:, -1:] * (uniform * BELOW)[:, None]
-    return torch.searchsorted(cumulated, aim, right=True)[:, 0].clamp_(max=probabilities.shape[-1] - 1)
+    last = probabilities.shape[-1] - 1
+    aim = cumulated.narrow(-1, last, 1) * uniform.unsqueeze(1)
+    return torch.searchsorted(cumulated, aim, right=True).squeeze(1).clamp_(max=last)
 
 
 class Noise:
-    """Uniform numbers for `count` rows. Row i's depend on (seed, i) alone: not on how many rows there are."""
+    """Uniform numbers below BELOW for `count` rows. Row i's depend on (seed, i) alone: not on how many rows there are."""
 
     def __init__(self, count: int, seed: int, device: torch.device) -> None:
         self._generators = [
@@ -87,10 +88,10 @@ class Noise:
         self._used = BLOCK
 
     def next(self, rows: Int[Tensor, " rows"] | None = None) -> Float[Tensor, " rows"]:
-        """One number for each row, or for each of `rows`, in [0, 1)."""
+        """One number for each row, or for each of `rows`, in [0, BELOW)."""
         if self._used == BLOCK:
             drawn = [torch.rand(BLOCK, generator=generator) for generator in self._generators]
-            self._block = torch.stack(drawn, 1).to(self._device)  # (BLOCK, rows)
+            self._block = (torch.stack(drawn, 1) * BELOW).to(self._device)  # (BLOCK, rows)
             self._used = 0
         self._used += 1
         numbers = self._block[self._used - 1]
