@@ -9,11 +9,12 @@ import torch
 
 from unrolled.errors import UserError
 from unrolled.model import build, known_kinds, matched_width, preset
-from unrolled.training.defaults import AUTO, fill
+from unrolled.training.defaults import fill
 from unrolled.training.recipe import Recipe
 
 MODELS = ("rnn", "lstm", "gru", "mingru", "transformer")
 OPPONENT = "window"  # stands in every table: what came before recurrence
+MEASURE = "lstm"  # whose size is everybody's, unless another is asked for
 TOLERANCE = 0.05  # largest share by which a member's size may miss the target
 CLOSE = 0.005  # a width that comes this near needs no help from the feed-forward's
 
@@ -37,8 +38,7 @@ def field_of(models: tuple[str, ...] | list[str]) -> list[str]:
 
 def common_size(vocabulary: int) -> tuple[int, str]:
     """The number of weights all get unless `parameters=` says another, and why."""
-    options = _options(AUTO)
-    return _count(AUTO, vocabulary, options), f"what `unrolled train model={AUTO}` makes"
+    return _count(MEASURE, vocabulary, _options(MEASURE)), f"what `unrolled train model={MEASURE}` makes"
 
 
 def matched(kind: str, vocabulary: int, parameters: int) -> Shape:
