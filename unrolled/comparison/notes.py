@@ -91,7 +91,8 @@ def _method(comparison: Comparison) -> str:
     """What was scored, and what the intervals are."""
     seeds = "seeds (Student's t) and held-out documents" if comparison.seeds > 1 else "held-out documents"
     said = (
-        f"Held out: {comparison.documents} document{'s' * (comparison.documents != 1)}, {comparison.characters:,} characters, every token scored once. "
+        f"Held out: {comparison.documents} document{'s' * (comparison.documents != 1)}, {comparison.characters:,} "
+        "characters, every token scored once. "
         f"Intervals: 95 %, from {seeds} (1.96 x the bootstrap's deviation; `unrolled evaluate` gives its percentiles)."
     )
     if comparison.seeds < ENOUGH_SEEDS or not comparison.pairs:
