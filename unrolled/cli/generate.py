@@ -30,8 +30,9 @@ class Keys:
     length: int | None = field(
         default=None, metadata={"help": "tokens at most; by default what suits the data"}
     )
-    temperature: float = field(
-        default=0.8, metadata={"help": "0 always takes the likeliest; above 1 is wild"}
+    temperature: float | None = field(
+        default=None,
+        metadata={"help": "0 always takes the likeliest; above 1 is wild; by default what suits the data"},
     )
     top_k: int | None = field(default=None, metadata={"help": "draw from the k likeliest tokens only"})
     top_p: float | None = field(

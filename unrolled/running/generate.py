@@ -76,7 +76,7 @@ def generate(
     prompt: str = "",
     count: int = 1,
     length: int | None = None,
-    temperature: float = 0.8,
+    temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 0,
@@ -90,14 +90,14 @@ def generate(
 ) -> Generated:
     """Continues `prompt` `count` times, to the document's end, to `stop`, or for `length` tokens.
 
-    `length` defaults to what the model's task calls long (1000 for tunes, 400 for text); before `shortest`
-    tokens no text ends. `top`: nothing is written; the likeliest next tokens after the prompt are returned as
+    `length` defaults to what the model's task calls long (1000 for tunes, 400 for text), `temperature` to what suits
+    it (0.5 and 0.8); before `shortest` tokens no text ends. `top`: nothing is written; the likeliest next tokens after the prompt are returned as
     `next`. `check`: `require()` of what is returned raises CheckFailed unless the tunes are good enough. `wav`,
     `midi`: where the likeliest playable tune is written as sound. `write` receives the text as it is written
     (several samples: when all are done).
     """
-    draw = Draw(temperature, top_k, top_p, seed)
     task = _text_task(model, check=check, sound=bool(wav or midi))
+    draw = Draw(task.temperature if temperature is None else temperature, top_k, top_p, seed)
     if top is not None:
         return _look_ahead(model, prompt, top, write)
     limit = task.length if length is None else length
