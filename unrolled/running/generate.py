@@ -91,10 +91,10 @@ def generate(
     """Continues `prompt` `count` times, to the document's end, to `stop`, or for `length` tokens.
 
     `length` defaults to what the model's task calls long (1000 for tunes, 400 for text), `temperature` to what suits
-    it (0.5 and 0.8); before `shortest` tokens no text ends. `top`: nothing is written; the likeliest next tokens after the prompt are returned as
-    `next`. `check`: `require()` of what is returned raises CheckFailed unless the tunes are good enough. `wav`,
-    `midi`: where the likeliest playable tune is written as sound. `write` receives the text as it is written
-    (several samples: when all are done).
+    it (0.5 and 0.8); before `shortest` tokens no text ends. `top`: nothing is written; the likeliest next tokens after
+    the prompt are returned as `next`. `check`: `require()` of what is returned raises CheckFailed unless the tunes are
+    good enough. `wav`, `midi`: where the likeliest playable tune is written as sound. `write` receives the text as it
+    is written (several samples: when all are done).
     """
     task = _text_task(model, check=check, sound=bool(wav or midi))
     draw = Draw(task.temperature if temperature is None else temperature, top_k, top_p, seed)
