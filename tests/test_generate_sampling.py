@@ -47,7 +47,7 @@ def test_only_allowed_tokens_are_drawn(values: list[float], p: float, k: int) ->
     probabilities = logits.double().softmax(-1)
     ranked = probabilities.sort(descending=True).values
     # Tokens in the smallest set whose mass reaches p.
-    smallest = int((ranked.cumsum(-1) < p - 1e-5).sum()) + 1
+    smallest = int((ranked.cumsum(-1) < p + 1e-5).sum()) + 1
     chosen = pick_at(logits.expand(256, -1), Draw(top_p=p), uniform)
     assert probabilities[chosen].min() >= ranked[min(smallest, len(values)) - 1] - 1e-6
     assert len(chosen.unique()) <= smallest

@@ -77,7 +77,8 @@ class Bomb:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def plant(self) -> None:
-        from unrolled import durable, folder, learner
+        from unrolled import durable
+        from unrolled.training import folder, learner
 
         update, write, append = learner.Learner.update, durable.write, folder.Metrics.append
         fsync, rename, replace = os.fsync, Path.rename, os.replace
