@@ -74,9 +74,9 @@ def test_a_time_becomes_steps_once_after_its_first_twentieth() -> None:
     assert plan.decay_from == plan.total - round(0.2 * plan.total)
 
 
-def test_a_run_that_slows_down_ends_at_five_quarters_of_its_time_aloud() -> None:
+def test_a_run_that_slows_down_in_its_decay_ends_at_five_quarters_of_its_time_aloud() -> None:
     plan = Plan.of(Budget.parse("100s"), 1, 1.0)
-    step, seconds = clock(plan, [0.5] * 20 + [2.0])
+    step, seconds = clock(plan, [0.5] * 165 + [2.0])
     assert plan.total is not None and step < plan.total
     assert 125 <= seconds < 127.1
     assert f"step {step} of {plan.total}" in plan.ended and "1.25" in plan.ended
@@ -136,7 +136,7 @@ def test_more_budget_goes_on_flat_from_where_the_decay_began() -> None:
 
 def test_more_budget_is_added_to_where_time_ended_the_run_and_not_to_its_plan() -> None:
     plan = Plan.of(Budget.parse("100s"), 1, 1.0)
-    step, seconds = clock(plan, [0.5] * 20 + [2.0])
+    step, seconds = clock(plan, [0.5] * 165 + [2.0])
     assert plan.total is not None and step < plan.total
     assert plan.extended(Budget.parse("+10steps"), step, seconds, 1, 1.0).total == step + 10
 
@@ -152,7 +152,7 @@ def test_a_plateau_starts_the_decay_which_then_takes_a_fifth_of_the_run() -> Non
 
 def test_repeating_a_run_repeats_its_steps_even_where_time_ended_it() -> None:
     plan = Plan.of(Budget.parse("100s"), 1, 1.0)
-    step, _ = clock(plan, [0.5] * 20 + [2.0])
+    step, _ = clock(plan, [0.5] * 165 + [2.0])
     again = plan.repeated("lstm-irish-1")
     assert clock(again, [1000.0])[0] == step
     assert not again.plateau(3)
@@ -164,3 +164,16 @@ def test_repeating_a_run_repeats_its_steps_even_where_time_ended_it() -> None:
 def test_for_people() -> None:
     assert [pretty_seconds(s) for s in (2.25, 42, 95, 7260)] == ["2.2s", "42s", "1m35s", "2h01m"]
     assert [pretty_count(n) for n in (5.0, 1500.0, 2e6, 3.1e15)] == ["5", "1.5k", "2M", "3.1P"]
+
+
+@pytest.mark.parametrize(("first", "later"), [(4.0, 0.5), (0.5, 1.0), (1.0, 1.0)])
+def test_a_machine_that_changes_its_pace_still_trains_as_long_as_asked(first: float, later: float) -> None:
+    plan = Plan.of(Budget.parse("10m"), 4096, 1e9)
+    step, seconds, settled = 0, 0.0, 0
+    while not plan.over(step, seconds):
+        step, seconds = step + 1, seconds + (first if seconds < 60 else later)
+        settled += plan.measure(step, seconds)
+    assert 0.85 * 600 < seconds < 1.1 * 600 and not plan.ended
+    assert plan.total == step and plan.decay_from is not None
+    assert 0.02 * step < plan.total - plan.decay_from <= 0.21 * step
+    assert settled == 1 if first == later else settled > 1

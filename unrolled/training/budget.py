@@ -1,7 +1,8 @@
 """How long a run lasts: `10m | 90s | 2h | 2e15flops | 5Mtok | 2000steps | @RUN | +10m`, and the plan that comes of it.
 
 Only optimizer steps' time counts, not reading, compiling, evaluating or saving. A time becomes a number of
-steps once, from its first 5 % after 3 warm-up steps; from then on the schedule is a function of the step alone.
+steps from its first 5 % after 3 warm-up steps; from then on the schedule is a function of the step alone. Where the decay
+would begin they are counted once more: a machine that was busy at first, or has become so, still trains as long as asked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from unrolled.errors import UserError
 Unit = Literal["seconds", "steps", "tokens", "flops", "run"]
 WARM_UP_STEPS = 3  # not timed: they compile, allocate and fill caches
 MEASURED_SHARE = 0.05  # of a time budget, after which it becomes a number of steps
+TOLERATED = 0.05  # share of a time budget by which the count of steps may be off before it is corrected
 OVERRUN = 1.25  # a run that has become slower ends at this multiple of its time, aloud
 DECAY_SHARE = 0.2  # of the run, its end
 
@@ -122,8 +124,10 @@ class Plan:
 
     def measure(self, step: int, seconds: float) -> bool:
         """After `step` steps took `seconds` in all: settles the plan if it's time to; True when it did."""
-        if self.total is not None or self.seconds is None:
+        if self.seconds is None:
             return False
+        if self.total is not None:
+            return self._corrected(step, seconds)
         done = step - self.began_step
         if done <= WARM_UP_STEPS:
             self.warm_seconds = seconds
@@ -136,6 +140,23 @@ class Plan:
         timed = done - WARM_UP_STEPS if done > WARM_UP_STEPS else done
         pace = (measured if done > WARM_UP_STEPS else seconds - self.began_seconds) / timed  # seconds a step
         self.settle_on(step + max(0, round(left / pace)) if pace > 0 else step, step)
+        return True
+
+    def _corrected(self, step: int, seconds: float) -> bool:
+        """Where the decay begins, by the count or by the clock, the steps are counted once more, in case the machine's pace
+        has changed: until then the rate is flat, so that more or fewer steps change nothing that was done.
+        """
+        assert self.total is not None and self.seconds is not None
+        decay = self.total if self.decay_from is None else self.decay_from
+        late = seconds - self.began_seconds >= (1 - DECAY_SHARE) * (self.seconds - self.began_seconds)
+        if self.repeats or step >= self.total or step > decay or (step < decay and not late):
+            return False
+        pace = (seconds - self.warm_seconds) / max(step - self.began_step - WARM_UP_STEPS, 1)
+        left = self.seconds - seconds
+        wrong = left - (self.total - step) * pace
+        if pace <= 0 or abs(wrong) <= TOLERATED * (self.seconds - self.began_seconds):
+            return False
+        self.settle_on(step + max(1, round(left / pace)), step)
         return True
 
     def plateau(self, step: int) -> bool:
