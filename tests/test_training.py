@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_runs
 import torch
+from tiny_runs import TINY, Heard, place  # noqa: F401 - `place` is a fixture
 from torch import Tensor
 
 from unrolled.errors import NumericalFailure, RunFailed, UserError
@@ -467,41 +468,8 @@ def test_metrics_are_cut_back_and_never_hold_half_a_line(
 # --- whole runs
 
 
-class Heard(Talk):
-    """Talk that is remembered."""
-
-    def __init__(self) -> None:
-        super().__init__(bar=False)
-        self.lines: list[str] = []
-
-    def warn(self, line: str) -> None:
-        self.lines.append(line)
-
-
-TINY: dict[str, Any] = {
-    "model": "lstm", "model.width": 16, "batch": 4, "length": 16, "budget": "12steps", "evaluate_every": 4, "log_every": 3,
-    "codec": "characters", "dtype": "float32", "device": "cpu",
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a small data file, and samples that cost no time."""
-    folder = tmp_path_factory.mktemp("training")
-    from unrolled.datasets import readers, samples
-
-    records = list(readers.records(samples.resolve("irish")))[:40]
-    (folder / "tunes.abc").write_text("".join(record["text"] for record in records), encoding="utf-8")
-    tokens, session.SAMPLE_TOKENS = session.SAMPLE_TOKENS, 4
-    yield folder
-    session.SAMPLE_TOKENS = tokens
-
-
 def tiny(place: Path, talk: Talk | None = None, **changes: Any) -> Run:
-    keys = {**TINY, "data": str(place / "tunes.abc"), "runs": str(place / "runs"), **changes}
-    run = train(talk=talk or Heard(), **keys)
-    assert run is not None
-    return run
+    return tiny_runs.tiny(place, place / "runs", talk, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,50 @@
+"""Whole runs that take a moment: what the tests of training share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unrolled.datasets import readers, samples
+from unrolled.training import session
+from unrolled.training.progress import Talk
+from unrolled.training.run import Run
+from unrolled.training.train import train
+
+TINY: dict[str, Any] = {
+    "model": "lstm", "model.width": 16, "batch": 4, "length": 16, "budget": "12steps", "evaluate_every": 4, "log_every": 3,
+    "codec": "characters", "dtype": "float32", "device": "cpu",
+}  # fmt: skip
+
+
+class Heard(Talk):
+    """Talk that is remembered."""
+
+    def __init__(self) -> None:
+        super().__init__(bar=False)
+        self.lines: list[str] = []
+
+    def warn(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a small data file, and samples that cost no time."""
+    folder = tmp_path_factory.mktemp("tiny")
+    records = list(readers.records(samples.resolve("irish")))[:40]
+    (folder / "tunes.abc").write_text("".join(record["text"] for record in records), encoding="utf-8")
+    tokens, session.SAMPLE_TOKENS = session.SAMPLE_TOKENS, 4
+    yield folder
+    session.SAMPLE_TOKENS = tokens
+
+
+def tiny(place: Path, runs: Path, talk: Talk | None = None, **changes: Any) -> Run:
+    """A finished run of a tiny model in `runs`."""
+    keys = {**TINY, "data": str(place / "tunes.abc"), "runs": str(runs), **changes}
+    run = train(talk=talk or Heard(), **keys)
+    assert run is not None
+    return run
