@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -58,3 +60,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Names what was skipped right above pytest's closing line."""
     if SKIPPED:
         terminalreporter.write_line(f"skipped {len(SKIPPED)}: " + "; ".join(sorted(SKIPPED)))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a small data file, and samples that cost no time."""
+    from unrolled.datasets import readers, samples
+    from unrolled.training import session
+
+    folder = tmp_path_factory.mktemp("tiny")
+    records = list(readers.records(samples.resolve("irish")))[:40]
+    (folder / "tunes.abc").write_text("".join(record["text"] for record in records), encoding="utf-8")
+    tokens, session.SAMPLE_TOKENS = session.SAMPLE_TOKENS, 4
+    yield folder
+    session.SAMPLE_TOKENS = tokens

@@ -12,7 +12,7 @@ from unrolled.datasets.abc_tokens import AbcTokens
 from unrolled.errors import CheckFailed, NumericalFailure, RunFailed, UserError
 from unrolled.model import Model, build, preset
 from unrolled.running.generate import Generated, Pieces, generate
-from unrolled.running.sampling import Draw, Noise, pick_at
+from unrolled.running.sampling import Draw, Noise, choose
 from unrolled.running.writer import Writer
 from unrolled.tasks import GenerateText
 from unrolled.tasks.tunes import play
@@ -23,11 +23,12 @@ BROKEN = "X:1\nT:A\nM:4/4\nL:1/8\nK:D\nABcd ABcd|ABc|ABcd ABcd|\n\n"
 
 def slow(model: Model, prompt: list[int], length: int, draw: Draw, sample: int) -> tuple[list[int], float]:
     """The obvious loop: everything is read again for each token."""
-    noise, ids, total = Noise(sample + 1, draw.seed, torch.device("cpu")), [0, *prompt], 0.0
+    noise = Noise(sample + 1, model.head.vocabulary, draw.seed, torch.device("cpu"))
+    ids, total = [0, *prompt], 0.0
     for _ in range(length):
         with torch.no_grad():
             log_p = model(torch.tensor([ids]))[0][:, -1].log_softmax(-1)
-        token = int(pick_at(log_p, draw, noise.next()[sample : sample + 1]))
+        token = int(choose(log_p, draw, noise.next()[sample : sample + 1]))
         total += float(log_p[0, token])
         ids.append(token)
         if token == 0:

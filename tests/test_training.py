@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import tiny_runs
 import torch
-from tiny_runs import TINY, Heard, place  # noqa: F401 - `place` is a fixture
+from tiny_runs import TINY, Heard
 from torch import Tensor
 
 from unrolled.errors import NumericalFailure, RunFailed, UserError
@@ -469,7 +469,7 @@ def test_metrics_are_cut_back_and_never_hold_half_a_line(
 
 
 def tiny(place: Path, talk: Talk | None = None, **changes: Any) -> Run:
-    return tiny_runs.tiny(place, place / "runs", talk, **changes)
+    return tiny_runs.tiny(place, changes.pop("runs", place / "runs"), talk, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import TINY, Heard, place, tiny  # noqa: F401 - `place` is a fixture
+from tiny_runs import TINY, Heard, tiny
 
 from unrolled.errors import NumericalFailure, UserError
 from unrolled.training import checkpoint as checkpoints

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from unrolled.datasets import readers, samples
-from unrolled.training import session
 from unrolled.training.progress import Talk
 from unrolled.training.run import Run
 from unrolled.training.train import train
@@ -29,17 +24,6 @@ class Heard(Talk):
 
     def warn(self, line: str) -> None:
         self.lines.append(line)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a small data file, and samples that cost no time."""
-    folder = tmp_path_factory.mktemp("tiny")
-    records = list(readers.records(samples.resolve("irish")))[:40]
-    (folder / "tunes.abc").write_text("".join(record["text"] for record in records), encoding="utf-8")
-    tokens, session.SAMPLE_TOKENS = session.SAMPLE_TOKENS, 4
-    yield folder
-    session.SAMPLE_TOKENS = tokens
 
 
 def tiny(place: Path, runs: Path, talk: Talk | None = None, **changes: Any) -> Run:

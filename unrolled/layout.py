@@ -40,6 +40,8 @@ class Piece(NamedTuple):
 
     # flat index b * T + t of each token; past a row's end any
     tokens: Int[Tensor, "rows steps"]
+    # False past a row's end
+    real: Bool[Tensor, "rows steps"]
 
 
 class Rows(NamedTuple):
@@ -55,6 +57,8 @@ class Rows(NamedTuple):
     source: Int[Tensor, " rows"]
     # True where a document begins in this call
     fresh: Bool[Tensor, " rows"]
+    # so many of the rows are documents, the others spare
+    documents: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +124,11 @@ class Layout:
         return self.valid.sum(1)
 
     @cached_property
+    def packed(self) -> bool:
+        """True when a document starts behind another in some row."""
+        return bool(self.start[:, 1:].any())
+
+    @cached_property
     def segment(self) -> Int[Tensor, "batch time"]:
         """Which document of its row a token belongs to; 0 continues the past."""
         return self.start.cumsum(1)
@@ -177,7 +186,7 @@ class Layout:
         real[rows[self.valid], place[self.valid]] = True
         reset[rows[start], place[start] - 1] = True
         place = (rows * size + place.clamp(max=max(size - 1, 0))).flatten()
-        return Stretched(tokens, real, reset, place, bool(start.any()))
+        return Stretched(tokens, real, reset, place, self.packed)
 
     @cached_property
     def rows(self) -> Rows:
@@ -193,7 +202,7 @@ class Layout:
         lengths = torch.cat([lengths[order], lengths.new_zeros(spare)])
         pieces, place = _pieces(begin, lengths, self.valid.numel())
         fresh = self.start.flatten()[begin] if len(begin) else self.start.new_zeros(0)
-        return Rows(pieces, place, begin // max(self.valid.shape[1], 1), fresh)
+        return Rows(pieces, place, begin // max(self.valid.shape[1], 1), fresh, len(begin) - spare)
 
 
 def _pieces(begin: Tensor, lengths: Tensor, size: int) -> tuple[list[Piece], Tensor]:
@@ -210,7 +219,7 @@ def _pieces(begin: Tensor, lengths: Tensor, size: int) -> tuple[list[Piece], Ten
         tokens = begin[:rows, None] + steps.minimum((lengths[:rows, None] - 1).clamp(min=0))
         flat = torch.arange(offset, offset + tokens.numel(), device=begin.device).view_as(tokens)
         place[tokens[here]] = flat[here]
-        pieces.append(Piece(tokens))
+        pieces.append(Piece(tokens, here))
         offset, now = offset + tokens.numel(), until
     return pieces, place
 

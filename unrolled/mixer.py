@@ -64,12 +64,21 @@ class Mixer(nn.Module):
         raise NotImplementedError
 
     def __call__(self, x: Tensor, state: State = None, layout: Layout | None = None) -> tuple[Tensor, State]:
-        """`forward` behind the door: what doesn't fit raises UserError, and nothing to consume changes nothing."""
+        """`forward` behind the door: what doesn't fit raises UserError, nothing to consume changes nothing, and what is
+        written to y doesn't change the state.
+        """
         if not torch.compiler.is_compiling():
             layout = self.accept(x, state, layout)
         rows, steps, _ = x.shape
         if rows == 0 or steps == 0:
             return x.new_zeros(rows, steps, self.width), state
+        y, after = self.consume(x, state, layout)
+        return (y.clone() if steps == 1 and after is not None else y), after
+
+    def consume(self, x: Tensor, state: State = None, layout: Layout | None = None) -> tuple[Tensor, State]:
+        """`forward` without the door: for the Core it stands in, which has looked at everything. The output of one step
+        may share its storage with the state.
+        """
         return super().__call__(x, state, layout)  # type: ignore[no-any-return]
 
     def accept(self, x: Tensor, state: State = None, layout: Layout | None = None) -> Layout | None:
@@ -82,20 +91,24 @@ class Mixer(nn.Module):
                 f"{type(self).__name__}: x is {got}; it takes floating numbers (batch, time, {self.inputs})."
             )
         rows, steps, _ = x.shape
-        if state is not None and not self.fits(state, rows):
-            raise UserError(
-                f"{type(self).__name__}: the state is {describe(state)}; x has {rows} rows and start({rows}) gives "
-                f"{describe(self.start(rows))}."
-            )
+        if state is not None:
+            self.check(state, rows)
         return None if layout is None else admit(layout, rows, steps)
 
-    def fits(self, state: State, batch: int) -> bool:
-        """True when `state` has the structure and sizes of `start(batch)`, whatever its capacity."""
+    def check(self, state: State, batch: int) -> None:
+        """Raises UserError unless `state` has the structure and sizes of `start(batch)`, whatever its capacity."""
         if self.conditioned:
-            return True  # what `start` gives depends on a source
+            return  # what `start` gives depends on a source
         if self._sizes is None:
             self._sizes = sizes(self.start(1, 0), self.start(1, 1))
-        return fits(state, self._sizes, batch)
+        if not fits(state, self._sizes, batch):
+            raise self._misfit(state, batch)
+
+    def _misfit(self, state: State, batch: int) -> UserError:
+        return UserError(
+            f"{type(self).__name__}: the state is {describe(state)}; x has {batch} rows and start({batch}) gives "
+            f"{describe(self.start(batch))}."
+        )
 
     def flops(self, tokens: int) -> int:
         """Floating-point operations of one forward pass over a sequence of `tokens`; a multiply-add counts two."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import UserError, positive
+from unrolled.kernels import Affine
 from unrolled.layout import Layout, positions, select
 from unrolled.mixer import Mixer, Reach, listening, note
 from unrolled.mixers.remember import extend, write
@@ -54,8 +55,8 @@ class Attention(Mixer):
         self.size = width // heads
         self.scale = 1 / sqrt(self.size) if scale is None else scale
         self.reach = Reach(inf if window is None else window - 1, 0 if causal else inf)
-        self.project = nn.Linear(self.inputs, (heads + 2 * kv_heads) * self.size, bias=bias)
-        self.out = nn.Linear(width, width, bias=bias)
+        self.project = Affine(self.inputs, (heads + 2 * kv_heads) * self.size, bias=bias)
+        self.out = Affine(width, width, bias=bias)
         for linear in (self.project, self.out):
             nn.init.xavier_uniform_(linear.weight)
 
@@ -179,25 +180,31 @@ def attention_reference(
 
 def rotary_angles(
     position: Int[Tensor, "batch time"], size: int, dtype: torch.dtype, limit: int | None = None
-) -> tuple[Float[Tensor, "batch time 1 half"], Float[Tensor, "batch time 1 half"]]:
-    """Cosine and sine of position * 10000^(-2 i / size), in float32 at least. limit: what no position reaches, so that
-    they may be looked up.
+) -> tuple[Float[Tensor, "batch time 1 size"], Float[Tensor, "batch time 1 size"]]:
+    """Cosine and signed sine of position * 10000^(-2 i / size) for both halves of a head, in float32 at least. limit: what
+    no position reaches, so that they may be looked up.
     """
     if limit is None or torch.compiler.is_compiling():
-        return _turns(position, size, dtype)
-    return tuple(table[position] for table in _table(1 << limit.bit_length(), size, dtype, position.device))  # type: ignore[return-value]
+        cos, sin = _turns(position, size, dtype).unbind(-3)
+    else:
+        cos, sin = _table(1 << limit.bit_length(), size, dtype, position.device)[position].unbind(-3)
+    return cos, sin
 
 
-def _turns(position: Tensor, size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _turns(position: Tensor, size: int, dtype: torch.dtype) -> Float[Tensor, "*position 2 1 size"]:
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     half = size // 2
     frequency = 10000.0 ** (-torch.arange(half, device=position.device, dtype=wide) / half)
-    angle = position[..., None, None].to(wide) * frequency
-    return angle.cos().to(dtype), angle.sin().to(dtype)
+    angle = position[..., None].to(wide) * frequency
+    cos, sin = angle.cos(), angle.sin()
+    both = torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)], -2)
+    return both.unsqueeze(-2).to(dtype)
 
 
 @lru_cache(maxsize=16)
-def _table(length: int, size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+def _table(
+    length: int, size: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "length 2 1 size"]:
     """The angles of positions 0 .. length - 1, kept: a step would compute them anew in every layer."""
     with torch.inference_mode(False), torch.no_grad():
         return _turns(torch.arange(length, device=device), size, dtype)
@@ -206,5 +213,5 @@ def _table(length: int, size: int, dtype: torch.dtype, device: torch.device) -> 
 def rotate(x: Float[Tensor, "batch time heads size"], angles: tuple[Tensor, Tensor]) -> Tensor:
     """Turns the pairs (x_i, x_{i + size/2}) by their angles (the half-split form of GPT-NeoX and Llama)."""
     cos, sin = angles
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+    swapped = x.view(*x.shape[:-1], 2, -1).flip(-2).flatten(-2)
+    return torch.addcmul(x * cos, swapped, sin)

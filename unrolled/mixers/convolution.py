@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unrolled.errors import UserError, positive
+from unrolled.kernels import affine
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, Reach, note
 from unrolled.mixers.remember import extend
@@ -83,7 +83,7 @@ class CausalConv(Mixer):
         if self.depthwise:
             y = sum((tap * weight for tap, weight in zip(taps, self.weight, strict=True)), self.bias)
         else:
-            y = F.linear(torch.cat(taps, 2).to(x.dtype), self.weight, self.bias)
+            y = affine(torch.cat(taps, 2).to(x.dtype), self.weight, self.bias)
         y = ACTIVATIONS[self.activation](y)
         note("output", y)
         return y, None if state is None else past_and_new.tail

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from unrolled.errors import UserError, positive
+from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, Reach, note
 from unrolled.state import State
@@ -40,8 +41,8 @@ class FeedForward(Mixer):
         self.activation = activation
         hidden = 4 * width if hidden is None else hidden
         positive("FeedForward", hidden=hidden)
-        self.widen = nn.Linear(self.inputs, 2 * hidden if activation == "swiglu" else hidden)
-        self.narrow = nn.Linear(hidden, width)
+        self.widen = Affine(self.inputs, 2 * hidden if activation == "swiglu" else hidden)
+        self.narrow = Affine(hidden, width)
 
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None

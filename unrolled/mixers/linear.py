@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrolled.errors import UserError
+from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, listening, note
 from unrolled.mixers.scan import linear_scan, linear_scan_reference
@@ -30,8 +31,8 @@ class MinGRU(Mixer):
             raise UserError(f"MinGRU: expansion is {expansion}; the state can't be narrower than the output.")
         self.expansion = expansion
         self.state_width = round(width * expansion)
-        self.gates = nn.Linear(self.inputs, 2 * self.state_width)
-        self.out = nn.Identity() if expansion == 1 else nn.Linear(self.state_width, width)
+        self.gates = Affine(self.inputs, 2 * self.state_width)
+        self.out = nn.Identity() if expansion == 1 else Affine(self.state_width, width)
         for linear in (self.gates, self.out):
             if isinstance(linear, nn.Linear):
                 nn.init.xavier_uniform_(linear.weight)

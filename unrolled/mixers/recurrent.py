@@ -2,9 +2,11 @@
 2000), GRU (Cho et al. 2014), in the semantics and under the parameter names of `torch.nn`.
 
 Each cell's equation is written once, in `cell`. `forward` takes the fastest way to the same numbers:
-`torch.lstm` and its sisters for whole sequences, torch's fused cells for one step. Where a layout says that rows are
-ragged or packed, LSTM and GRU are steered by one or two more input columns that open or shut their gates, in one call
-of constant shape; the plain RNN, which has no gates, takes documents as rows, longest first.
+`torch.lstm` and its sisters for whole sequences, for one step torch's fused cells or, where the weights are heavy, the
+cell itself, whose products are then the faster ones. Where a layout says that rows are ragged, they are taken longest
+first and leave as they end; where it says that they are packed, LSTM and GRU are steered by one or two more input columns
+that open or shut their gates, in one call of constant shape; the plain RNN, which has no gates, takes all documents as
+rows.
 
 Initialisation: recurrent matrices orthogonal, a gate at a time (Saxe et al. 2014, arXiv:1312.6120), input
 matrices Glorot uniform (Glorot & Bengio 2010), biases 0 but the LSTM's forget gate 1 (Gers et al. 2000, sec. 4;
@@ -21,10 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import UserError
+from unrolled.kernels import affine
 from unrolled.layout import Layout, Stretched, select
 from unrolled.mixer import Mixer, listening, note
 from unrolled.state import Source, State
 
+HEAVY = 2**20  # recurrent weights on a CPU from which `affine` gains more than the calls around it cost
 SHUT = 1e4  # a gate's pre-activation at which a sigmoid is exactly 0 or 1 in every dtype
 
 
@@ -96,7 +100,7 @@ class Recurrent(Mixer):
         raise NotImplementedError
 
     def fused_cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The same step in torch's fused form."""
+        """The same step in torch's fused form: one call instead of a dozen."""
         raise NotImplementedError
 
     def engine(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -115,19 +119,41 @@ class Recurrent(Mixer):
     def _one_step(
         self, x: Tensor, state: Any, layout: Layout | None, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        heavy = weights[1].numel() >= HEAVY and x.is_cpu and torch.get_num_threads() > 1
+        step = self.cell if heavy else self.fused_cell
         if layout is None:
-            after = self.fused_cell(x.squeeze(1), state, weights)
-            return after[0].unsqueeze(1).clone(), after  # a copy: the state's storage is its own
+            after = step(x.squeeze(1), state, weights)
+            return after[0].unsqueeze(1), after
         before = self.state_type(*(select(~layout.start[:, 0], leaf) for leaf in state))
-        after = self.fused_cell(select(layout.valid[:, 0], x[:, 0]), before, weights)
+        after = step(select(layout.valid[:, 0], x[:, 0]), before, weights)
         kept = tuple(torch.where(layout.valid, new, old) for new, old in zip(after, before, strict=True))
-        return after[0].unsqueeze(1).clone(), kept
+        return after[0].unsqueeze(1), kept
 
     def _ragged(
         self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Rows that end or restart within the call; the state after it may hold anything where h is concerned."""
         raise NotImplementedError
+
+    def _by_length(
+        self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...], hold: bool = False
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Documents as rows, longest first, so that rows leave as they end. hold: the weights have a column more, for an
+        input that is 1 past a row's end. Returns y and each document's state at the end of the piece it ended in.
+        """
+        rows, flat = layout.rows, x.flatten(0, 1)
+        now = tuple(select(~rows.fresh, leaf[rows.source]) for leaf in state)
+        outputs, left = [flat.new_zeros(1, self.width)], []  # the first: what padding answers
+        for piece in rows.pieces:
+            inputs = flat.index_select(0, piece.tokens.flatten()).view(*piece.tokens.shape, -1)
+            if hold:
+                inputs = torch.cat([inputs, (~piece.real)[..., None].to(x.dtype)], 2)
+            left.append(tuple(leaf[len(inputs) :] for leaf in now))
+            y, now = self.engine(inputs, self.state_type(*(leaf[: len(inputs)] for leaf in now)), weights)
+            outputs.append(y.flatten(0, 1))
+        y = torch.cat(outputs).index_select(0, rows.place).view(*x.shape[:2], self.width)
+        ends = zip(now, *reversed(left), strict=True)
+        return y, tuple(torch.cat(parts) for parts in ends)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         module = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -163,7 +189,7 @@ class RNN(Recurrent):
 
     def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         W_ih, W_hh, b_ih, b_hh = weights
-        a = x @ W_ih.T + b_ih + state.hidden @ W_hh.T + b_hh
+        a = affine(x, W_ih, b_ih) + affine(state.hidden, W_hh, b_hh)
         h = a.tanh() if self.nonlinearity == "tanh" else a.relu()
         note("hidden", h)
         return (h,)
@@ -182,15 +208,8 @@ class RNN(Recurrent):
     def _ragged(
         self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Documents as rows, longest first: a tanh cell has no input that makes it forget."""
-        rows, flat = layout.rows, x.flatten(0, 1)
-        now = select(~rows.fresh, state.hidden[rows.source])
-        outputs = [flat.new_zeros(1, self.width)]  # what padding answers
-        for piece in rows.pieces:
-            inputs = flat.index_select(0, piece.tokens.flatten()).view(*piece.tokens.shape, -1)
-            y, (now,) = self.engine(inputs, RNNState(now[: len(inputs)]), weights)
-            outputs.append(y.flatten(0, 1))
-        return torch.cat(outputs).index_select(0, rows.place).view(*x.shape[:2], self.width), (now,)
+        """A tanh cell has no input that makes it forget: all documents become rows."""
+        return self._by_length(x, state, layout, weights)
 
 
 class GRU(Recurrent):
@@ -205,8 +224,8 @@ class GRU(Recurrent):
     def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         W_ih, W_hh, b_ih, b_hh = weights
         h = state.hidden
-        x_r, x_z, x_n = (x @ W_ih.T + b_ih).chunk(3, 1)
-        h_r, h_z, h_n = (h @ W_hh.T + b_hh).chunk(3, 1)
+        x_r, x_z, x_n = affine(x, W_ih, b_ih).chunk(3, 1)
+        h_r, h_z, h_n = affine(h, W_hh, b_hh).chunk(3, 1)
         r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
         n = (x_n + r * h_n).tanh()
         h = (1 - z) * n + z * h
@@ -227,6 +246,8 @@ class GRU(Recurrent):
         self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One more step before each start: there r = z = 0, and n = tanh(b_n - b_n) = 0 becomes the state."""
+        if x.is_cpu and not layout.packed:
+            return self._by_length(x, state, layout, weights)
         W_ih, W_hh, b_ih, b_hh = weights
         steps = layout.stretched
         forget = torch.cat([b_ih.new_full((2 * self.width,), -SHUT), -b_ih[2 * self.width :]])
@@ -251,7 +272,7 @@ class LSTM(Recurrent):
 
     def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         W_ih, W_hh, b_ih, b_hh = weights
-        i, f, g, o = (x @ W_ih.T + b_ih + state.hidden @ W_hh.T + b_hh).chunk(4, 1)
+        i, f, g, o = (affine(x, W_ih, b_ih) + affine(state.hidden, W_hh, b_hh)).chunk(4, 1)
         i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
         c = f * state.cell + i * g
         h = o * c.tanh()
@@ -281,10 +302,18 @@ class LSTM(Recurrent):
         returns c at the last step only, and so it is the row's own.
         """
         W_ih, *others = weights
-        steps = layout.stretched
         column = W_ih.new_zeros(2, 4, self.width)  # (reset, hold) x (i, f, g, o)
         column[0, [0, 1, 3]] = column[1, 0] = -SHUT
         column[1, 1] = SHUT
+        if x.is_cpu and not layout.packed:
+            weights = (torch.cat([W_ih, column[1].flatten()[:, None]], 1), *others)
+            y, (_, cell) = self._by_length(x, state, layout, weights, hold=True)
+            rows = layout.rows
+            return y, (
+                y,
+                state.cell.index_copy(0, rows.source[: rows.documents], cell[: rows.documents].to(state.cell.dtype)),
+            )
+        steps = layout.stretched
         flags = torch.stack([steps.reset, ~(steps.reset | steps.real)], 2)
         x = torch.cat([stretch(x, steps), flags.to(x.dtype)], 2)
         y, end = self.engine(x, state, (torch.cat([W_ih, column.flatten(1).T], 1), *others))

@@ -27,7 +27,7 @@ class Core(Mixer):
     input; one mask a call for all time steps (Gal & Ghahramani 2016, arXiv:1512.05287, sec. 4), which also costs
     T times fewer random numbers.
 
-    The door: NaN in padding stops here, and what the layout implies is derived once for all sublayers.
+    The door for all its layers: what doesn't fit and NaN in padding stop here, and what the layout implies is derived once.
     """
 
     guarded = True
@@ -73,9 +73,12 @@ class Core(Mixer):
     def start(self, batch: int, capacity: int = 0, source: Source | None = None) -> State:
         return tuple(layer.start(batch, capacity, source) for layer in self.layers)  # type: ignore[operator]
 
-    def fits(self, state: State, batch: int) -> bool:
-        """The layers look at their own parts."""
-        return isinstance(state, tuple) and len(state) == len(self.layers)
+    def check(self, state: State, batch: int) -> None:
+        """Each layer looks at its own part, so that the message names the layer."""
+        if not isinstance(state, tuple) or len(state) != len(self.layers):
+            raise self._misfit(state, batch)
+        for layer, part in zip(self.layers, state, strict=True):
+            layer.check(part, batch)  # type: ignore[operator]
 
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
@@ -94,7 +97,7 @@ class Core(Mixer):
     def _sublayer(
         self, layer: Mixer, norm: nn.Module, x: Tensor, state: State, layout: Layout | None
     ) -> tuple[Tensor, State]:
-        y, after = layer(norm(x) if self.norm == "before" else x, state, layout)
+        y, after = layer.consume(norm(x) if self.norm == "before" else x, state, layout)
         if not layer.sublayer:
             return y, after
         y = self._drop(y, self.dropout)

@@ -8,11 +8,12 @@ from torch import Tensor, nn, tensor
 from torch.nn import functional as F
 
 from unrolled.errors import UserError, positive
+from unrolled.kernels import Affine
 from unrolled.layout import Layout
 
 
 class TokenHead(nn.Module):
-    """Scores for the next token: (B, T, width) -> logits (B, T, vocabulary).
+    """Scores for the next token: (..., width) -> logits (..., vocabulary).
 
     tied: the embedder's table read backwards (Press & Wolf 2017, arXiv:1608.05859); widths that differ are bridged by a
     linear map to the table's width.
@@ -27,15 +28,15 @@ class TokenHead(nn.Module):
             )
         self.width, self.vocabulary = width, vocabulary
         table_width = width if tied is None else tied.embedding_dim
-        self.bridge = None if table_width == width else nn.Linear(width, table_width)
-        self.scores = nn.Linear(table_width, vocabulary)
+        self.bridge = None if table_width == width else Affine(width, table_width)
+        self.scores = Affine(table_width, vocabulary)
         nn.init.zeros_(self.scores.bias)
         if tied is None:
             nn.init.xavier_uniform_(self.scores.weight)
         else:
             self.scores.weight = tied.weight
 
-    def forward(self, y: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time vocabulary"]:
+    def forward(self, y: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch vocabulary"]:
         return self.scores(y if self.bridge is None else self.bridge(y))  # type: ignore[no-any-return]
 
     def loss(

@@ -68,6 +68,14 @@ class Model(nn.Module):
         y, core = self.core(x, None if state is None else state.core, layout)
         return self.head(y), None if state is None else ModelState(embedded, core)
 
+    def read(self, raw: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """The same without the door, and the last step's prediction only: for a loop that owns its state and knows its
+        raw inputs to fit. raw (B, T >= 1) -> prediction (B, ...), the state after.
+        """
+        x, embedded, _ = self.embedder(raw, state.embedder)
+        y, core = self.core.consume(x, state.core)
+        return self.head(y[:, -1]), ModelState(embedded, core)
+
     def accept(self, raw: Tensor, state: ModelState | None, layout: Layout | None) -> Layout | None:
         """The door: what the embedder takes, a state of `start`, a layout of the same rows and steps."""
         self.embedder.accept(raw)

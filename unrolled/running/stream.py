@@ -60,20 +60,20 @@ class Stream:
             self.model.eval()
         try:
             for piece in torch.split(ids, LONGEST, 1) if ids.shape[1] > LONGEST else (ids,):
-                self._read(piece)
+                self.read(piece)
         finally:
             if training:
                 self.model.train()
         assert self.prediction is not None
         return self.prediction
 
-    def _read(self, ids: Int[Tensor, "rows time"]) -> None:
+    def read(self, ids: Int[Tensor, "rows time"]) -> None:
+        """`push` for a loop: ids on the model's device, the model in eval mode, no gradient recorded."""
         if ids.shape[1] == 0:
             return
         if self._slots:
             ids = self._make_room(ids)
-        logits, self.state = self.model(ids, self.state)
-        self.prediction = logits[:, -1]
+        self.prediction, self.state = self.model.read(ids, self.state)
 
     def _make_room(self, ids: Int[Tensor, "rows time"]) -> Int[Tensor, "rows read"]:
         """Grows the Slots for `ids`, or slides; returns the ids to read now."""

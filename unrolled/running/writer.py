@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from unrolled.errors import NumericalFailure, UserError
-from unrolled.running.sampling import Draw, Noise, pick_at
+from unrolled.running.sampling import Draw, Noise, choose
 from unrolled.running.stream import Stream
 
 if TYPE_CHECKING:
@@ -80,12 +80,14 @@ class Writer:
         samples = list(range(self.count))  # which sample each row of the batch is
         rows: Tensor | None = None  # the same as a tensor, once some have left
         stream = stream.pick(torch.zeros(self.count, dtype=torch.long, device=stream.device))
-        noise = Noise(self.count, self.draw.seed, stream.device)
+        assert stream.prediction is not None
+        noise = Noise(self.count, stream.prediction.shape[-1], self.draw.seed, stream.device)
+        ids: Tensor | None = None
         for step in range(self.length):
-            assert stream.prediction is not None
-            banned = self.ends if step < self.shortest else ()
-            ids = _drawn(stream.prediction, self.draw, noise.next(rows), sorted(banned))
+            ids = self._step(stream, ids, noise.next(rows), banned=step < self.shortest)
             yield self._account(samples, stream.prediction, ids)
+            if step < self.length - 1 and all(self._running):
+                continue
             staying = [row for row, sample in enumerate(samples) if self._running[sample]]
             if not staying or step == self.length - 1:
                 self._tally.settled()
@@ -94,16 +96,29 @@ class Writer:
                 keep = torch.tensor(staying, device=stream.device)
                 stream, ids, samples = stream.pick(keep), ids[keep], [samples[row] for row in staying]
                 rows = torch.tensor(samples, device=stream.device)
-            stream.push(ids[:, None])
+
+    @torch.inference_mode()
+    def _step(
+        self, stream: Stream, last: Int[Tensor, " rows"] | None, noise: Tensor, banned: bool
+    ) -> Int[Tensor, " rows"]:
+        """Reads the ids drawn last, if any, and draws the next."""
+        if last is not None:
+            stream.read(last[:, None])
+        assert stream.prediction is not None
+        logits = stream.prediction.float()
+        if banned:
+            logits = logits.index_fill(-1, torch.tensor(sorted(self.ends), device=logits.device), -torch.inf)
+        return choose(logits, self.draw, noise)
 
     def _account(self, samples: list[int], prediction: Tensor, ids: Tensor) -> list[tuple[int, int]]:
         """Names the tokens that belong to a running sample, and counts them."""
-        running = self._running
-        written = [(i, token) for i, token in zip(samples, ids.tolist(), strict=True) if running[i]]
-        owners = samples if len(written) == len(samples) else [i if running[i] else NOBODY for i in samples]
+        running, tokens = self._running, ids.tolist()
+        owners = samples if all(running) else [i if running[i] else NOBODY for i in samples]
         self._tally.add(prediction, ids, owners)
-        for sample, token in written:
-            running[sample] = token not in self.ends
+        written = [(owner, token) for owner, token in zip(owners, tokens, strict=True) if owner != NOBODY]
+        if not self.ends.isdisjoint(tokens):
+            for sample, token in written:
+                running[sample] = token not in self.ends
         return written
 
 
@@ -111,7 +126,7 @@ class Tally:
     """Log-likelihoods of what is drawn, some steps at once: step by step they would cost as much as drawing."""
 
     def __init__(self, count: int) -> None:
-        self._nats = [0.0] * count
+        self._nats = torch.zeros(count + 1, dtype=torch.double)  # the last: of rows that belong to NOBODY
         self._steps: list[tuple[Tensor, Tensor, list[int]]] = []
 
     def add(self, prediction: Tensor, ids: Tensor, owners: list[int]) -> None:
@@ -129,25 +144,13 @@ class Tally:
             predictions, ids, owners = zip(*self._steps, strict=True)
             self._steps = []
             nats = torch.stack(predictions).float().log_softmax(-1)  # (steps, rows, V)
-            drawn = nats.gather(2, torch.stack(ids)[..., None])[..., 0].double().tolist()
-            for row_owners, row in zip(owners, drawn, strict=True):
-                for sample, value in zip(row_owners, row, strict=True):
-                    if sample != NOBODY:
-                        self._nats[sample] += value
-        if any(value != value for value in self._nats):
+            drawn = nats.gather(2, torch.stack(ids)[..., None]).flatten().double().cpu()
+            whose = torch.tensor(owners).flatten() % len(self._nats)
+            self._nats.index_add_(0, whose, drawn)
+        nats_each = self._nats[:-1]
+        if bool(nats_each.isnan().any()):
             raise NumericalFailure(
                 "the model's prediction is not a number (NaN): nothing can be drawn. Its weights left "
                 "the finite numbers in training; generate from an earlier checkpoint."
             )
-        return self._nats
-
-
-@torch.inference_mode()
-def _drawn(
-    logits: Float[Tensor, "rows vocabulary"], draw: Draw, uniform: Float[Tensor, " rows"], banned: list[int]
-) -> Int[Tensor, " rows"]:
-    """The drawn ids."""
-    if banned:
-        logits = logits.clone()
-        logits[:, banned] = -torch.inf
-    return pick_at(logits.float(), draw, uniform)
+        return nats_each.tolist()
