@@ -11,17 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import unrolled
-from unrolled.cli import arguments, table
+from unrolled.cli import arguments, runs, table
 from unrolled.cli.main import Terminated, explained, main
 from unrolled.cli.output import document, plain
 from unrolled.errors import CheckFailed, MissingExtra, NumericalFailure, RunFailed, UserError
+from unrolled.training.run import Run
 
 COMMAND = [sys.executable, "-m", "unrolled"]
 
@@ -348,6 +349,8 @@ def test_the_verbs_of_a_run(
     assert "rnn-tunes-1" in capsys.readouterr().out
     assert main(["runs", "-q"]) == 0
     assert capsys.readouterr().out == f"{Path('runs/rnn-tunes-1')}\n"
+    stopped = replace(Run.all("runs")[0], finished=False)
+    assert "train resume=rnn-tunes-1 'runs=my runs'" in runs.show(runs.Runs("my runs", [stopped]))
     assert main(["runs", "nowhere"]) == 0
     assert "no runs in nowhere" in capsys.readouterr().out
     assert main(["runs", "--json"]) == 0

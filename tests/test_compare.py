@@ -231,6 +231,8 @@ def test_a_resumed_race_keeps_its_keys(tunes: Path, tmp_path: Path) -> None:
         UserError, match="keeps the keys that it began with, got data, models, budget, parameters"
     ):
         raced(tunes, tmp_path, resume="any")
+    with pytest.raises(UserError, match=r"keeps the keys.* parameters, out\. Leave"):
+        raced(tunes, tmp_path, resume="any", out=str(tmp_path / "elsewhere"))
 
 
 def test_ctrl_c_while_scoring_is_heard(tunes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +47,11 @@ def show(result: Any) -> str:
     """A table: name, data, steps, score."""
     if not result.runs:
         return f"no runs in {result.folder}; begin with: unrolled train"
+    where = "" if result.folder == "runs" else f" {shlex.quote(f'runs={result.folder}')}"
     rows = [("run", "data", "steps", "bits/char", "")]
     for one in result.runs:
         score = "-" if one.score is None else f"{one.score:.4f}"
-        state = "" if one.finished else f"unfinished: unrolled train resume={one.name}"
+        state = "" if one.finished else f"unfinished: unrolled train resume={one.name}{where}"
         rows.append((one.name, one.data, str(one.step), score, state))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     name, data, steps, bits = widths

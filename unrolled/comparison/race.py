@@ -64,7 +64,7 @@ def compare(
             asked = replace(asked, budget=_repeated(budget, runs))
             race = Race.begin(asked, runs, out, board, stem)
         else:
-            if changed := asked.changed():
+            if changed := asked.changed() + (["out"] if out else []):
                 raise UserError(
                     f"resume={resume}: a race keeps the keys that it began with, got {', '.join(changed)}. "
                     "Leave them out, or begin another race: leave resume= out."
