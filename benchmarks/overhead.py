@@ -78,7 +78,7 @@ def our_session(data: str, folder: str, dtype: str) -> Session:
 def measure(data: str, dtype: str, rounds: int = ROUNDS) -> tuple[float, float]:
     """Median tokens a second of the bare loop and of ours."""
     with tempfile.TemporaryDirectory() as folder, our_session(data, folder, dtype) as session:
-        corpus = session.setup.corpus
+        corpus = session.setup.material.corpus
         tokens = torch.from_numpy(corpus.train.tokens[:].astype("int64"))
         loops = {
             "bare": bare_steps(tokens, corpus.codec.size, dtype == "bfloat16"),

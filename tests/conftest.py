@@ -66,11 +66,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a small data file, and samples that cost no time."""
     from unrolled.datasets import readers, samples
-    from unrolled.training import session
+    from unrolled.training import text
 
     folder = tmp_path_factory.mktemp("tiny")
     records = list(readers.records(samples.resolve("irish")))[:40]
     (folder / "tunes.abc").write_text("".join(record["text"] for record in records), encoding="utf-8")
-    tokens, session.SAMPLE_TOKENS = session.SAMPLE_TOKENS, 4
+    tokens, text.SAMPLE_TOKENS = text.SAMPLE_TOKENS, 4
     yield folder
-    session.SAMPLE_TOKENS = tokens
+    text.SAMPLE_TOKENS = tokens

@@ -27,6 +27,7 @@ from unrolled.comparison.words import table, verdict_of
 from unrolled.datasets import readers, samples
 from unrolled.errors import UserError
 from unrolled.training import session as sessions
+from unrolled.training import text
 from unrolled.training.interrupt import Interrupted
 from unrolled.training.learner import Computed, Learner
 from unrolled.training.run import Run
@@ -44,7 +45,7 @@ def tunes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "SAMPLE_TOKENS", 2)
+    monkeypatch.setattr(text, "SAMPLE_TOKENS", 2)
     monkeypatch.setattr(sessions, "EVALUATIONS", 2)
     monkeypatch.setattr("unrolled.comparison.report.FEW", 1)
 
@@ -61,7 +62,7 @@ def resumed(name: str, runs: Path) -> Comparison:
 def found(tunes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
     """One whole race, two seeds, with its report."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "SAMPLE_TOKENS", 2)
+        patch.setattr(text, "SAMPLE_TOKENS", 2)
         patch.setattr(sessions, "EVALUATIONS", 2)
         yield raced(tunes, tmp_path_factory.mktemp("race") / "runs", seeds=2)
 

@@ -24,6 +24,7 @@ from unrolled.errors import CheckFailed, UserError
 from unrolled.running.generate import Generated
 from unrolled.tasks.tunes import tune_report
 from unrolled.training import session as sessions
+from unrolled.training import text
 from unrolled.training.folder import settings_text
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
@@ -39,7 +40,7 @@ SCRAP = "X:1\nT:Scrap\nM:4/4\nL:1/8\nK:G Major\nGABc dedB|G8|\n"
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "SAMPLE_TOKENS", 2)
+    monkeypatch.setattr(text, "SAMPLE_TOKENS", 2)
     monkeypatch.setattr(sessions, "EVALUATIONS", 1)
 
 

@@ -12,6 +12,7 @@ import unrolled
 from unrolled.comparison.board import Board
 from unrolled.datasets import readers, samples
 from unrolled.training import session as sessions
+from unrolled.training import text
 from unrolled.training.budget import Budget
 from unrolled.training.progress import Talk
 
@@ -59,7 +60,7 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(unrolled, "train", small)
     monkeypatch.setattr(unrolled, "compare", short)
-    monkeypatch.setattr(sessions, "SAMPLE_TOKENS", 2)
+    monkeypatch.setattr(text, "SAMPLE_TOKENS", 2)
     monkeypatch.setattr(sessions, "EVALUATIONS", 1)
     monkeypatch.chdir(tmp_path)
 

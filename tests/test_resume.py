@@ -120,11 +120,11 @@ class Bomb:
 
 def train_here(kind: str, data: str, out: Path) -> None:
     """Begins the run, or goes on with it."""
-    from unrolled.training import session
+    from unrolled.training import text
     from unrolled.training.progress import Talk
     from unrolled.training.train import train
 
-    session.SAMPLE_TOKENS = 4
+    text.SAMPLE_TOKENS = 4
     talk = Talk(quiet=True)
     if (out / "checkpoints").is_dir() and any((out / "checkpoints").glob("step-*")):
         train(resume=str(out), talk=talk)

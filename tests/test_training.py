@@ -499,7 +499,7 @@ def test_a_run_leaves_everything_one_needs(finished: tuple[Run, list[str]]) -> N
     assert [row["step"] for row in run.metrics if "loss" in row] == [3, 6, 9, 12]
     assert [row["step"] for row in run.metrics if "valid" in row] == [4, 8, 12]
     assert (run.path / "command.txt").read_text().startswith("unrolled train data=")
-    assert "bits per character, 95 % interval" in (run.path / "model" / "README.md").read_text()
+    assert "(95 % interval)" in (run.path / "model" / "README.md").read_text()
 
 
 def test_every_value_says_where_it_came_from(finished: tuple[Run, list[str]]) -> None:

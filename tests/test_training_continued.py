@@ -16,7 +16,7 @@ from tiny_runs import TINY, Heard, tiny
 
 from unrolled.errors import NumericalFailure, UserError
 from unrolled.training import checkpoint as checkpoints
-from unrolled.training import session
+from unrolled.training import session, text
 from unrolled.training.evaluate import evaluate
 from unrolled.training.interrupt import Interrupted
 from unrolled.training.progress import Talk
@@ -89,7 +89,7 @@ def test_a_run_is_scored_with_its_own_codec_and_not_resumed_with_another(place: 
     refit(runs)
     assert evaluate(run).bits_per_character == pytest.approx(before, abs=1e-9)
     with pytest.raises(
-        UserError, match=r"can't go on: its characters codec .* begin a new run: unrolled train data="
+        UserError, match=r"can't go on: its codec .* begin a new run: unrolled train data="
     ):
         go_on(runs, budget="+4steps")
 
@@ -231,7 +231,7 @@ def test_pieces_that_small_data_allows_no_more_are_told(place: Path, tmp_path: P
 def test_ctrl_c_before_the_training_ends_it_at_once_and_leaves_no_folder(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unrolled.training import train as module
+    from unrolled.training import text as module
 
     monkeypatch.setattr(module, "naive", lambda corpus: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
@@ -240,14 +240,14 @@ def test_ctrl_c_before_the_training_ends_it_at_once_and_leaves_no_folder(
 
 
 def test_ctrl_c_during_the_last_scores_stops_between_two_of_them(place: Path) -> None:
-    runs, strong = place / "scoring", session.strong
+    runs, strong = place / "scoring", text.strong
     with pytest.MonkeyPatch.context() as patch:
 
         def pressed(corpus: Any) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGINT)
             return strong(corpus)
 
-        patch.setattr(session, "strong", pressed)
+        patch.setattr(text, "strong", pressed)
         with pytest.raises(Interrupted, match="stopped after step 12, saved") as caught:
             tiny(place, runs)
     assert caught.value.exit_code == 130 and not Run.open("@last", runs).finished

@@ -311,7 +311,9 @@ class LSTM(Recurrent):
             rows = layout.rows
             return y, (
                 y,
-                state.cell.index_copy(0, rows.source[: rows.documents], cell[: rows.documents].to(state.cell.dtype)),
+                state.cell.index_copy(
+                    0, rows.source[: rows.documents], cell[: rows.documents].to(state.cell.dtype)
+                ),
             )
         steps = layout.stretched
         flags = torch.stack([steps.reset, ~(steps.reset | steps.real)], 2)

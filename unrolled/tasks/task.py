@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import log
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from unrolled.errors import UserError
-
-if TYPE_CHECKING:
-    from unrolled.datasets.codecs import Codec
-    from unrolled.model import Model
 
 Record = dict[str, Any]  # one sequence as people see it
 
@@ -37,6 +33,11 @@ class Score:
     context: str  # what each token was given: "all before it", or "up to 512 tokens"
 
     @property
+    def objective(self) -> float:
+        """What a run lowers on its validation split."""
+        return self.bits_per_character
+
+    @property
     def nats_per_token(self) -> float:
         """The mean loss, comparable with training's."""
         return self.nats / self.tokens
@@ -49,7 +50,10 @@ class Score:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self) | {"interval": list(self.interval), "nats_per_token": self.nats_per_token}
+        headline = {"value": self.bits_per_character, "unit": "bits per character", "better": "lower"}
+        return (
+            headline | asdict(self) | {"interval": list(self.interval), "nats_per_token": self.nats_per_token}
+        )
 
     @classmethod
     def of(
@@ -114,27 +118,13 @@ def _bootstrap(units: np.ndarray, seed: int) -> tuple[float, float]:
 
 
 class Task(Protocol):
-    """A model's purpose, remembered with it. `shift`: 1 predicts the next step, 0 labels the same one."""
+    """A model's purpose, remembered with it and kept in its portable folder."""
 
-    kind: str
-    shift: int
-    codec: Codec
-    context: int | None
-
-    def example(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """A record -> (inputs, targets), token ids (T,) each."""
-        ...
-
-    def score(
-        self,
-        model: Model,
-        documents: Sequence[np.ndarray],
-        characters: int,
-        bytes: int,  # noqa: A002
-    ) -> Score:
-        """How well the model predicts held-out documents."""
+    @property
+    def kind(self) -> str:
+        """Its name in `TASKS`."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data from which `task_from_dict` makes this task again."""
+        """Plain data from which `task_from_dict` makes this task again; `codec` holds what its data was encoded with."""
         ...

@@ -36,7 +36,7 @@ def evaluate(
     recipe = run.recipe
     corpus = prepare(data or recipe.data, recipe.codec, recipe.split, run.path.parent)
     if data is None:
-        same_data(run, corpus)
+        same_data(run, corpus.facts)
     model = run.model(str(choose_device(device, aloud)))
     given = context or recipe.context
     if corpus.codec.to_dict() != model.task.codec.to_dict():

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 
 from unrolled import __version__, durable
-from unrolled.datasets.codecs import Codec, codec_from_dict
 from unrolled.errors import UserError
 from unrolled.model import build
 from unrolled.tasks import task_from_dict
@@ -59,9 +58,9 @@ def load_model(folder: Path) -> Model:
     return model.eval()
 
 
-def load_codec(folder: Path) -> Codec:
-    """The codec of the model in `folder` alone. Raises UserError that names what can't be read."""
-    return codec_from_dict(_read(folder / "codec.json"))
+def read_codec(folder: Path) -> dict[str, Any]:
+    """The codec of the model in `folder`, as plain data. Raises UserError that names what can't be read."""
+    return _read(folder / "codec.json")
 
 
 def _read(path: Path) -> dict[str, Any]:

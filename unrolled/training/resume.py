@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +10,10 @@ from unrolled.errors import RunFailed, UserError
 from unrolled.training import checkpoint as checkpoints
 from unrolled.training.budget import Budget
 from unrolled.training.checkpoint import Checkpoint, Say
-from unrolled.training.corpus import Corpus
 from unrolled.training.defaults import differing
 from unrolled.training.device import environment
 from unrolled.training.folder import command_of, read_json, sources_of
-from unrolled.training.portable import load_codec
+from unrolled.training.portable import read_codec
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import ModelChoice, Recipe
 from unrolled.training.run import Run
@@ -35,8 +35,8 @@ def set_up_again(run: Run, given: Recipe, talk: Talk) -> tuple[Setup, set[str]]:
     sources = sources_of(run.path / "config.toml") | dict.fromkeys(changed - {"budget"}, "given with resume=")
     setup = set_up(recipe, sources, talk)
     setup.command = command_that_began(run)
-    same_data(run, setup.corpus)
-    same_codec(run, setup.corpus)
+    same_data(run, setup.material.facts)
+    same_codec(run, setup)
     differs = [f"{key} {now} instead of {was}" for key, was, now in _environments(run, setup)]
     if differs:
         talk.warn(
@@ -71,32 +71,33 @@ def _value(recipe: Recipe, key: str) -> Any:
     return getattr(found, rest or "kind") if isinstance(found, ModelChoice) else found
 
 
-def same_data(run: Run, corpus: Corpus) -> None:
+def same_data(run: Run, facts: dict[str, Any]) -> None:
     """Raises UserError unless the files are those the run was trained on: a changed split would leak test into training."""
     path = run.path / "data.json"
     kept = read_json(path).get("files")
     if not isinstance(kept, list):
         raise UserError(f"{path}: damaged (no list of files). Restore it, or train a new run.")
-    for before, now in zip(kept, corpus.facts["files"], strict=False):
+    for before, now in zip(kept, facts["files"], strict=False):
         if before != now:
             raise UserError(
                 f"{now['name']} has changed since {run.name} began (SHA-256 {now['sha256'][:12]}, was "
                 f"{before['sha256'][:12]}): its test split would overlap what the run has seen. Restore the file, "
                 "or train a new run on it."
             )
-    if len(kept) != len(corpus.facts["files"]):
+    if len(kept) != len(facts["files"]):
         raise UserError(
-            f"{run.name} began with {len(kept)} data files; there are {len(corpus.facts['files'])} now. "
+            f"{run.name} began with {len(kept)} data files; there are {len(facts['files'])} now. "
             "Restore them, or train a new run."
         )
 
 
-def same_codec(run: Run, corpus: Corpus) -> None:
+def same_codec(run: Run, setup: Setup) -> None:
     """Raises UserError unless the tokens mean what they meant when the run began: a fit may differ between versions."""
-    if load_codec(run.path / "model").to_dict() != corpus.codec.to_dict():
+    now = setup.learner.model.task.to_dict()["codec"]
+    if read_codec(run.path / "model") != json.loads(json.dumps(now)):
         raise UserError(
-            f"{run.name} can't go on: its {corpus.codec.kind} codec ({run.path / 'model' / 'codec.json'}) isn't the one "
-            f"that the data gives now ({corpus.folder}), so the same ids would mean other texts. Resume it with the "
+            f"{run.name} can't go on: its codec ({run.path / 'model' / 'codec.json'}) isn't the one that the data gives "
+            "now, so the same numbers would mean other things. Resume it with the "
             f"version of unrolled that began it (see {run.path / 'env.json'}), or begin a new run: "
             f"{command_that_began(run)}"
         )

@@ -104,9 +104,9 @@ class Run:
 
     @property
     def score(self) -> float | None:
-        """Bits per character on the test split, else the best on the validation split."""
+        """The value on the test split, else the best on the validation split; `better` says which way it counts."""
         known = self.test or self.valid
-        return None if known is None else float(known["bits_per_character"])
+        return None if known is None else float(known["value"])
 
     @property
     def recipe(self) -> Recipe:

@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unrolled import durable
 from unrolled.errors import NumericalFailure, RunFailed
-from unrolled.running.generate import Writer
-from unrolled.running.sampling import Draw
 from unrolled.training import checkpoint as checkpoints
-from unrolled.training.baselines import beaten, naive, strong
 from unrolled.training.budget import Budget
 from unrolled.training.card import card
 from unrolled.training.defaults import EVALUATIONS
@@ -30,9 +27,7 @@ from unrolled.training.run import Run
 from unrolled.training.setup import Setup, plan_of
 
 if TYPE_CHECKING:
-    from unrolled.tasks import Score
-
-SAMPLE_TOKENS = 200  # written after each evaluation
+    from unrolled.training.material import Scored
 
 
 class Session:
@@ -40,18 +35,17 @@ class Session:
 
     def __init__(self, setup: Setup, talk: Talk, folder: Path, lock: Lock, extends: str = "") -> None:
         self.setup, self.talk, self.path, self._lock = setup, talk, folder, lock
-        self.recipe, self.learner, self.corpus = setup.recipe, setup.learner, setup.corpus
+        self.recipe, self.learner, self.material = setup.recipe, setup.learner, setup.material
         self.extends = extends
         self.started = datetime.now(UTC).isoformat(timespec="microseconds")
         self.metrics: Metrics | None = None
         self.valid: dict[str, Any] | None = None
-        self._validation = self.corpus.validation()
 
     @classmethod
     def begin(cls, setup: Setup, talk: Talk) -> Session:
         """A new folder for a fresh run. Raises RunFailed when the disk is full: no half-made folder is left behind."""
         recipe = setup.recipe
-        stem = f"{recipe.model.kind}-{setup.corpus.name}"
+        stem = f"{recipe.model.kind}-{setup.material.name}"
         folder = make_at(Path(recipe.out)) if recipe.out else make(Path(recipe.runs), stem)
         session = cls(setup, talk, folder, Lock(folder))
         with session._or_gone():
@@ -107,7 +101,7 @@ class Session:
         """A finished run with more budget: a new folder that goes on from before the decay, so that nothing is lost."""
         setup, _ = set_up_again(run, given, talk)
         found, model_stays = before_decay(run, talk.warn)
-        folder = make(run.path.parent, f"{setup.recipe.model.kind}-{setup.corpus.name}")
+        folder = make(run.path.parent, f"{setup.recipe.model.kind}-{setup.material.name}")
         session = cls(setup, talk, folder, Lock(folder), run.name)
         with session._or_gone():
             session.learner.restore(found, str(run.path / "checkpoints" / checkpoints.name_of(found.step)))
@@ -174,17 +168,18 @@ class Session:
         self.talk.recorded(row, self.learner.progress)
 
     def evaluate(self) -> float:
-        """Bits per character on the validation split."""
-        self.valid = self.score(*self._validation).to_dict()
-        return float(self.valid["bits_per_character"])
+        """The objective on the validation split."""
+        found = self.score("valid")
+        self.valid = found.to_dict()
+        return found.objective
 
-    def score(self, documents: list[Any], characters: int, size: int) -> Score:
+    def score(self, part: str) -> Scored:
         """The score of the weights as they are now. Raises NumericalFailure when it isn't finite."""
         model, step = self.learner.model, self.learner.progress.step
-        found: Score = model.task.score(model, documents, characters, size, self.recipe.context)
-        if not all(map(isfinite, (found.bits_per_character, *found.interval))):
+        found = self.material.score(model, part, self.recipe.context)
+        if not all(map(isfinite, (found.objective, *found.interval))):
             raise NumericalFailure(
-                f"step {step}: the score on held-out data isn't finite ({found.bits_per_character}), though loss and "
+                f"step {step}: the score on held-out data isn't finite ({found.objective}), though loss and "
                 f"gradient were. {self.path / 'model'} holds the best weights before it. Try a lower lr, a longer "
                 "warmup or clip=1."
             )
@@ -231,9 +226,9 @@ class Session:
 
     def _sample(self) -> None:
         """What the model writes at this point, for people to watch it learn."""
-        model = self.learner.model
-        writer = Writer(model, length=SAMPLE_TOKENS, draw=Draw(temperature=0.8, seed=self.recipe.seed))
-        written = model.task.codec.decode([token for pairs in writer for _, token in pairs])
+        written = self.material.sample(self.learner.model, self.recipe.seed)
+        if written is None:
+            return
         folder = self.path / "samples"
         with durable.disk(folder, "Free some space and resume the run."):
             folder.mkdir(exist_ok=True)
@@ -268,7 +263,7 @@ class Session:
             durable.replace(self.path / "command.txt", (self.setup.command + "\n").encode())
         self._write_config()
         write_json(self.path / "env.json", environment(self.setup.device))
-        write_json(self.path / "data.json", self.corpus.facts)
+        write_json(self.path / "data.json", self.material.facts)
 
     def _write_config(self) -> None:
         """config.toml: the recipe and, at its head, what the budget has become."""
@@ -286,7 +281,7 @@ class Session:
         """result.json: what `runs`, @last and @best read."""
         progress = self.learner.progress
         result = {
-            "kind": self.recipe.model.kind, "data": self.corpus.name, "finished": finished, "step": progress.step,
+            "kind": self.recipe.model.kind, "data": self.material.name, "finished": finished, "step": progress.step,
             "seconds": progress.seconds, "parameters": self.learner.model.parameter_count(), "started": self.started,
             "extends": self.extends, "plan": progress.plan.to_dict(), "nonfinite": len(progress.skipped),
             "valid": self.valid, **scores,
@@ -301,17 +296,17 @@ class Session:
         best = load_model(self.path / "model").to(self.setup.device)
         model, self.learner.model = self.learner.model, best
         try:
-            self.valid = self.score(*self._validation).to_dict()
-            test = self.score(*self.corpus.documents("test"))
+            self.valid = self.score("valid").to_dict()
+            test = self.score("test").to_dict()
         finally:
             self.learner.model = model
         stop_if_asked()
-        baseline = strong(self.corpus)
+        baseline = self.material.strong()
         stop_if_asked()
-        simple = naive(self.corpus)
+        simple = self.material.naive()
         stop_if_asked()
-        verdict = beaten(test.to_dict(), baseline)
-        scores = {"test": test.to_dict(), "baseline": baseline, "naive": simple, "verdict": verdict}
+        verdict = self.material.verdict(test, baseline)
+        scores = {"test": test, "baseline": baseline, "naive": simple, "verdict": verdict}
         self.write_result(finished=True, **scores)
         with durable.disk(self.path, "The result is in result.json."):
             durable.replace(self.path / "model" / "README.md", self.card(scores).encode())
@@ -320,7 +315,7 @@ class Session:
     def card(self, scores: dict[str, Any] | None = None) -> str:
         """The model card of the run as it stands."""
         parameters = self.learner.model.parameter_count()
-        return card(self.path.name, self.setup.command, self.recipe, self.corpus, parameters, scores)
+        return card(self.path.name, self.setup.command, self.recipe, self.material, parameters, scores)
 
 
 def _copy_head(source: Path, target: Path, length: int) -> None:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from unrolled.datasets.sampler import Streams, Windows
 from unrolled.errors import UserError
-from unrolled.model import build, known_kinds, preset
-from unrolled.tasks import GenerateText
+from unrolled.model import build, known_kinds
 from unrolled.training.budget import Budget, Plan
-from unrolled.training.corpus import Corpus, prepare
+from unrolled.training.corpus import prepare
 from unrolled.training.defaults import Chosen, fill
 from unrolled.training.device import choose_device, choose_dtype
 from unrolled.training.folder import command_of
 from unrolled.training.learner import Learner, Progress, Settings
+from unrolled.training.material import Material
 from unrolled.training.optimizer import adamw
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
+from unrolled.training.text import Text
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -34,7 +34,7 @@ class Setup:
     recipe: Recipe
     chosen: list[Chosen]
     sources: dict[str, str]
-    corpus: Corpus
+    material: Material
     device: torch.device
     bfloat16: bool
     dtype_reason: str
@@ -69,10 +69,10 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
     if recipe.dtype == "auto":
         recipe = replace(recipe, dtype="bfloat16" if bfloat16 else "float32")
         chosen.append(Chosen("dtype", recipe.dtype, dtype_reason))
-    model = _build(recipe, corpus, device)
-    feed = Streams if model.fixed_state else Windows
-    assert recipe.batch and recipe.length and recipe.betas is not None and recipe.lr is not None
-    sampler = feed(corpus.train, recipe.batch, recipe.length, recipe.seed)
+    material = Text(corpus)
+    model = _build(recipe, material, device)
+    assert recipe.betas is not None and recipe.lr is not None
+    sampler = material.feed(model, recipe)
     notes = list(sampler.notes)
     pieces = recipe.accumulate
     if sampler.batch_size % pieces:
@@ -90,17 +90,14 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
         Progress(Plan()),
     )
     said = sources | {choice.key: choice.reason for choice in chosen}
-    return Setup(recipe, chosen, said, corpus, device, bfloat16, dtype_reason, learner, command, notes)
+    return Setup(recipe, chosen, said, material, device, bfloat16, dtype_reason, learner, command, notes)
 
 
-def _build(recipe: Recipe, corpus: Corpus, device: torch.device) -> Model:
+def _build(recipe: Recipe, material: Material, device: torch.device) -> Model:
     """The model with its initial weights: the same for a seed on every device, since they're drawn on the CPU."""
-    options = {k: v for k, v in asdict(recipe.model).items() if k != "kind" and v is not None}
     torch.manual_seed(recipe.seed)
-    model = build(preset(recipe.model.kind, corpus.codec.size, **options))
-    model.task = GenerateText(
-        corpus.codec, context=None if model.fixed_state else recipe.context or recipe.length
-    )
+    model = build(material.spec(recipe.model))
+    model.task = material.task(model, recipe)
     return model.to(device)
 
 

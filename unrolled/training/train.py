@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from unrolled.errors import UserError
-from unrolled.training.baselines import naive
 from unrolled.training.budget import Budget, pretty_count, pretty_seconds
 from unrolled.training.defaults import differing
 from unrolled.training.interrupt import Interrupted, Interrupts
+from unrolled.training.material import Material
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
@@ -88,7 +88,7 @@ def _drive(session: Session, interrupts: Interrupts, on_step: Callable[[Session]
             on_step(session)
         stop_if_asked()
     run = session.finish(stop_if_asked)
-    conclude(run, session.talk)
+    conclude(run, session.material, session.talk)
     return run
 
 
@@ -100,13 +100,9 @@ def command(verb: str, run: str, path: Path, *more: str) -> str:
 
 def announce(setup: Setup, talk: Talk) -> None:
     """What is about to happen and what was decided, before step 1."""
-    recipe, corpus, learner = setup.recipe, setup.corpus, setup.learner
-    train_, test = corpus.train, corpus.test
-    talk.say(
-        f"data      {corpus.name}: {train_.documents} training documents, {pretty_count(train_.characters)} characters; "
-        f"{corpus.valid.documents} for validation, {test.documents} for the test"
-    )
-    for note in [*corpus.notes, *setup.notes]:
+    recipe, material, learner = setup.recipe, setup.material, setup.learner
+    talk.say(f"data      {material.name}: {material.amounts()}")
+    for note in [*material.notes, *setup.notes]:
         talk.say(f"          {note}")
     talk.say(
         "set       " + " ".join(f"{key}={value}" for key, value in differing_from_defaults(setup).items())
@@ -114,22 +110,19 @@ def announce(setup: Setup, talk: Talk) -> None:
     for reason in dict.fromkeys(choice.reason for choice in setup.chosen):
         same = " ".join(f"{c.key}={c.value}".replace(" ", "") for c in setup.chosen if c.reason == reason)
         talk.say(f"chosen    {same}  ({reason})")
-    feeding = "contiguous streams with carried state" if learner.carries else "windows without state"
     talk.say(
         f"model     {recipe.model.kind}, {learner.model.parameter_count():,} parameters, "
-        f"{corpus.codec.size} tokens, {feeding}"
+        f"{material.feeding(learner.model)}"
     )
     talk.say(f"device    {setup.device}, {recipe.dtype}, {torch.get_num_threads()} threads")
-    epochs = setup.tokens_a_step / max(train_.count - 1, 1)
+    epochs = setup.tokens_a_step / material.epoch
     talk.say(
         f"step      {setup.tokens_a_step:,} tokens, {pretty_count(setup.flops_a_step)}FLOP, "
         f"{100 * epochs:.2g} % of an epoch"
     )
     talk.say(f"budget    {_predicted(setup)}")
-    simple = naive(corpus)
-    talk.say(
-        f"baseline  {simple['name']}: {simple['bits_per_character']:.4f} bits per character on the test split"
-    )
+    simple = material.naive()
+    talk.say(f"baseline  {simple['name']}: {simple['value']:.4f} {simple['unit']} on the test split")
 
 
 def differing_from_defaults(setup: Setup) -> dict[str, Any]:
@@ -162,14 +155,12 @@ def _memory(weights: int) -> str:
     return f"{pretty_count(4.0 * weights)}B for weights, gradients and AdamW's averages"
 
 
-def conclude(run: Run, talk: Talk) -> None:
+def conclude(run: Run, material: Material, talk: Talk) -> None:
     """The last lines: score beside the baseline, the verdict in words, the folder, three next commands."""
     assert run.test is not None and run.baseline is not None
-    low, high = run.test["interval"]
     talk.say()
     talk.say(
-        f"test      {run.test['bits_per_character']:.4f} bits per character ({low:.4f} to {high:.4f}), "
-        f"{run.test['bits_per_byte']:.4f} per byte; {run.baseline['name']}: {run.baseline['bits_per_character']:.4f}; "
+        f"test      {material.words(run.test)}; {run.baseline['name']}: {run.baseline['value']:.4f}; "
         f"step {run.step}, {pretty_seconds(run.seconds)}"
     )
     talk.say(run.verdict)

@@ -1,0 +1,94 @@
+"""What a run needs of data made ready for one task, whichever task it is: a session knows nothing else of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from unrolled.training.recipe import ModelChoice, Recipe
+
+if TYPE_CHECKING:
+    from unrolled.model import Model
+    from unrolled.tasks import Task
+    from unrolled.training.learner import Sampler
+
+
+class Scored(Protocol):
+    """A score on held-out data.
+
+    `to_dict()` holds at least `value`, its `unit` in words, `better` ("lower" or "higher") and `interval`.
+    """
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %, of the value."""
+        ...
+
+    @property
+    def objective(self) -> float:
+        """What a run lowers on its validation split."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        ...
+
+
+class Material(Protocol):
+    """One data set, read, split and encoded for one task. `facts` goes into data.json: files and hashes, codecs, split."""
+
+    name: str
+    notes: list[str]
+    facts: dict[str, Any]
+
+    @property
+    def epoch(self) -> int:
+        """Targets of one pass over the training part."""
+        ...
+
+    def amounts(self) -> str:
+        """What there is in each part, in words."""
+        ...
+
+    def spec(self, choice: ModelChoice) -> dict[str, Any]:
+        """The spec of the chosen model for this data."""
+        ...
+
+    def task(self, model: Model, recipe: Recipe) -> Task:
+        """The task that the model is to remember."""
+        ...
+
+    def feed(self, model: Model, recipe: Recipe) -> Sampler:
+        """The training part in batches."""
+        ...
+
+    def feeding(self, model: Model) -> str:
+        """How batches are fed, in words."""
+        ...
+
+    def score(self, model: Model, part: str, context: int | None = None) -> Scored:
+        """The model's score on `valid` (of a long one its beginning) or `test`."""
+        ...
+
+    def naive(self) -> dict[str, Any]:
+        """The simplest rival's score on the test part, with its `name`."""
+        ...
+
+    def strong(self) -> dict[str, Any]:
+        """The same of the strongest of the simple rivals."""
+        ...
+
+    def words(self, score: dict[str, Any]) -> str:
+        """A score with its interval, for one line."""
+        ...
+
+    def verdict(self, test: dict[str, Any], baseline: dict[str, Any]) -> str:
+        """Better or no better, in words."""
+        ...
+
+    def sample(self, model: Model, seed: int) -> str | None:
+        """What the model makes at this point, for people to watch it learn; None where there is nothing to show."""
+        ...
+
+    def about(self) -> str:
+        """What a model of this data does and what it was trained on, for its card."""
+        ...

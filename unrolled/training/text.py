@@ -1,0 +1,91 @@
+"""Text as material: a corpus to be continued, scored in bits beside n-grams."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from unrolled.datasets.sampler import Streams, Windows
+from unrolled.model import preset
+from unrolled.running.generate import Writer
+from unrolled.running.sampling import Draw
+from unrolled.tasks import GenerateText, Score
+from unrolled.training.baselines import beaten, naive, strong
+from unrolled.training.budget import pretty_count
+from unrolled.training.corpus import Corpus
+from unrolled.training.recipe import ModelChoice, Recipe
+
+if TYPE_CHECKING:
+    from unrolled.model import Model
+
+SAMPLE_TOKENS = 200  # written after each evaluation
+
+
+class Text:
+    """A corpus and the task of continuing it."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.name, self.notes, self.facts = corpus.name, corpus.notes, corpus.facts
+        self._valid = corpus.validation()
+
+    @property
+    def epoch(self) -> int:
+        """Tokens to predict in one pass."""
+        return max(self.corpus.train.count - 1, 1)
+
+    def amounts(self) -> str:
+        train, valid, test = (self.corpus.part(part) for part in ("train", "valid", "test"))
+        return (
+            f"{train.documents} training documents, {pretty_count(train.characters)} characters; "
+            f"{valid.documents} for validation, {test.documents} for the test"
+        )
+
+    def spec(self, choice: ModelChoice) -> dict[str, Any]:
+        options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
+        return preset(choice.kind, self.corpus.codec.size, **options)
+
+    def task(self, model: Model, recipe: Recipe) -> GenerateText:
+        context = None if model.fixed_state else recipe.context or recipe.length
+        return GenerateText(self.corpus.codec, context=context)
+
+    def feed(self, model: Model, recipe: Recipe) -> Streams | Windows:
+        assert recipe.batch and recipe.length
+        kind = Streams if model.fixed_state else Windows
+        return kind(self.corpus.train, recipe.batch, recipe.length, recipe.seed)
+
+    def feeding(self, model: Model) -> str:
+        how = "contiguous streams with carried state" if model.fixed_state else "windows without state"
+        return f"{self.corpus.codec.size} tokens, {how}"
+
+    def score(self, model: Model, part: str, context: int | None = None) -> Score:
+        documents = self._valid if part == "valid" else self.corpus.documents(part)
+        found: Score = model.task.score(model, *documents, context)
+        return found
+
+    def naive(self) -> dict[str, Any]:
+        return naive(self.corpus)
+
+    def strong(self) -> dict[str, Any]:
+        return strong(self.corpus)
+
+    def words(self, score: dict[str, Any]) -> str:
+        low, high = score["interval"]
+        return (
+            f"{score['bits_per_character']:.4f} bits per character ({low:.4f} to {high:.4f}), "
+            f"{score['bits_per_byte']:.4f} per byte"
+        )
+
+    def verdict(self, test: dict[str, Any], baseline: dict[str, Any]) -> str:
+        return beaten(test, baseline)
+
+    def sample(self, model: Model, seed: int) -> str:
+        writer = Writer(model, length=SAMPLE_TOKENS, draw=Draw(temperature=0.8, seed=seed))
+        return str(model.task.codec.decode([token for pairs in writer for _, token in pairs]))
+
+    def about(self) -> str:
+        corpus = self.corpus
+        return (
+            f"continues text, trained by Unrolled on `{corpus.name}` ({corpus.train.characters:,} characters in "
+            f"{corpus.train.documents} documents; codec {corpus.codec.kind}, {corpus.codec.size} tokens)"
+        )
