@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from unrolled.datasets import tokens
 from unrolled.datasets.characters import Bytes
-from unrolled.datasets.collate import pad
+from unrolled.datasets.collate import padded
 from unrolled.datasets.readers import Record
 from unrolled.datasets.sampler import Feed, Streams, Windows
 from unrolled.datasets.tokens import Piece, TokenFile, boundaries, damage, seal
@@ -161,7 +161,7 @@ def test_targets_follow_inputs_and_boundaries_start(
     feed = kind(tokens, batch, length, seed)
     after = set(zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True))
     for step in range(min(2 * feed.steps_per_epoch, 12)):
-        x, y, start = feed.batch(step)
+        x, y, start, _ = feed.batch(step)
         assert x.shape == y.shape == start.shape == (feed.batch_size, feed.length)
         assert (str(x.dtype), str(y.dtype), str(start.dtype)) == ("torch.int64", "torch.int64", "torch.bool")
         assert set(zip(x.flatten().tolist(), y.flatten().tolist(), strict=True)) <= after
@@ -177,7 +177,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(kind: type[Feed]) -> None:
         used.batch(step)
     for step in (0, 17, 18, 40):
         fresh = kind(tokens, 4, 8, seed=3).batch(step)
-        assert all((a == b).all() for a, b in zip(fresh, used.batch(step), strict=True))
+        assert all((a == b).all() for a, b in zip(fresh[:3], used.batch(step)[:3], strict=True))
     assert not (kind(tokens, 4, 8, seed=4).batch(0)[0] == used.batch(0)[0]).all()
     assert not (used.batch(used.steps_per_epoch)[0] == used.batch(0)[0]).all()
 
@@ -223,7 +223,7 @@ def test_lanes_go_on_where_they_ended(lengths: list[int], batch: int, length: in
     for epoch in range(2):
         before = None
         for step in range(epoch * feed.steps_per_epoch, (epoch + 1) * feed.steps_per_epoch):
-            x, y, start = feed.batch(step)
+            x, y, start, _ = feed.batch(step)
             if before is None:
                 assert start[:, 0].all()
             else:
@@ -265,7 +265,9 @@ def test_wrong_feeds_are_refused(kind: type[Feed]) -> None:
 @FEEDS
 def test_a_token_file_feeds_like_its_array(kind: type[Feed], tmp_path: Path) -> None:
     file = written(tmp_path, [np.arange(1, 40), np.arange(40, 90)])
-    for a, b in zip(kind(file, 2, 5, 1).batch(3), kind(np.array(file.tokens), 2, 5, 1).batch(3), strict=True):
+    for a, b in zip(
+        kind(file, 2, 5, 1).batch(3)[:3], kind(np.array(file.tokens), 2, 5, 1).batch(3)[:3], strict=True
+    ):
         assert (a == b).all()
 
 
@@ -273,12 +275,13 @@ def test_a_token_file_feeds_like_its_array(kind: type[Feed], tmp_path: Path) -> 
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(st.integers(1, 9), max_size=6), min_size=1, max_size=5))
-def test_pad_keeps_every_document(documents: list[list[int]]) -> None:
-    x, y, layout = pad([np.array(ids, np.int64) for ids in documents])
-    assert x.shape[1] == max(map(len, documents)) + 1
-    for row, ids in enumerate(documents):
-        valid = layout.valid[row]
-        assert int(valid.sum()) == len(ids) + 1 and valid[: len(ids) + 1].all()
-        assert x[row][valid].tolist() == [0, *ids] and y[row][valid].tolist() == [*ids, 0]
-    assert layout.start[:, 0].all() and not layout.start[:, 1:].any()
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.sampled_from([(), (2,)]))
+def test_padding_keeps_every_row(sizes: list[int], behind: tuple[int, ...]) -> None:
+    rows = [
+        np.arange(1, 1 + size * max(1, *behind, 1)).reshape(size, *behind).astype(np.float32)
+        for size in sizes
+    ]
+    x, lengths = padded(rows)
+    assert x.shape == (len(sizes), max(sizes), *behind) and lengths.tolist() == sizes
+    for place, row in zip(x, rows, strict=True):
+        assert (place[: len(row)].numpy() == row).all() and not place[len(row) :].any()

@@ -18,6 +18,7 @@ import torch
 from tiny_runs import TINY, Heard
 from torch import Tensor
 
+from unrolled.datasets.sampler import Batch
 from unrolled.errors import NumericalFailure, RunFailed, UserError
 from unrolled.model import build, preset
 from unrolled.training import loop, session
@@ -49,9 +50,15 @@ SETTINGS = Settings(
 class Numbers:
     """Batches of (4, 8) tokens as a pure function of the index; a document begins now and then."""
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    notes: list[str] = []
+    batch_size = 4
+
+    def __init__(self, carried: bool = True) -> None:
+        self.carried = carried
+
+    def batch(self, step: int) -> Batch:
         x = torch.randint(0, 11, (4, 9), generator=torch.Generator().manual_seed(step))
-        return x[:, :-1], x[:, 1:], x[:, :-1] == 0
+        return Batch(x[:, :-1], x[:, 1:], x[:, :-1] == 0)
 
 
 def learner(kind: str = "lstm", dropout: float = 0.0, **changes: Any) -> Learner:
@@ -61,7 +68,7 @@ def learner(kind: str = "lstm", dropout: float = 0.0, **changes: Any) -> Learner
     plan = Plan()
     plan.settle_on(40, 0)
     optimizer = adamw(model, settings.lr, settings.betas, settings.weight_decay)
-    return Learner(model, optimizer, Numbers(), settings, Progress(plan))
+    return Learner(model, optimizer, Numbers(model.fixed_state), settings, Progress(plan))
 
 
 def flat(model: torch.nn.Module) -> Tensor:
@@ -92,7 +99,8 @@ def test_a_step_is_what_one_would_write_by_hand() -> None:
     state = model.start(4)
     for step in range(6):
         mine.update(mine.next_batch())
-        x, y, start = Numbers().batch(step)
+        x, y, start, _ = Numbers().batch(step)
+        assert start is not None
         from unrolled.layout import Layout
         from unrolled.state import detach
 

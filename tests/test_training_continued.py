@@ -88,9 +88,7 @@ def test_a_run_is_scored_with_its_own_codec_and_not_resumed_with_another(place: 
     before = evaluate(run).bits_per_character
     refit(runs)
     assert evaluate(run).bits_per_character == pytest.approx(before, abs=1e-9)
-    with pytest.raises(
-        UserError, match=r"can't go on: its codec .* begin a new run: unrolled train data="
-    ):
+    with pytest.raises(UserError, match=r"can't go on: its codec .* begin a new run: unrolled train data="):
         go_on(runs, budget="+4steps")
 
 

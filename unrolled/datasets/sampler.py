@@ -8,7 +8,7 @@ rounding leaves out comes in another.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,24 @@ from unrolled.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Batch = tuple["Tensor", "Tensor", "Tensor"]
+
+class Batch(NamedTuple):
+    """One optimizer step's data."""
+
+    x: Tensor  # (B, T) ids or (B, T, D) numbers
+    y: Tensor  # (B, T), (B,) or (B, K)
+    start: Tensor | None = (
+        None  # (B, T) bool: where documents begin; None: nowhere but at each row's first step
+    )
+    lengths: Tensor | None = None  # (B,) real steps of each row; None: all
 
 
 class Feed:
     """What both samplers share: the circle of pairs, and a batch cut to what a small corpus can fill (said in
     `notes`).
     """
+
+    carried: ClassVar[bool]  # a row goes on where the same row of the batch before ended
 
     def __init__(self, tokens: NDArray[Any] | TokenFile, batch: int, length: int, seed: int = 0) -> None:
         array = np.asarray(tokens.tokens if isinstance(tokens, TokenFile) else tokens)
@@ -64,7 +75,7 @@ class Feed:
         raise NotImplementedError
 
     def batch(self, step: int) -> Batch:
-        """(x int64 (B,T), y int64 (B,T), start bool (B,T)) of a step counted from 0 over all epochs."""
+        """x, y int64 and start bool, each (B, T), of a step counted from 0 over all epochs."""
         import torch
 
         epoch, within = divmod(step, self.steps_per_epoch)
@@ -74,7 +85,7 @@ class Feed:
         start = x == BOUNDARY
         if self._fresh(within):
             start[:, 0] = True
-        return torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(start)
+        return Batch(torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(start))
 
     def _draw(self, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch])
@@ -85,6 +96,8 @@ class Streams(Feed):
     through its own stretch of the corpus. The first token of a lane in an epoch has start=True, and so has
     every boundary.
     """
+
+    carried = True
 
     @property
     def steps_per_epoch(self) -> int:
@@ -103,6 +116,8 @@ class Windows(Feed):
     """Windows without state, in random order: each epoch cuts the circle into windows and shuffles them.
     Every row starts.
     """
+
+    carried = False
 
     @property
     def steps_per_epoch(self) -> int:

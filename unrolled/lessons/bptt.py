@@ -23,7 +23,7 @@ WIDTH, STEPS, LAGS, ROWS, CUT = 64, 120, 80, 16, 16
 def run(size: float, broken: bool = False) -> Outcome:
     """Measures gradients by lag, before and after a short training. `broken`: history is cut every 16 steps, untrained."""
     corpus = tunes("characters")
-    x, y, _ = Streams(joined(corpus.test), ROWS, LAGS + 1, seed=1).batch(0)
+    x, y, *_ = Streams(joined(corpus.test), ROWS, LAGS + 1, seed=1).batch(0)
     models = {name: make(name, corpus.codec.size) for name in NETWORKS}
     norms = {name: by_lag(model, x, y[:, -1], CUT if broken else 0) for name, model in models.items()}
     pictures: list[Section] = [chart(norms, "before training", CUT if broken else 0)]

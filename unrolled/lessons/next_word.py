@@ -11,7 +11,7 @@ from unrolled.datasets.codecs import Ids
 from unrolled.lessons.corpora import Corpus, novel
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import practise
-from unrolled.model import Model, build, preset
+from unrolled.model import Model, TokenHead, build, preset
 from unrolled.report import IntervalChart, IntervalRow, Table
 from unrolled.running.sampling import likeliest
 from unrolled.tasks.ngram import NGram, best_ngram
@@ -58,6 +58,7 @@ def spec(kind: str, vocabulary: int) -> dict[str, object]:
 
 def begin_with_frequencies(model: Model, train: list[Ids]) -> None:
     """The head's biases as the log frequencies in training: no step is spent on learning how common each token is."""
+    assert isinstance(model.head, TokenHead)
     counts = np.bincount(np.concatenate(train), minlength=model.head.vocabulary) + 1.0
     model.head.scores.bias.data = torch.from_numpy(np.log(counts / counts.sum())).float()
 

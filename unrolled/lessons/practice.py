@@ -64,7 +64,8 @@ def practise(
         if progress >= 1:
             break
         set_rate(optimizer, lr * min(1.0, (step + 1) / WARMUP, (1 - progress) / DECAY))
-        x, y, start = sampler.batch(step)
+        x, y, start, _ = sampler.batch(step)
+        assert start is not None
         state = model.start(len(x)) if state is None else detach(state)  # truncation: history ends here
         logits, state = model(x, state, Layout(torch.ones_like(start), start) if resets else None)
         total, count = model.head.loss(logits, y)

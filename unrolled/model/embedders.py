@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unrolled.errors import UserError, positive
+from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
 from unrolled.state import State
 
@@ -50,4 +51,40 @@ class TokenEmbedder(nn.Module):
             ) from error
 
 
-EMBEDDERS: dict[str, type[TokenEmbedder]] = {"tokens": TokenEmbedder}
+class ValueEmbedder(nn.Module):
+    """A linear map of each step's numbers: raw (B, T, inputs) float -> (B, T, width). NaN in padding stops here."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        positive("ValueEmbedder", inputs=inputs, width=width)
+        self.inputs, self.width = inputs, width
+        self.map = Affine(inputs, width)
+        nn.init.xavier_uniform_(self.map.weight)
+        nn.init.zeros_(self.map.bias)
+
+    def start(self, batch: int) -> State:
+        return ()
+
+    def accept(self, raw: Tensor) -> None:
+        """Raises UserError unless `raw` holds `inputs` numbers a step."""
+        if (
+            not isinstance(raw, Tensor)
+            or raw.ndim != 3
+            or raw.shape[2] != self.inputs
+            or not raw.is_floating_point()
+        ):
+            got = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
+            raise UserError(
+                f"ValueEmbedder: got {got}; it takes floating numbers of shape (batch, time, {self.inputs})."
+            )
+
+    def forward(
+        self, raw: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, "batch time width"], State, Layout | None]:
+        if layout is not None:
+            raw = select(layout.valid, raw)
+        return self.map(raw), state, layout
+
+
+Embedder = TokenEmbedder | ValueEmbedder
+EMBEDDERS: dict[str, type[Embedder]] = {"tokens": TokenEmbedder, "values": ValueEmbedder}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn, tensor
@@ -54,4 +56,96 @@ class TokenHead(nn.Module):
         return total, tensor(target.numel(), device=total.device)
 
 
-HEADS: dict[str, type[TokenHead]] = {"tokens": TokenHead}
+class LabelHead(nn.Module):
+    """Scores for classes: (..., width) -> logits (..., classes). What was said after a sequence's last step is its answer,
+    and earlier steps' are early answers; stepwise: every step has a label of its own.
+
+    smoothing: the share of a target that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567, sec. 7).
+    weights: of each class in the loss, 1 unless given. several: any number of classes may hold, each by itself.
+    """
+
+    weight: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        classes: int,
+        *,
+        stepwise: bool = False,
+        several: bool = False,
+        smoothing: float = 0.0,
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        positive("LabelHead", width=width, classes=classes)
+        if not 0 <= smoothing < 1 or (weights is not None and len(weights) != classes):
+            raise UserError(
+                f"LabelHead: got smoothing={smoothing}, {classes} classes and weights={weights}; smoothing lies in [0, 1) "
+                "and each class has one weight."
+            )
+        self.width, self.classes, self.stepwise, self.several = width, classes, stepwise, several
+        self.smoothing = smoothing
+        self.scores = Affine(width, classes)
+        nn.init.xavier_uniform_(self.scores.weight)
+        nn.init.zeros_(self.scores.bias)
+        weight = torch.ones(classes) if weights is None else torch.tensor(weights)
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, y: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch classes"]:
+        return self.scores(y)  # type: ignore[no-any-return]
+
+    def loss(
+        self, prediction: Float[Tensor, "batch time classes"], target: Tensor, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+        """Total cross entropy in nats, in float32 at least, and how many labels there are. target: (B,) classes, (B, C)
+        zeros and ones where several hold, (B, T) where stepwise.
+        """
+        if self.stepwise:
+            scores = prediction.flatten(0, 1) if layout is None else prediction[layout.valid]
+            target = target.flatten() if layout is None else target[layout.valid]
+        else:
+            scores = ends(prediction, layout)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        weight = self.weight.to(scores.dtype)
+        if self.several:
+            wanted = target.to(scores.dtype) * (1 - self.smoothing) + self.smoothing / 2
+            total = F.binary_cross_entropy_with_logits(scores, wanted, weight, reduction="sum")
+        else:
+            total = F.cross_entropy(scores, target, weight, reduction="sum", label_smoothing=self.smoothing)
+        return total, tensor(len(target), device=total.device)
+
+
+class NumberHead(nn.Module):
+    """Numbers: (..., width) -> (..., targets), the answer after a sequence's last step."""
+
+    def __init__(self, width: int, targets: int) -> None:
+        super().__init__()
+        positive("NumberHead", width=width, targets=targets)
+        self.width, self.targets = width, targets
+        self.values = Affine(width, targets)
+        nn.init.xavier_uniform_(self.values.weight)
+        nn.init.zeros_(self.values.bias)
+
+    def forward(self, y: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch targets"]:
+        return self.values(y)  # type: ignore[no-any-return]
+
+    def loss(
+        self,
+        prediction: Float[Tensor, "batch time targets"],
+        target: Float[Tensor, "batch targets"],
+        layout: Layout | None = None,
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+        """Half the squared error: minus the log-likelihood of a Gaussian of deviation 1, but for its constant."""
+        values = ends(prediction, layout)
+        values = values.to(torch.promote_types(values.dtype, torch.float32))
+        total = F.mse_loss(values, target.to(values.dtype), reduction="sum") / 2
+        return total, tensor(len(target), device=total.device)
+
+
+def ends(prediction: Float[Tensor, "batch time size"], layout: Layout | None) -> Float[Tensor, "batch size"]:
+    """What stands at each row's last real step."""
+    return prediction[:, -1] if layout is None else layout.at_last(prediction, prediction[:, 0])
+
+
+Head = TokenHead | LabelHead | NumberHead
+HEADS: dict[str, type[Head]] = {"tokens": TokenHead, "labels": LabelHead, "numbers": NumberHead}

@@ -11,8 +11,8 @@ from unrolled.errors import UserError
 from unrolled.layout import Layout, admit
 from unrolled.mixer import Reach
 from unrolled.model.core import Core
-from unrolled.model.embedders import TokenEmbedder
-from unrolled.model.heads import TokenHead
+from unrolled.model.embedders import Embedder
+from unrolled.model.heads import Head
 from unrolled.state import Source, State, bounded, describe
 
 
@@ -32,7 +32,7 @@ class Model(nn.Module):
 
     guarded = True
 
-    def __init__(self, embedder: TokenEmbedder, core: Core, head: TokenHead, spec: dict[str, Any]) -> None:
+    def __init__(self, embedder: Embedder, core: Core, head: Head, spec: dict[str, Any]) -> None:
         super().__init__()
         self.embedder, self.core, self.head = embedder, core, head
         self.spec = spec

@@ -44,6 +44,19 @@ def _transformer(width: int, layers: int, heads: int) -> Layers:
     return [attention, {"kind": "ffn", "width": width, "hidden": 4 * width}] * layers
 
 
+def _bidirectional(of: str) -> Callable[[int, int, int], Layers]:
+    def layers_of(width: int, layers: int, heads: int) -> Layers:
+        return [{"kind": "bidirectional", "width": width, "of": of} for _ in range(layers)]
+
+    return layers_of
+
+
+def _encoder(width: int, layers: int, heads: int) -> Layers:
+    """A Transformer whose every step sees the whole sequence (Vaswani et al. 2017, fig. 1, left)."""
+    attention = {"kind": "attention", "width": width, "heads": heads, "causal": False}
+    return [attention, {"kind": "ffn", "width": width, "hidden": 4 * width}] * layers
+
+
 def _window(width: int, layers: int, heads: int) -> Layers:
     above = [{"kind": "ffn", "width": width}] * (layers - 1)
     return [{"kind": "window", "width": width, "context": 16}, *above]
@@ -59,19 +72,28 @@ PRESETS: dict[str, tuple[Callable[[int, int, int], Layers], bool, int, int]] = {
     "transformer": (_transformer, True, 128, 4),
     "window": (_window, False, 256, 1),
 }
+# What sees a whole sequence at once, and so can't continue it.
+WHOLE: dict[str, tuple[Callable[[int, int, int], Layers], bool, int, int]] = {
+    "bilstm": (_bidirectional("lstm"), False, 256, 1),
+    "bigru": (_bidirectional("gru"), False, 256, 1),
+    "encoder": (_encoder, True, 128, 2),
+    "bag": (lambda width, layers, heads: [], False, 128, 1),
+}
 
 
-def known_kinds() -> list[str]:
-    """What `model=` takes: the presets, and every other causal mixer of the table with a feed-forward after it."""
+def known_kinds(whole: bool = False) -> list[str]:
+    """What `model=` takes: the presets, and every other causal mixer of the table with a feed-forward after it. whole:
+    also what sees a whole sequence at once (`bag` sees its steps in no order).
+    """
     others = {
         name for name, kind in MIXERS.items() if kind.sublayer and kind.reach.past and not kind.reach.future
     }
-    return sorted({*PRESETS, *others})
+    return sorted({*PRESETS, *others, *(WHOLE if whole else ())})
 
 
 def _shape(kind: str) -> tuple[Callable[[int, int, int], Layers], bool, int, int]:
-    if kind in PRESETS:
-        return PRESETS[kind]
+    if kind in PRESETS or kind in WHOLE:
+        return (PRESETS | WHOLE)[kind]
     if kind not in known_kinds():
         raise unknown("model", kind, known_kinds())
 
@@ -105,7 +127,7 @@ def preset(
     positive(f"model {kind!r}", width=width, layers=layers)
     core_layers = [dict(layer) for layer in layers_of(width, layers, heads)]
     if weight_drop:
-        if kind not in ("rnn", "lstm", "gru"):
+        if kind not in ("rnn", "lstm", "gru", "bilstm", "bigru"):
             raise UserError(
                 f"model {kind!r} has no recurrent weights to drop: weight_drop must be 0, got {weight_drop}."
             )
@@ -120,6 +142,27 @@ def preset(
         "embedder": {"kind": "tokens", "vocabulary": vocabulary, "width": embedding},
         "core": {"layers": core_layers, **residual, "dropout": dropout, "input_dropout": min(dropout, 0.1)},
         "head": {"kind": "tokens", "tied": tied},
+    }
+
+
+def answering(
+    kind: str, embedder: Spec, head: Spec, *, pool: str = "mean", stepwise: bool = False, **options: Any
+) -> Spec:
+    """The spec of a named model that answers instead of going on: `embedder` and `head` are specs without widths, `pool`
+    sums up the steps before the head (but for stepwise answers).
+    """
+    made = preset(kind, 1, **options)
+    width = made["embedder"]["width"]
+    layers = made["core"]["layers"]
+    if not stepwise:
+        layers = [
+            *layers,
+            {"kind": "pool", "width": layers[-1]["width"] if layers else width, "reduce": pool},
+        ]
+    return {
+        "embedder": {**embedder, "width": width},
+        "core": {**made["core"], "layers": layers},
+        "head": head,
     }
 
 

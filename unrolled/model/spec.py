@@ -11,7 +11,7 @@ from unrolled.errors import UserError, unknown
 from unrolled.mixer import Mixer
 from unrolled.mixers import MIXERS
 from unrolled.model.core import Core
-from unrolled.model.embedders import EMBEDDERS
+from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS
 from unrolled.model.model import Model
 
@@ -28,11 +28,15 @@ def build(spec: Mapping[str, Any]) -> Model:
     parts = _keys("model", spec, {"embedder", "core", "head"})
     embedder = _construct("embedder", EMBEDDERS, parts["embedder"])
     core = build_core(_table("core", parts["core"]), inputs=embedder.width)
-    head = _table("head", parts["head"])
-    tied = embedder.table if head.pop("tied", False) else None
-    made = _construct(
-        "head", HEADS, {"vocabulary": embedder.vocabulary, **head, "width": core.width, "tied": tied}
-    )
+    head = _table("head", parts["head"]) | {"width": core.width}
+    if head.get("kind") == "tokens":
+        if not isinstance(embedder, TokenEmbedder):
+            raise UserError(
+                "head 'tokens': it scores the embedder's tokens, and the embedder is none of tokens."
+            )
+        tied = embedder.table if head.pop("tied", False) else None
+        head = {"vocabulary": embedder.vocabulary, **head, "tied": tied}
+    made = _construct("head", HEADS, head)
     return Model(embedder, core, made, deepcopy({key: parts[key] for key in ("embedder", "core", "head")}))
 
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from unrolled.datasets.spelling import BOUNDARY
 from unrolled.errors import UserError
 from unrolled.layout import Layout
+from unrolled.model import TokenHead
 from unrolled.state import State, pick
 
 if TYPE_CHECKING:
@@ -179,4 +180,5 @@ def _stretch(rows: int, model: Model) -> int:
 
 
 def _vocabulary(model: Model) -> int:
-    return int(model.head.vocabulary)
+    assert isinstance(model.head, TokenHead)
+    return model.head.vocabulary

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from unrolled.datasets.sampler import Batch
 from unrolled.layout import Layout
 from unrolled.state import State, detach, fork, leaves
 from unrolled.training.budget import Plan
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 
-Batch = tuple[Tensor, Tensor, Tensor]  # x, y (B, T) int64 and start (B, T) bool
-
-
 class Sampler(Protocol):
-    """Batches as a pure function of (seed, index)."""
+    """Batches as a pure function of (seed, index). `carried`: rows go on where those of the batch before ended."""
+
+    notes: list[str]
+    batch_size: int
+
+    @property
+    def carried(self) -> bool:
+        """Whether the state goes along from batch to batch."""
+        ...
 
     def batch(self, step: int) -> Batch:
         """The batch of that number."""
@@ -112,8 +118,7 @@ class Learner:
         self.settings, self.progress = settings, progress
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
-        # Contiguous streams with carried state; windows without state otherwise.
-        self.carries = model.fixed_state
+        self.carries = sampler.carried
         self.average = Average(model, settings.ema) if settings.ema else None
         # Carried by contiguous streams, one a piece; empty before the first batch.
         self.states: list[State] = []
@@ -128,7 +133,7 @@ class Learner:
         """One optimizer step. Raises NonFinite, with nothing changed, when the loss or the gradient's norm isn't finite."""
         settings, progress = self.settings, self.progress
         self._seed(_mix(settings.seed, progress.step + progress.shift))
-        got = self.compute(*batch)
+        got = self.compute(batch)
         if not (isfinite(got.nats) and isfinite(got.norm)):
             self.optimizer.zero_grad()
             raise NonFinite(f"loss {got.nats / max(got.targets, 1):.4g}, gradient norm {got.norm:.4g}")
@@ -147,16 +152,16 @@ class Learner:
         if self.average:
             self.average.update(progress.step)
 
-    def compute(self, x: Tensor, y: Tensor, start: Tensor) -> Computed:
+    def compute(self, batch: Batch) -> Computed:
         """Forward and backward in `accumulate` pieces. Gradients are those of the *sum* over targets: pieces of unequal
         counts add up exactly, and the one multiplication that clips also divides by the count.
         """
         sums, after = [], []
-        for part, target, begin, state in self._pieces(x, y, start):
-            layout = self._layout(begin, fresh=not self.carries)
+        for part, state in self._pieces(batch):
+            layout = self._layout(part)
             with self._autocast():
-                logits, state = self.model(part, state, layout)
-                nats, count = self.model.head.loss(logits, target, None)  # nothing is padded
+                logits, state = self.model(part.x, state, layout)
+                nats, count = self.model.head.loss(logits, part.y, None if part.lengths is None else layout)
             torch.autograd.backward(nats)
             sums.append(torch.stack((nats.detach().double(), count.double())))
             after.append(detach(state))
@@ -169,14 +174,15 @@ class Learner:
     def suspects(self) -> list[int]:
         """The rows of the present batch whose own loss isn't finite; none when only their gradient overflowed."""
         self._seed(_mix(self.settings.seed, self.progress.step + self.progress.shift))
-        pieces, found = self._pieces(*self.next_batch()), []
+        found = []
         with torch.no_grad(), self._autocast():
-            for x, y, start, state in pieces:
-                logits, _ = self.model(x, fork(state), self._layout(start, fresh=not self.carries))
-                found += [
-                    self.model.head.loss(logits[b : b + 1], y[b : b + 1], None)[0].item()
-                    for b in range(len(x))
-                ]
+            for part, state in self._pieces(self.next_batch()):
+                logits, _ = self.model(part.x, fork(state), self._layout(part))
+                sizes = [part.x.shape[1]] * len(part.x) if part.lengths is None else part.lengths.tolist()
+                for row, size in enumerate(sizes):
+                    y = part.y[row : row + 1]
+                    y = y[:, :size] if y.ndim == 2 and y.shape[1] == part.x.shape[1] else y
+                    found.append(self.model.head.loss(logits[row : row + 1, :size], y, None)[0].item())
         return [row for row, nats in enumerate(found) if not isfinite(nats)]
 
     @contextmanager
@@ -218,16 +224,23 @@ class Learner:
                 leaf.copy_((carried or {})[f"{i}/{name}"])
         self.progress = Progress.from_dict(checkpoint.progress)
 
-    def _pieces(self, x: Tensor, y: Tensor, start: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, State]]:
-        """x, y (on the model's device), start and the carried state of each piece of a batch."""
+    def _pieces(self, batch: Batch) -> Iterator[tuple[Batch, State]]:
+        """The pieces of a batch, x and y on the model's device, with the state that each goes on from."""
         n = self.settings.accumulate
-        carried = self.states or [self.model.start(len(x) // n) if self.carries else None for _ in range(n)]
-        for part, target, begin, state in zip(x.chunk(n), y.chunk(n), start.chunk(n), carried, strict=True):
-            yield self._here(part), self._here(target), begin, state
+        rows = len(batch.x) // n
+        carried = self.states or [self.model.start(rows) if self.carries else None for _ in range(n)]
+        for at, state in enumerate(carried):
+            here = slice(at * rows, (at + 1) * rows)
+            x, y, start, lengths = (None if part is None else part[here] for part in batch)
+            assert x is not None and y is not None
+            yield Batch(self._here(x), self._here(y), start, lengths), state
 
-    def _layout(self, start: Tensor, fresh: bool) -> Layout | None:
-        """None, the fast path, where no row begins a document (of windows: none but at its own beginning)."""
-        if not bool((start[:, 1:] if fresh else start).any()):
+    def _layout(self, batch: Batch) -> Layout | None:
+        """None, the fast path, where nothing is padded and no row begins a document (but at its own beginning)."""
+        if batch.lengths is not None:
+            return Layout.of_lengths(self._here(batch.lengths), batch.x.shape[1])
+        start = batch.start
+        if start is None or not bool((start if self.carries else start[:, 1:]).any()):
             return None
         shape = (start.shape[0], start.shape[1])
         if shape not in self._valid:

@@ -145,7 +145,7 @@ def _predicted(setup: Setup) -> str:
     seconds = 0.0
     for _ in range(2):  # the first one fills caches
         began = perf_counter()
-        learner.compute(*learner.sampler.batch(0))
+        learner.compute(learner.sampler.batch(0))
         learner.optimizer.zero_grad()
         seconds = perf_counter() - began
     return f"{plan.total} steps, about {pretty_seconds(1.05 * seconds * plan.total)}; {_memory(weights)}"

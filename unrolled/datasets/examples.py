@@ -1,0 +1,92 @@
+"""Sequences with what is to be said of them, encoded; and their batches, a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unrolled.datasets.collate import padded
+from unrolled.datasets.sampler import Batch
+from unrolled.errors import UserError
+
+POOL = (
+    16  # batches whose rows are sorted by length together: little padding, and still a new mixture each epoch
+)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One part of a data set. Inputs (T,) int64 or (T, D) float32; targets: a number or vector each, or one a step."""
+
+    inputs: list[np.ndarray]
+    targets: list[np.ndarray]
+    origins: list[str]
+    stepwise: bool = False
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each input."""
+        return np.array([len(row) for row in self.inputs], np.int64)
+
+    @property
+    def count(self) -> int:
+        """Targets in all."""
+        return int(self.lengths.sum()) if self.stepwise else len(self)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
+        """The examples of these numbers, padded on the right. `lengths` is None where nothing had to be padded."""
+        import torch
+
+        x, lengths = padded([self.inputs[i] for i in rows])
+        targets = [self.targets[i] for i in rows]
+        y = padded(targets)[0] if self.stepwise else torch.from_numpy(np.stack(targets))
+        ragged = bool((lengths != x.shape[1]).any())
+        return Batch(x, y, lengths=lengths if ragged else None)
+
+
+class Bundles:
+    """Batches of examples of similar length: each epoch shuffles, sorts within pools of batches, and shuffles those."""
+
+    carried = False
+
+    def __init__(self, examples: Examples, batch: int, seed: int = 0) -> None:
+        if not len(examples):
+            raise UserError("the training part holds no examples. Give it more data, or another split=.")
+        self.examples, self.seed = examples, seed
+        self.batch_size = min(batch, len(examples))
+        self.notes = (
+            [f"{len(examples)} training examples fill no batch of {batch}: training on {self.batch_size}"]
+            if self.batch_size < batch
+            else []
+        )
+        self._lengths = examples.lengths.tobytes()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one pass; what is left over comes in another epoch's."""
+        return len(self.examples) // self.batch_size
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step counted from 0 over all epochs."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        return self.examples.batch(_dealt(self.seed, epoch, self.batch_size, self._lengths)[within])
+
+
+@lru_cache(maxsize=2)
+def _dealt(seed: int, epoch: int, batch: int, lengths: bytes) -> NDArray[np.int64]:
+    """(steps, batch) numbers of examples; kept for the epoch's other steps."""
+    draw = np.random.default_rng([seed, epoch])
+    size = np.frombuffer(lengths, np.int64)
+    order = draw.permutation(len(size))
+    pools = [order[at : at + POOL * batch] for at in range(0, len(order), POOL * batch)]
+    order = np.concatenate([pool[np.argsort(size[pool], kind="stable")] for pool in pools])
+    steps = len(size) // batch
+    begin = int(draw.integers(len(size) - steps * batch + 1))  # what is left out isn't always the longest
+    return draw.permutation(order[begin : begin + steps * batch].reshape(steps, batch))
