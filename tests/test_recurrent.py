@@ -153,3 +153,54 @@ def test_a_steering_column_that_steers_nothing_is_noticed(kind: str, monkeypatch
     y, state = mixer(x, mixer.start(5), layout)
     assert (y - want[0])[layout.valid].abs().max() > 1e-3
     assert kind == "GRU" or (state.cell - want[1][1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["going on", "fresh"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_ragged_rows_leave_as_they_end(kind: str, fresh: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 rows of 0 to 70 steps, in several pieces: values, states and all gradients are the reference's."""
+    torch.manual_seed(0)
+    mixer = KINDS[kind](6, inputs=5).double()
+    lengths = torch.randint(0, 71, (40,))
+    lengths[:2] = torch.tensor([0, 70])
+    layout = Layout.of_lengths(lengths, 70, fresh=fresh)
+    data = torch.randn(40, 70, 5, dtype=torch.double)
+    data[0] = float("nan")  # a row that is all padding
+    begin = mixer.start(40)
+    begin = type(begin)(*(torch.randn_like(leaf) for leaf in begin))
+    sizes: list[int] = []
+    engine = type(mixer).engine
+
+    def counting(self, x, *rest):
+        sizes.append(len(x))
+        return engine(self, x, *rest)
+
+    monkeypatch.setattr(type(mixer), "engine", counting)
+    found = []
+    for way in ("mixer", "reference"):
+        x = data.clone().requires_grad_()
+        state = type(begin)(*(leaf.clone().requires_grad_() for leaf in begin))
+        mixer.zero_grad()
+        y, end = mixer(x, state, layout) if way == "mixer" else recurrent_reference(mixer, x, state, layout)
+        torch.where(layout.valid[..., None], y, 0).sin().sum().backward(retain_graph=True)
+        sum(leaf.cos().sum() for leaf in end).backward()
+        grads = [x.grad, *(leaf.grad for leaf in state), *(p.grad for p in mixer.parameters())]
+        found.append([y[layout.valid], *end, *grads])
+    for got, want in zip(*found, strict=True):
+        assert got.isfinite().all()
+        assert (got - want).abs().max() <= 1e-10 * max(1.0, float(want.detach().abs().max()))
+    assert len(sizes) > 2 and sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0]
+
+
+def test_states_keep_their_dtype_under_autocast() -> None:
+    mixer, x = LSTM(8), torch.randn(3, 9, 8)
+    start = torch.zeros(3, 9, dtype=torch.bool)
+    start[1, 4] = True
+    for layout in (
+        None,
+        Layout.of_lengths(torch.tensor([9, 2, 5]), 9),
+        Layout(torch.ones_like(start), start),
+    ):
+        with torch.autocast("cpu", torch.bfloat16):
+            _, end = mixer(x, mixer.start(3), layout)
+        assert {leaf.dtype for leaf in end} == {torch.float32}

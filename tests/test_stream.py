@@ -112,3 +112,13 @@ def test_wrong_use_is_said() -> None:
     model.task = None
     with pytest.raises(UserError, match="no codec"):
         Stream(model).push("ab")
+
+
+def test_a_state_of_other_rows_is_refused() -> None:
+    """The fused cells read past the end of a state of fewer rows."""
+    for kind in ("lstm", "gru", "transformer"):
+        stream = Stream(small(kind), rows=3)
+        stream.push([0])
+        stream.state = stream.model.start(1, 8)
+        with pytest.raises(UserError, match="the state is .*; x has 3 rows"):
+            stream.push([1])

@@ -198,7 +198,7 @@ class Layout:
         lengths = torch.bincount(document[self.valid.flatten()], minlength=len(begin))
         order = lengths.argsort(descending=True, stable=True)
         spare = -len(begin) % GRID  # rows of one token that nobody reads
-        begin = torch.cat([begin[order], begin.new_zeros(spare)])
+        begin = torch.cat([begin[order], begin[order][:1].expand(spare)])
         lengths = torch.cat([lengths[order], lengths.new_zeros(spare)])
         pieces, place = _pieces(begin, lengths, self.valid.numel())
         fresh = self.start.flatten()[begin] if len(begin) else self.start.new_zeros(0)

@@ -77,7 +77,7 @@ class Mixer(nn.Module):
 
     def consume(self, x: Tensor, state: State = None, layout: Layout | None = None) -> tuple[Tensor, State]:
         """`forward` without the door: for the Core it stands in, which has looked at everything. The output of one step
-        may share its storage with the state.
+        may share its storage with the state: what a mixer is given, it must not write to.
         """
         return super().__call__(x, state, layout)  # type: ignore[no-any-return]
 

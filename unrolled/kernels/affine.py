@@ -30,17 +30,18 @@ ENGINE = _engine()
 def affine(
     x: Float[Tensor, "*batch inputs"], weight: Float[Tensor, "outputs inputs"], bias: Tensor | None
 ) -> Float[Tensor, "*batch outputs"]:
-    """x W^T + b. The reference is `F.linear`, which is also what autograd, autocast and compilers get to see."""
-    if _suits(x, weight):
+    """x W^T + b. The reference is `F.linear`, which is also what all but inference mode gets to see."""
+    if quick(x, weight) and (bias is None or bias.is_contiguous()):
         y: Tensor = ENGINE(x, weight, bias, "none", [], "")
         return y
     return F.linear(x, weight, bias)
 
 
-def _suits(x: Tensor, weight: Tensor) -> bool:
+def quick(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN takes this product. Inference mode: without gradients alone, forward-mode tangents would be lost."""
     return (
         not torch.compiler.is_compiling()  # first: the rest would become guards of the graph
-        and not torch.is_grad_enabled()
+        and torch.is_inference_mode_enabled()
         and ENGINE is not None
         and 0 < x.numel() <= FEW * x.shape[-1]
         and weight.numel() >= LARGE

@@ -201,7 +201,7 @@ def _turns(position: Tensor, size: int, dtype: torch.dtype) -> Float[Tensor, "*p
     return both.unsqueeze(-2).to(dtype)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _table(
     length: int, size: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "length 2 1 size"]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unrolled.errors import UserError
-from unrolled.kernels import affine
+from unrolled.kernels import affine, quick
 from unrolled.layout import Layout, Stretched, select
 from unrolled.mixer import Mixer, listening, note
 from unrolled.state import Source, State
@@ -91,9 +91,7 @@ class Recurrent(Mixer):
             end = (layout.at_last(y, begin.hidden), *end[1:])
         if state is None:
             return y, None
-        if end[0].dtype != state[0].dtype:
-            end = tuple(leaf.to(state[0].dtype) for leaf in end)
-        return y, self.state_type(*end)
+        return y, self.state_type(*(new.to(old.dtype) for new, old in zip(end, state, strict=True)))
 
     def cell(self, x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One step by the book: x (B, inputs), state -> the leaves of the next state. Names its gates for a probe."""
@@ -119,7 +117,7 @@ class Recurrent(Mixer):
     def _one_step(
         self, x: Tensor, state: Any, layout: Layout | None, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        heavy = weights[1].numel() >= HEAVY and x.is_cpu and torch.get_num_threads() > 1
+        heavy = weights[1].numel() >= HEAVY and quick(x, weights[1])
         step = self.cell if heavy else self.fused_cell
         if layout is None:
             after = step(x.squeeze(1), state, weights)
@@ -143,7 +141,7 @@ class Recurrent(Mixer):
         """
         rows, flat = layout.rows, x.flatten(0, 1)
         now = tuple(select(~rows.fresh, leaf[rows.source]) for leaf in state)
-        outputs, left = [flat.new_zeros(1, self.width)], []  # the first: what padding answers
+        outputs, left = [], []
         for piece in rows.pieces:
             inputs = flat.index_select(0, piece.tokens.flatten()).view(*piece.tokens.shape, -1)
             if hold:
@@ -151,6 +149,8 @@ class Recurrent(Mixer):
             left.append(tuple(leaf[len(inputs) :] for leaf in now))
             y, now = self.engine(inputs, self.state_type(*(leaf[: len(inputs)] for leaf in now)), weights)
             outputs.append(y.flatten(0, 1))
+        nothing = outputs[0] if outputs else flat.new_zeros(1, self.width)
+        outputs.insert(0, nothing.new_zeros(1, self.width))  # what padding answers
         y = torch.cat(outputs).index_select(0, rows.place).view(*x.shape[:2], self.width)
         ends = zip(now, *reversed(left), strict=True)
         return y, tuple(torch.cat(parts) for parts in ends)

@@ -69,8 +69,8 @@ class Model(nn.Module):
         return self.head(y), None if state is None else ModelState(embedded, core)
 
     def read(self, raw: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """The same without the door, and the last step's prediction only: for a loop that owns its state and knows its
-        raw inputs to fit. raw (B, T >= 1) -> prediction (B, ...), the state after.
+        """As a call, but without the door and for the last step's prediction only: for a loop that owns its state and
+        knows its raw inputs to fit. raw (B, T >= 1) -> prediction (B, ...), the state after.
         """
         x, embedded, _ = self.embedder(raw, state.embedder)
         y, core = self.core.consume(x, state.core)

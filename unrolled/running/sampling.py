@@ -13,10 +13,9 @@ from torch import Tensor
 
 from unrolled.errors import UserError
 
-COLDEST = 1e-6  # below this the likeliest token is certain
-HOTTEST = 1e6  # above this all tokens are alike, and the product with the noise could overflow
-BLOCK = 2**14  # numbers drawn at once for each row
-TINY = 2**-25  # for 0, where the noise would be -inf; near 1 it is finite, so an impossible token stays so
+COLDEST = 1e-6  # below this the likeliest token is certain, and dividing by it would overflow
+BLOCK = 256  # uniform numbers drawn at once for each row
+BELOW = 1 - 2**-40  # of the whole probability: rounding must not lift a number to all of it
 
 
 @dataclass(frozen=True)
@@ -45,56 +44,58 @@ class Draw:
             raise UserError(f"top_p={self.top_p}: expected a share above 0 and up to 1, or leave it out.")
 
 
-def choose(
-    logits: Float[Tensor, "batch vocabulary"], draw: Draw, noise: Float[Tensor, "batch vocabulary"]
+def pick_at(
+    logits: Float[Tensor, "batch vocabulary"], draw: Draw, uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
-    """The token that a draw from the tempered probabilities gives: argmax (logits / temperature + noise), where the noise
-    is Gumbel's (Maddison et al. 2014, arXiv:1411.0030, sec. 2). Nothing is normalised or summed.
+    """The token on which `uniform` (B,), at most BELOW, falls when the allowed tokens share [0, 1) by their probabilities.
 
     A pure function of its arguments, so that a sample doesn't depend on the rows it is drawn beside.
     """
     if draw.temperature < COLDEST:
         return logits.argmax(-1)
-    if draw.top_k is not None or (draw.top_p is not None and draw.top_p < 1):
-        logits = _allowed(logits, draw)
-    scores = logits.add(noise, alpha=min(draw.temperature, HOTTEST))
-    return scores.argmax(-1)
-
-
-def _allowed(logits: Float[Tensor, "batch vocabulary"], draw: Draw) -> Float[Tensor, "batch vocabulary"]:
-    """The logits, -inf where top_k or top_p forbid a token."""
+    if draw.temperature != 1:
+        logits = logits / draw.temperature
+    if draw.top_k is None and (draw.top_p is None or draw.top_p == 1):
+        return _invert(logits.softmax(-1), uniform)
     count = logits.shape[-1] if draw.top_k is None else min(draw.top_k, logits.shape[-1])
     best, ids = logits.topk(count, dim=-1)  # (B, k), the likeliest first
+    probabilities = best.softmax(-1)
     if draw.top_p is not None:
-        probabilities = (best / draw.temperature).softmax(-1)
         # The mass of the likelier ones: while it is below p, the set still lacks this one.
         before = probabilities.cumsum(-1) - probabilities
-        best = best.masked_fill(before >= draw.top_p, -torch.inf)
-    return torch.full_like(logits, -torch.inf).scatter(-1, ids, best)
+        probabilities = torch.where(before < draw.top_p, probabilities, 0)
+    return ids.gather(-1, _invert(probabilities, uniform)[:, None])[:, 0]
+
+
+def _invert(
+    probabilities: Float[Tensor, "batch tokens"], uniform: Float[Tensor, " batch"]
+) -> Int[Tensor, " batch"]:
+    """The first index whose cumulated probability exceeds `uniform` of the whole; never an impossible one."""
+    cumulated = probabilities.cumsum(-1, dtype=torch.double)  # a rare token is less than float32's rounding
+    last = probabilities.shape[-1] - 1
+    aim = cumulated.narrow(-1, last, 1) * uniform.unsqueeze(1)
+    return torch.searchsorted(cumulated, aim, right=True).squeeze(1).clamp_(max=last)
 
 
 class Noise:
-    """Gumbel noise for `count` rows of a vocabulary. Row i's depends on (seed, i) alone: not on how many rows there are."""
+    """Uniform numbers below BELOW for `count` rows. Row i's depend on (seed, i) alone: not on how many rows there are."""
 
-    def __init__(self, count: int, vocabulary: int, seed: int, device: torch.device) -> None:
+    def __init__(self, count: int, seed: int, device: torch.device) -> None:
         self._generators = [
             torch.Generator().manual_seed((seed * 1_000_003 + row) % 2**63) for row in range(count)
         ]
         self._device = device
-        self._steps = max(1, BLOCK // vocabulary)
-        self._shape = self._steps, vocabulary
-        self._used = self._steps
+        self._used = BLOCK
 
-    def next(self, rows: Int[Tensor, " rows"] | None = None) -> Float[Tensor, "rows vocabulary"]:
-        """The next step's, of every row or of `rows`."""
-        if self._used == self._steps:
-            drawn = [torch.rand(self._shape, generator=generator) for generator in self._generators]
-            uniform = torch.stack(drawn, 1).clamp_(min=TINY)
-            self._block = uniform.log_().neg_().log_().neg_().to(self._device)
+    def next(self, rows: Int[Tensor, " rows"] | None = None) -> Float[Tensor, " rows"]:
+        """One number for each row, or for each of `rows`, in [0, BELOW)."""
+        if self._used == BLOCK:
+            drawn = [torch.rand(BLOCK, generator=g, dtype=torch.double) for g in self._generators]
+            self._block = (torch.stack(drawn, 1) * BELOW).to(self._device)  # (BLOCK, rows)
             self._used = 0
         self._used += 1
-        noise = self._block[self._used - 1]
-        return noise if rows is None else noise[rows]
+        numbers = self._block[self._used - 1]
+        return numbers if rows is None else numbers[rows]
 
 
 def likeliest(logits: Float[Tensor, " vocabulary"], n: int) -> list[tuple[int, float]]:

@@ -55,6 +55,8 @@ class Stream:
     def push(self, x: str | int | Sequence[int] | np.ndarray | Tensor) -> Float[Tensor, "rows vocabulary"]:
         """Text, an id, ids (T,) for all rows alike, or ids (rows, T) -> logits (rows, V) of what comes next."""
         ids = self._ids(x)
+        self.model.accept(ids, self.state, None)  # the state is open to whoever holds the stream
+        self.model.core.check(self.state.core, self.rows)
         training = self.model.training
         if training:
             self.model.eval()

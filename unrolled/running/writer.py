@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from unrolled.errors import NumericalFailure, UserError
-from unrolled.running.sampling import Draw, Noise, choose
+from unrolled.running.sampling import Draw, Noise, pick_at
 from unrolled.running.stream import Stream
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ class Writer:
         rows: Tensor | None = None  # the same as a tensor, once some have left
         stream = stream.pick(torch.zeros(self.count, dtype=torch.long, device=stream.device))
         assert stream.prediction is not None
-        noise = Noise(self.count, stream.prediction.shape[-1], self.draw.seed, stream.device)
+        noise = Noise(self.count, self.draw.seed, stream.device)
         ids: Tensor | None = None
         for step in range(self.length):
-            ids = self._step(stream, ids, noise.next(rows), banned=step < self.shortest)
+            ids = self._step(stream, ids, noise.next(rows), banned=step < self.shortest and bool(self.ends))
             yield self._account(samples, stream.prediction, ids)
             if step < self.length - 1 and all(self._running):
                 continue
@@ -99,16 +99,18 @@ class Writer:
 
     @torch.inference_mode()
     def _step(
-        self, stream: Stream, last: Int[Tensor, " rows"] | None, noise: Tensor, banned: bool
+        self, stream: Stream, last: Int[Tensor, " rows"] | None, uniform: Tensor, banned: bool
     ) -> Int[Tensor, " rows"]:
         """Reads the ids drawn last, if any, and draws the next."""
+        if self.model.training:  # whoever receives the tokens may train it between two of them
+            self.model.eval()
         if last is not None:
             stream.read(last[:, None])
         assert stream.prediction is not None
         logits = stream.prediction.float()
         if banned:
             logits = logits.index_fill(-1, torch.tensor(sorted(self.ends), device=logits.device), -torch.inf)
-        return choose(logits, self.draw, noise)
+        return pick_at(logits, self.draw, uniform)
 
     def _account(self, samples: list[int], prediction: Tensor, ids: Tensor) -> list[tuple[int, int]]:
         """Names the tokens that belong to a running sample, and counts them."""
@@ -144,7 +146,7 @@ class Tally:
             predictions, ids, owners = zip(*self._steps, strict=True)
             self._steps = []
             nats = torch.stack(predictions).float().log_softmax(-1)  # (steps, rows, V)
-            drawn = nats.gather(2, torch.stack(ids)[..., None]).flatten().double().cpu()
+            drawn = nats.gather(2, torch.stack(ids)[..., None]).flatten().cpu().double()
             whose = torch.tensor(owners).flatten() % len(self._nats)
             self._nats.index_add_(0, whose, drawn)
         nats_each = self._nats[:-1]
