@@ -119,7 +119,10 @@ def test_only_declared_libraries_are_imported() -> None:
         line for name, lines in project["optional-dependencies"].items() if name != "dev" for line in lines
     ]
     declared = {re.split(r"[\[>=<~ ]", line)[0].lower() for line in project["dependencies"] + extras}
-    known = set(sys.stdlib_module_names) | declared | {"unrolled", "yaml" if "pyyaml" in declared else ""}
+    known = set(sys.stdlib_module_names) | declared | {"unrolled"}
+    known |= {
+        module for package, module in {"pyyaml": "yaml", "pillow": "PIL"}.items() if package in declared
+    }
     for path in FILES:
         for line, name in names(path, ast.parse(path.read_text("utf-8"))):
             assert name.split(".")[0] in known, (

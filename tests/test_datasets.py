@@ -75,7 +75,7 @@ def test_names_listing_and_sets_of_several_files() -> None:
     assert {"irish", "moby_dick", "japanese_vowels", "cmudict"} <= set(names())
     assert dict(listing())["irish"].startswith("Irish traditional tunes")
     assert resolve("japanese_vowels").name == "japanese_vowels.*"
-    assert "no reader" in refusal(resolve("seattle_temps"))
+    assert "no reader" in refusal(resolve("spoken_digits"))
 
 
 def test_unknown_and_missing_data_name_the_nearest(tmp_path: Path) -> None:

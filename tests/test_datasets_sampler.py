@@ -194,7 +194,7 @@ def test_an_epoch_shows_every_pair_once_but_for_the_rounding(
         batches = [feed.batch(step) for step in steps]
         seen = Counter(
             t
-            for x, y, _ in batches
+            for x, y, *_ in batches
             for pair in zip(x.flatten(), y.flatten(), strict=True)
             for t in [tuple(map(int, pair))]
         )

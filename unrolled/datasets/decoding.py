@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from unrolled.errors import UserError
 
 PIECE = 1 << 20  # bytes read at a time, and about the characters a record of a long document holds
 SHOWN = 20  # problems of one file that are listed
+LINE = 1 << 24  # characters: no line and no cell of a table is longer
 
 
 class EmptyFile(UserError):
@@ -95,6 +97,29 @@ def decoded(path: Path, notes: list[str]) -> Iterator[str]:
         raise EmptyFile(
             f"{path}: the file is empty (0 bytes). Expected text: check that it was written completely."
         )
+
+
+def lines(path: Path, notes: list[str]) -> Iterator[str]:
+    """The lines of a UTF-8 file, each with its own end (\\n, \\r\\n or \\r), as `decoded` reads them.
+
+    Raises UserError too for a line of more than `LINE` characters.
+    """
+    parts: list[str] = []
+    number = 1
+    for text in decoded(path, notes):
+        # A \r that ends the piece may be the first half of a \r\n.
+        end = max(text.rfind("\n"), text.rfind("\r", 0, len(text) - 1)) + 1
+        parts.append(text[:end] if end else text)
+        if end:
+            whole = "".join(parts)
+            yield from io.StringIO(whole, newline="")
+            number += whole.count("\n") or whole.count("\r")
+            parts = [text[end:]]
+        elif sum(map(len, parts)) > LINE:
+            raise UserError(
+                f"{path}:{number}: a line of more than {LINE:,} characters. Expected line breaks between records."
+            )
+    yield from io.StringIO("".join(parts), newline="")
 
 
 def _check_signature(path: Path, head: bytes) -> None:

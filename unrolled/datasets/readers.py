@@ -1,9 +1,9 @@
-"""Files to records: one dict a document, or a piece of a long one, with its origin. A reader never fits
-anything.
+"""Files to records: one dict a document, a piece of a long one, or a row of a table, with its origin. A reader
+never fits anything and never guesses what a column means.
 
-`records(path)` takes a file, a folder or a glob. A record holds `text` (exactly as in the file), `origin`
-(`file:line`), `continues` when it goes on with the document of the record before, and `notes` when there is
-something to say aloud.
+`records(path)` takes a file, a folder or a glob. A record holds `origin` (`file:line` or `file:row`), `notes`
+when there is something to say aloud, and of a document `text` (exactly as in the file) and `continues` when it
+goes on with the document of the record before; of a table its columns, and `split` where the file gives one.
 """
 
 from __future__ import annotations
@@ -13,26 +13,35 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from unrolled.datasets.arrays import read_npz
 from unrolled.datasets.decoding import PIECE, SHOWN, EmptyFile, decoded
+from unrolled.datasets.jsonlines import read_jsonlines
+from unrolled.datasets.parquet import read_parquet
+from unrolled.datasets.tables import read_csv, read_tsv
+from unrolled.datasets.uea import read_ts
+from unrolled.datasets.values import Record as Record
 from unrolled.errors import UserError, nearest
 
-Record = dict[str, Any]
-
 TUNE = re.compile(r"(?:\A|(?<=[\r\n]))X:")
+ABOUT = re.compile(r"readme|licen[cs]e|copying|notice|citation|changelog|authors", re.IGNORECASE)
+TEXT = (".txt", ".md", ".abc")
 WILD = re.compile(r"[*?\[]")
 
 
 class Reader(NamedTuple):
-    """One kind of file: what its records are, in words, and the function that reads them."""
+    """One kind of file: what its records are, in words, the function that reads them, and the family whose
+    records may stand together in one data set.
+    """
 
     says: str
     read: Callable[[Path], Iterator[Record]]
+    family: str = "text"
 
 
 def records(path: Path) -> Iterator[Record]:
-    """The records of a file, a folder (its text files, recursively) or a glob, files in sorted order.
+    """The records of a file, a folder (its texts or else its tables, recursively) or a glob, files in sorted order.
 
     Raises UserError for what is missing, empty, binary or not UTF-8; a folder's bad files are listed
     together.
@@ -40,12 +49,14 @@ def records(path: Path) -> Iterator[Record]:
     files, notes = files_of(path)
     problems: list[str] = []
     held: Record | None = None  # one behind, so that the last can tell what was left out after it
+    folder = path.is_dir()
     for file in files:
+        nested = folder and file.parent != path
         try:
             for record in reader_of(file).read(file):
                 if problems:
                     continue  # the read goes on only to find the other bad files
-                if path.is_dir() and file.parent != path:
+                if nested:
                     record["origin"] = f"{file.parent.relative_to(path).as_posix()}/{record['origin']}"
                 if notes:
                     record["notes"], notes = notes + record.get("notes", []), []
@@ -73,15 +84,16 @@ def files_of(path: Path) -> tuple[list[Path], list[str]]:
     """The files that a path, folder or glob stands for, sorted, and what was left out, in words."""
     if path.is_dir():
         found = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p.relative_to(path))]
-        readable = [p for p in found if kind_of(p) in READERS]
+        readable = _family(path, [p for p in found if kind_of(p) in READERS])
         if not readable:
             kinds = (
                 ", ".join(f"{n} {kind or 'without suffix'}" for kind, n in _kinds(found)) or "no files at all"
             )
             raise UserError(
-                f"{path}: no text in this folder (found {kinds}). Expected files ending in {_suffixes()}."
+                f"{path}: no text and no table in this folder (found {kinds}). Expected files ending in "
+                f"{_suffixes()}."
             )
-        left = _kinds([p for p in found if kind_of(p) not in READERS])
+        left = _kinds([p for p in found if p not in set(readable)])
         notes = [f"{path.name}: left out " + ", ".join(f"{n} {kind or 'without suffix'}" for kind, n in left)]
         return readable, notes if left else []
     if not path.exists() and WILD.search(str(path)):
@@ -90,6 +102,9 @@ def files_of(path: Path) -> tuple[list[Path], list[str]]:
             raise UserError(
                 f"{path}: no file matches this pattern. Put it in quotes, and check the folder before it."
             )
+        families = {reader_of(file).family for file in matched}
+        if len(families) > 1:
+            raise _mixed(path, matched)
         return matched, []
     if not path.exists():
         raise missing(path)
@@ -98,6 +113,30 @@ def files_of(path: Path) -> tuple[list[Path], list[str]]:
             f"{path}: a pipe or a device, which can be read only once. Expected a plain file: save the text to one."
         )
     return [path], []
+
+
+def _family(path: Path, found: list[Path]) -> list[Path]:
+    """Of a folder's readable files those that make one data set: its texts, unless they only explain tables that
+    lie beside them. Raises UserError for tables of several kinds.
+    """
+    families: dict[str, list[Path]] = {}
+    for file in found:
+        families.setdefault(READERS[kind_of(file)].family, []).append(file)
+    texts = families.pop("text", [])
+    if not families or not all(ABOUT.match(file.name) for file in texts):
+        return texts
+    if len(families) > 1:
+        raise _mixed(path, [file for files in families.values() for file in files])
+    return next(iter(families.values()))
+
+
+def _mixed(path: Path, files: list[Path]) -> UserError:
+    kinds = ", ".join(f"{n} {kind}" for kind, n in _kinds(files))
+    folder = path if path.is_dir() else path.parent
+    return UserError(
+        f"{path}: files of several kinds ({kinds}), which make no one data set. Name one kind by a pattern in quotes: "
+        + " or ".join(f"'{folder}/*{kind}*'" for kind, _ in _kinds(files)[:3])
+    )
 
 
 def missing(path: Path) -> UserError:
@@ -125,7 +164,7 @@ def reader_of(path: Path) -> Reader:
     if kind not in READERS:
         named = f"files ending in {kind!r}" if kind else "files without a suffix"
         raise UserError(
-            f"{path}: {named} have no reader. Known: {_suffixes()} (each also .gz). If it is plain text, rename "
+            f"{path}: {named} have no reader. Known: {_suffixes()} (text also .gz). If it is plain text, rename "
             "it to .txt."
         )
     return READERS[kind]
@@ -214,4 +253,11 @@ READERS: dict[str, Reader] = {
     ".txt": Reader("plain text, a file is a document", read_plain),
     ".md": Reader("plain text, a file is a document", read_plain),
     ".abc": Reader("music in ABC notation, a tune is a document", read_abc),
+    ".csv": Reader("a table, a row is a record", read_csv, "table"),
+    ".tsv": Reader("a table, a row is a record", read_tsv, "table"),
+    ".jsonl": Reader("JSON lines, an object is a record", read_jsonlines, "jsonl"),
+    ".ndjson": Reader("JSON lines, an object is a record", read_jsonlines, "jsonl"),
+    ".parquet": Reader("a Parquet table, a row is a record", read_parquet, "parquet"),
+    ".ts": Reader("labelled series (.ts), a line is a record", read_ts, "ts"),
+    ".npz": Reader("NumPy arrays, a row is a record", read_npz, "npz"),
 }

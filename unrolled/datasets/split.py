@@ -199,7 +199,8 @@ def _counted(groups: list[list[int]], moved: int) -> list[str]:
 
 def _all_copies(which: str) -> UserError:
     return UserError(
-        f"{which} documents are copies of each other, or of a part: nothing is left to test on. Give it more text."
+        f"{which} documents are copies of each other, or of a part, or nearly so: nothing is left to test on. Give it more "
+        "text, or join the documents in one file: it is cut at line borders."
     )
 
 

@@ -1,0 +1,122 @@
+"""Rows dealt to train, valid and test: as given, by group, or stratified, with rows that are read alike on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrolled.datasets.split import PARTS
+from unrolled.errors import UserError
+
+SHARES = (0.8, 0.1, 0.1)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Numbers of the rows in each part, in reading order, and how they were dealt."""
+
+    train: list[int]
+    valid: list[int]
+    test: list[int]
+    notes: list[str]
+
+    def of(self, part: str) -> list[int]:
+        """`train`, `valid` or `test`."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}[part]
+
+
+def deal(
+    keys: Sequence[Hashable],
+    labels: Sequence[Hashable] | None = None,
+    *,
+    groups: Sequence[Hashable] | None = None,
+    given: Sequence[str] | None = None,
+    shares: Sequence[float] = SHARES,
+    seed: int = 0,
+) -> Parts:
+    """Deals rows in `shares`, the same for the same seed. `keys`: rows of equal keys (the same input) stay together;
+    `labels`: every label's rows are dealt in these shares; `groups`: all rows of a group go to one part. `given`: the
+    part that each row says it belongs to; where none is for validation, some of training is.
+
+    Raises UserError where a part would be empty.
+    """
+    draw = np.random.default_rng(seed)
+    if given is not None:
+        return _given(keys, labels, given, shares, draw)
+    units = _units(groups if groups is not None else keys)
+    found = _dealt(units, labels, shares, draw)
+    notes = []
+    if groups is not None:
+        notes.append(f"{len(units)} groups, each in one part")
+    elif len(units) < len(keys):
+        notes.append(
+            f"{len(keys) - len(units)} rows repeat another row's input: each such set is in one part"
+        )
+    return _checked(found, len(keys), notes)
+
+
+def _units(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Rows of one key together, in the order in which the keys come up."""
+    found: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        found.setdefault(key, []).append(row)
+    return list(found.values())
+
+
+def _dealt(
+    units: list[list[int]],
+    labels: Sequence[Hashable] | None,
+    shares: Sequence[float],
+    draw: np.random.Generator,
+) -> dict[str, list[int]]:
+    """Each stratum's units in random order: every next one goes where the most is lacking."""
+    strata: dict[Hashable, list[list[int]]] = {}
+    for unit in units:
+        strata.setdefault(labels[unit[0]] if labels is not None else None, []).append(unit)
+    found: dict[str, list[int]] = {part: [] for part in PARTS}
+    debt = np.zeros(len(PARTS))  # carried from stratum to stratum, so that small ones don't all round alike
+    for stratum in strata.values():
+        for number in draw.permutation(len(stratum)):
+            unit = stratum[number]
+            debt += len(unit) * np.asarray(shares)
+            to = int(debt.argmax())
+            debt[to] -= len(unit)
+            found[PARTS[to]] += unit
+    return found
+
+
+def _given(
+    keys: Sequence[Hashable],
+    labels: Sequence[Hashable] | None,
+    given: Sequence[str],
+    shares: Sequence[float],
+    draw: np.random.Generator,
+) -> Parts:
+    found: dict[str, list[int]] = {
+        part: [row for row, at in enumerate(given) if at == part] for part in PARTS
+    }
+    if others := sorted({at for at in given} - set(PARTS)):
+        raise UserError(
+            f"the column split says {', '.join(map(repr, others[:3]))}; it may say {', '.join(PARTS)}."
+        )
+    notes = ["split as the data gives it"]
+    if not found["valid"] and found["train"]:
+        share = shares[1] / (shares[0] + shares[1])
+        rows = found["train"]
+        units = [[rows[i] for i in unit] for unit in _units([keys[row] for row in rows])]
+        again = _dealt(units, labels, (1 - share, share, 0.0), draw)
+        found["train"], found["valid"] = again["train"], again["valid"]
+        notes.append(f"{len(found['valid'])} of its training rows are for validation")
+    return _checked(found, len(keys), notes)
+
+
+def _checked(found: dict[str, list[int]], rows: int, notes: list[str]) -> Parts:
+    for part in PARTS:
+        if not found[part]:
+            raise UserError(
+                f"{rows} rows leave none for {part}. Give it more data, or other shares (split=)."
+            )
+    train, valid, test = (sorted(found[part]) for part in PARTS)
+    return Parts(train, valid, test, notes)
