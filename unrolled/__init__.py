@@ -33,6 +33,7 @@ _HOMES = {
     "generate": "unrolled.running.generate",
     "learn": "unrolled.lessons.tour",
     "load": "unrolled.training.run",
+    "predict": "unrolled.training.predict",
     "preset": "unrolled.model",
     "reproduce": "unrolled.comparison.reproduce",
     "to_torch": "unrolled.model",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from unrolled.running.stream import Stream
     from unrolled.state import Source
     from unrolled.training.evaluate import evaluate
+    from unrolled.training.predict import predict
     from unrolled.training.run import Run, load
     from unrolled.training.train import train
 
@@ -77,6 +79,7 @@ __all__ = [
     "law",
     "learn",
     "load",
+    "predict",
     "preset",
     "reproduce",
     "state",

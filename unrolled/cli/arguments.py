@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -37,6 +38,11 @@ class Arguments:
     pairs: Mapping[str, str]
     files: tuple[str, ...]
     switches: frozenset[str]
+
+    def say(self, line: str) -> None:
+        """One line of talk, unless quiet was asked for."""
+        if "quiet" not in self.switches:
+            print(line, file=sys.stderr)
 
     def resolve(self, cls: type[T], words: Sequence[str] = ()) -> Resolved[T]:
         """The verb's keys from files, environment and command line; bare words are the values of `words`."""

@@ -43,8 +43,12 @@ def run(arguments: Arguments) -> Any:
 
         return Listing(dict(listing()))
     from unrolled.datasets.look import look
+    from unrolled.datasets.look_rows import look_rows
+    from unrolled.datasets.rows import continues
+    from unrolled.datasets.samples import resolve
 
-    return look(chosen.data)
+    path = resolve(chosen.data)
+    return look(chosen.data) if continues(path) else look_rows(chosen.data, path)
 
 
 def show(result: Any) -> str:

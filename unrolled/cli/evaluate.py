@@ -46,19 +46,18 @@ def run(arguments: Arguments) -> Any:
     """Scores the run."""
     chosen = arguments.resolve(Keys, WORDS).value
     from unrolled.training.evaluate import evaluate
+    from unrolled.training.run import Run
 
-    return evaluate(**asdict(chosen))
+    found = Run.open(chosen.run, chosen.runs)
+    arguments.say(f"run       {found.path}")
+    return evaluate(**(asdict(chosen) | {"run": found}))
 
 
 def show(result: Any) -> str:
     """The score with its interval, and what it was measured on."""
-    low, high = result.interval
-    return (
-        f"{result.bits_per_character:.4f} bits per character [{low:.4f}, {high:.4f}], {result.bits_per_byte:.4f} per byte\n"
-        f"{result.tokens} tokens of {result.documents} documents, each given {result.context}"
-    )
+    return str(result.text())
 
 
 def brief(result: Any) -> str:
     """The number."""
-    return f"{result.bits_per_character:.6f}"
+    return f"{result.value:.6f}"

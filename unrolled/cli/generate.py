@@ -59,10 +59,12 @@ def run(arguments: Arguments) -> Any:
     """Writes on stdout as it goes, unless the result is wanted as JSON or in brief."""
     options = asdict(arguments.resolve(Keys, WORDS).value)
     from unrolled.running.generate import generate
-    from unrolled.training.run import load
+    from unrolled.training.run import load, located
 
     streams = not arguments.switches & {"json", "quiet"}
-    model = load(options.pop("run"), options.pop("runs"))
+    name, runs = options.pop("run"), options.pop("runs")
+    arguments.say(f"run       {located(name, runs)}")
+    model = load(name, runs)
     return generate(model, **options, check="check" in arguments.switches, write=_write if streams else None)
 
 

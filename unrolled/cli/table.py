@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": Verb("train", "a run's score on held-out data"),
     "reproduce": Verb("train", "run a named experiment and hold its figures against those asked"),
     "runs": Verb("train", "list the runs, with their scores"),
+    "predict": Verb("use", "a run's answers to new rows, as CSV or JSON lines"),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
     "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
     "config": Verb("understand", "show, explain and compare settings"),

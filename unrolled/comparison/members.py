@@ -32,7 +32,7 @@ def field_of(models: tuple[str, ...] | list[str]) -> list[str]:
     """The kinds asked for, each once, and the fixed window. Raises UserError for a kind there is not."""
     kinds = list(dict.fromkeys([*models, OPPONENT]))
     for kind in kinds:
-        fill(Recipe.of(model=kind), known_kinds(), "cpu")
+        fill(Recipe.of(model=kind, task="generate"), known_kinds(), "cpu")
     return kinds
 
 
@@ -65,7 +65,7 @@ def matched(kind: str, vocabulary: int, parameters: int) -> Shape:
 
 def _options(kind: str) -> dict[str, Any]:
     """The model keys that the table of defaults sets for a kind."""
-    model = fill(Recipe.of(model=kind), known_kinds(), "cpu")[0].model
+    model = fill(Recipe.of(model=kind, task="generate"), known_kinds(), "cpu")[0].model
     return {key: value for key, value in asdict(model).items() if key != "kind" and value is not None}
 
 

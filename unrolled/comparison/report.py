@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.comparison import sections as parts
+from unrolled.comparison.answered import answered_page
 from unrolled.comparison.composing import Composition, compose
 from unrolled.comparison.result import Comparison, Row
 from unrolled.report import (
@@ -35,6 +36,8 @@ def write_run(run: Run, tunes: int = FEW) -> Path:
 
     `tunes`: how many are composed, where the data is music, to find one to play; 0 for none. Raises RunFailed.
     """
+    if run.recipe.task != "generate":
+        return write(run.path / "report.html", answered_page(run))
     composition = None
     if tunes:
         model = run.model()

@@ -5,10 +5,11 @@ from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS, TokenHead
 from unrolled.model.interchange import from_torch, to_torch
 from unrolled.model.model import Model, ModelState
-from unrolled.model.presets import PRESETS, known_kinds, matched_width, preset
+from unrolled.model.presets import PRESETS, answering, known_kinds, matched_width, preset
 from unrolled.model.spec import build, build_core
 
 __all__ = [
+    "answering",
     "EMBEDDERS",
     "HEADS",
     "PRESETS",

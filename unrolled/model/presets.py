@@ -95,7 +95,7 @@ def _shape(kind: str) -> tuple[Callable[[int, int, int], Layers], bool, int, int
     if kind in PRESETS or kind in WHOLE:
         return (PRESETS | WHOLE)[kind]
     if kind not in known_kinds():
-        raise unknown("model", kind, known_kinds())
+        raise unknown("model", kind, known_kinds(whole=True))
 
     def layers_of(width: int, layers: int, heads: int) -> Layers:
         return [{"kind": kind, "width": width}, {"kind": "ffn", "width": width, "hidden": 2 * width}] * layers

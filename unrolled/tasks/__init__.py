@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from unrolled.errors import unknown
+from unrolled.tasks.classify import Classify
 from unrolled.tasks.generate import GenerateText
+from unrolled.tasks.regress import Regress
 from unrolled.tasks.task import Score, Task
 
-TASKS = {"generate": GenerateText}
+TASKS: dict[str, Any] = {"generate": GenerateText, "classify": Classify, "regress": Regress}
 
 
-def task_from_dict(data: dict[str, Any]) -> GenerateText:
+def task_from_dict(data: dict[str, Any]) -> Any:
     """The task that a task's `to_dict` described. Raises UserError for a kind that isn't in the table."""
     kind = str(data.get("kind"))
     if kind not in TASKS:
@@ -19,4 +21,4 @@ def task_from_dict(data: dict[str, Any]) -> GenerateText:
     return TASKS[kind].from_dict(data)
 
 
-__all__ = ["TASKS", "GenerateText", "Score", "Task", "task_from_dict"]
+__all__ = ["TASKS", "Classify", "GenerateText", "Regress", "Score", "Task", "task_from_dict"]

@@ -55,6 +55,19 @@ class Score:
             headline | asdict(self) | {"interval": list(self.interval), "nats_per_token": self.nats_per_token}
         )
 
+    def text(self) -> str:
+        """The score with its interval, and what it was measured on."""
+        low, high = self.interval
+        return (
+            f"{self.bits_per_character:.4f} bits per character [{low:.4f}, {high:.4f}], {self.bits_per_byte:.4f} per byte\n"
+            f"{self.tokens} tokens of {self.documents} documents, each given {self.context}"
+        )
+
+    @property
+    def value(self) -> float:
+        """The figure that counts."""
+        return self.bits_per_character
+
     @classmethod
     def of(
         cls,

@@ -24,6 +24,7 @@ from unrolled import durable
 from unrolled.errors import RunFailed, UserError
 
 FORMAT = 1
+DIGEST = "sha256"  # in the header of a file of weights
 Say = Callable[[str], None]
 
 
@@ -69,10 +70,20 @@ def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> 
 
 
 def packed(tensors: dict[str, Tensor]) -> bytes:
-    """Safetensors bytes; copies, since fused kernels keep many weights as views of one storage."""
-    return safetensors.torch.save(
-        {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
-    )
+    """Safetensors bytes with their own SHA-256; copies, since fused kernels keep many weights as views of one storage."""
+    plain = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+    return safetensors.torch.save(plain, {DIGEST: digest(plain)})
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the names, dtypes, shapes and bytes of the tensors."""
+    found = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(
+            value.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b""
+        )
+    return found.hexdigest()
 
 
 def name_of(step: int) -> str:

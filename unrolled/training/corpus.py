@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ import numpy as np
 from unrolled import durable
 from unrolled.datasets import readers, samples
 from unrolled.datasets.codecs import CODECS, Codec, choose, codec_from_dict
+from unrolled.datasets.rows import continues
 from unrolled.datasets.split import GENERATE, PARTS, split
 from unrolled.datasets.tokens import TokenFile, damage, seal
+from unrolled.errors import UserError
 from unrolled.training.progress import aloud
 
 FORMAT = (
     2  # of the folder; another one makes it anew. 2: BPE is fitted to as many merges as the text can teach
 )
+AS_ASKED = "as asked"
 VALID_TOKENS = 200_000  # validation reads at most so many, so that evaluating stays short beside training
 
 
@@ -76,11 +79,13 @@ def prepare(
     The split doesn't depend on the run's seed: runs with different seeds are scored on the same documents.
     """
     path = samples.resolve(data)
-    files = [
-        {"name": f.name, "bytes": f.stat().st_size, "sha256": _digest(f)} for f in readers.files_of(path)[0]
-    ]
+    if not continues(path):
+        raise UserError(
+            f"{data}: rows with columns, where text to be gone on with (.txt, .md, .abc) is expected."
+        )
+    files = fingerprints(readers.files_of(path)[0])
     shares = fractions or GENERATE
-    kind, reason = (codec, "as asked") if codec != "auto" else choose(readers.records(path), path)
+    kind, reason = (codec, AS_ASKED) if codec != "auto" else choose(readers.records(path), path)
     asked = json.dumps([FORMAT, files, kind, shares], sort_keys=True)
     folder = runs / ".tokens" / hashlib.sha256(asked.encode()).hexdigest()[:16]
     facts = {"files": files, "codec": {"kind": kind, "reason": reason}}
@@ -94,6 +99,11 @@ def prepare(
         shutil.rmtree(folder, ignore_errors=True)
         _build(folder, path, kind, shares)
     return _open(folder, name_of(data, path), facts)
+
+
+def fingerprints(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Name, size and SHA-256 of every file of a data set."""
+    return [{"name": f.name, "bytes": f.stat().st_size, "sha256": _digest(f)} for f in files]
 
 
 def name_of(data: str, path: Path) -> str:

@@ -26,6 +26,7 @@ class Defaults:
     dropout: float | None = None
     weight_drop: float | None = None
     tied: bool | None = None
+    pool: str | None = None
     batch: int = 32
     length: int = 128
     warmup: int = 50
@@ -49,6 +50,20 @@ KINDS: dict[str, Defaults] = {
 }
 OTHERS = Defaults("a kind without measured defaults: cautious ones", lr=1e-3)
 
+_ANSWER = "rows of similar length, each with one answer"
+ANSWERS = Defaults(_ANSWER, lr=1e-3, dropout=0.2)
+ANSWERING: dict[str, Defaults] = {
+    kind: Defaults(_ANSWER, lr=2e-3, width=128, dropout=0.3, warmup=20)
+    for kind in ("rnn", "lstm", "gru", "bilstm", "bigru", "bag")
+} | {
+    kind: Defaults(_ANSWER, lr=1e-3, width=96, layers=2, dropout=0.2, warmup=100)
+    for kind in ("transformer", "encoder", "mingru", "conv")
+}
+ANSWER = "gru"
+ANSWER_REASON = (
+    "reads in order and can answer after every step; `unrolled compare` finds what suits your data better"
+)
+
 AUTO = "lstm"
 AUTO_REASON = "quick to train and small to run; `unrolled compare` finds what suits your data better"
 # With the evaluations without gain that end it sooner.
@@ -66,15 +81,15 @@ class Chosen:
 
 
 def fill(recipe: Recipe, known: list[str], device: str) -> tuple[Recipe, list[Chosen]]:
-    """The recipe with every open key decided, and the decisions. `known`: kinds of model there are."""
+    """The recipe, whose task is known, with every open key decided, and the decisions. `known`: kinds there are."""
     chosen: list[Chosen] = []
-    kind = recipe.model.kind
+    kind, answers = recipe.model.kind, recipe.task != "generate"
     if kind == "auto":
-        kind = AUTO
-        chosen.append(Chosen("model.kind", kind, AUTO_REASON))
+        kind, why = (ANSWER, ANSWER_REASON) if answers else (AUTO, AUTO_REASON)
+        chosen.append(Chosen("model.kind", kind, why))
     elif kind not in known:
         raise unknown("model", kind, known)
-    table = KINDS.get(kind, OTHERS)
+    table = ANSWERING.get(kind, ANSWERS) if answers else KINDS.get(kind, OTHERS)
     reason = f"{kind}: {table.reason}"
     given: dict[str, Any] = {}
     for key in ("lr", "batch", "length", "warmup", "weight_decay", "betas", "clip", "ema"):
@@ -89,9 +104,6 @@ def fill(recipe: Recipe, known: list[str], device: str) -> tuple[Recipe, list[Ch
     model = {key: value for key, value in model.items() if value is not None}
     chosen += [Chosen(key, value, reason) for key, value in given.items()]
     chosen += [Chosen(f"model.{key}", value, reason) for key, value in model.items()]
-    if recipe.task == "auto":
-        given["task"] = "generate"
-        chosen.append(Chosen("task", "generate", "the data is text, so: continue it"))
     if recipe.budget == "auto":
         given["budget"], patience = BUDGET.get(device, BUDGET["cpu"])
         chosen.append(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
-from unrolled.errors import unknown
+import numpy as np
+
+from unrolled.datasets import samples
+from unrolled.datasets.rows import rows_of
+from unrolled.errors import NumericalFailure, unknown
+from unrolled.tasks.scored import Scored
 from unrolled.training.corpus import Corpus, prepare
 from unrolled.training.device import choose_device
+from unrolled.training.labelled import prepare_labelled
 from unrolled.training.progress import aloud
 from unrolled.training.resume import same_data
 from unrolled.training.run import Run
@@ -25,15 +32,27 @@ def evaluate(
     context: int | None = None,
     batch: int = 64,
     device: str = "auto",
-) -> Score:
+) -> Score | Scored:
     """Scores the run's best model on `split` (train, valid, test) of its own data, or of another `data`.
 
-    Raises UserError for an unknown split, a missing file, or when the data has changed since the run began.
+    Raises UserError for an unknown split, a missing file, or when the data has changed since the run began;
+    NumericalFailure when the score isn't a number.
     """
     run = Run.open(run, runs) if isinstance(run, str) else run
+    found = _scored(run, split, data, context, batch, device)
+    if not isfinite(found.value):
+        raise NumericalFailure(f"{run.path / 'model'}: its score isn't a number ({found.value}).")
+    return found
+
+
+def _scored(
+    run: Run, split: str, data: str | None, context: int | None, batch: int, device: str
+) -> Score | Scored:
     if split not in ("train", "valid", "test"):
         raise unknown("split", split, ["train", "valid", "test"])
     recipe = run.recipe
+    if recipe.task != "generate":
+        return _answers(run, split, data, batch, device)
     corpus = prepare(data or recipe.data, recipe.codec, recipe.split, run.path.parent)
     if data is None:
         same_data(run, corpus.facts)
@@ -42,6 +61,24 @@ def evaluate(
     if corpus.codec.to_dict() != model.task.codec.to_dict():
         return _foreign(model, corpus, split, given, batch)
     return model.task.score(model, *corpus.documents(split), given, batch)  # type: ignore[no-any-return]
+
+
+def _answers(run: Run, split: str, data: str | None, batch: int, device: str) -> Scored:
+    """The score of a run that answers rows: on a part of its own table, or on every row of another."""
+    model = run.model(str(choose_device(device, aloud)))
+    task = model.task
+    if data is None:
+        material = prepare_labelled(run.recipe)
+        same_data(run, material.facts)
+        examples = material.examples(split)
+        found: Scored = task.score(model, examples.inputs, examples.targets, batch)
+        return found
+    rows, _ = rows_of(samples.resolve(data))
+    for column in (task.input, task.target):
+        if column not in rows[0]:
+            raise unknown(f"column of {data}: this run needs", column, list(rows[0]))
+    inputs = [np.asarray(task.codec.encode(row[task.input])) for row in rows]
+    return task.score(model, inputs, task.truth([row[task.target] for row in rows]), batch)  # type: ignore[no-any-return]
 
 
 def _foreign(model: Model, corpus: Corpus, split: str, context: int | None, batch: int) -> Score:

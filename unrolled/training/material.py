@@ -9,6 +9,7 @@ from unrolled.training.recipe import ModelChoice, Recipe
 if TYPE_CHECKING:
     from unrolled.model import Model
     from unrolled.tasks import Task
+    from unrolled.training.defaults import Chosen
     from unrolled.training.learner import Sampler
 
 
@@ -39,10 +40,17 @@ class Material(Protocol):
     name: str
     notes: list[str]
     facts: dict[str, Any]
+    verb: str  # what one does with a model of this data
+    verb_keys: tuple[str, ...]
 
     @property
     def epoch(self) -> int:
         """Targets of one pass over the training part."""
+        ...
+
+    @property
+    def chosen(self) -> list[Chosen]:
+        """What was found out about the data, with reasons."""
         ...
 
     def amounts(self) -> str:
@@ -67,6 +75,10 @@ class Material(Protocol):
 
     def score(self, model: Model, part: str, context: int | None = None) -> Scored:
         """The model's score on `valid` (of a long one its beginning) or `test`."""
+        ...
+
+    def settle(self, model: Model) -> bool:
+        """Fits what the task fits on the validation part once training is over; True where it did."""
         ...
 
     def naive(self) -> dict[str, Any]:

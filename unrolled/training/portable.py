@@ -14,7 +14,7 @@ from unrolled import __version__, durable
 from unrolled.errors import UserError
 from unrolled.model import build
 from unrolled.tasks import task_from_dict
-from unrolled.training.checkpoint import load_weights, packed, weights_of
+from unrolled.training.checkpoint import DIGEST, digest, load_weights, packed, weights_of
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -50,9 +50,16 @@ def load_model(folder: Path) -> Model:
     model = build(config["spec"])
     path = folder / "model.safetensors"
     try:
+        with safetensors.safe_open(path, "pt") as file:
+            promised = (file.metadata() or {}).get(DIGEST)
         weights = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise UserError(f"{path}: can't be read as weights ({error}).") from error
+    if promised is not None and digest(weights) != promised:
+        raise UserError(
+            f"{path}: damaged: its SHA-256 isn't the one it was written with. Restore the file, or go on with the run, "
+            "whose checkpoints hold the weights: unrolled train resume=RUN budget=+1steps"
+        )
     load_weights(model, weights, str(path))
     model.task = task_from_dict({**config["task"], "codec": codec})
     return model.eval()

@@ -22,7 +22,10 @@ def _key(help: str, default: Any = None, **more: Any) -> Any:
 class ModelChoice:
     """Which model. `model=lstm` is short for `model.kind=lstm`."""
 
-    kind: str = _key("rnn, lstm, gru, mingru, conv, transformer, window, or auto", "auto")
+    kind: str = _key(
+        "rnn, lstm, gru, mingru, conv, transformer, window; for answers also bilstm, bigru, encoder, bag; or auto",
+        "auto",
+    )
     width: int | None = _key("units of a layer", at_least=1)
     layers: int | None = _key("layers (Transformer: blocks)", at_least=1)
     heads: int | None = _key("attention heads", at_least=1)
@@ -32,6 +35,9 @@ class ModelChoice:
     )
     embedding: int | None = _key("width of the token vectors, where the kind lets it differ", at_least=1)
     tied: bool | None = _key("the output layer shares the embedding's weights")
+    pool: Literal["last", "mean", "max", "attention"] | None = _key(
+        "how the steps of a sequence are summed up for one answer"
+    )
     weight_drop: float | None = _key(
         "share of recurrent weights dropped while training", at_least=0.0, below=1.0
     )
@@ -43,8 +49,14 @@ class Recipe:
 
     data: str = _key("a shipped set (irish), a file, a folder or a glob", "irish")
     model: ModelChoice = field(default=ModelChoice(), metadata={"help": "which model", "shorthand": "kind"})
-    task: Literal["auto", "generate"] = _key("what to learn from the data", "auto")
-    codec: Literal["auto", "bytes", "characters", "bpe", "abc"] = _key("how text becomes tokens", "auto")
+    task: Literal["auto", "generate", "classify", "regress"] = _key("what to learn from the data", "auto")
+    input: str | None = _key("the column of a table that is read")
+    target: str | None = _key("the column of a table that is to be foretold")
+    group: str | None = _key("a column whose values (speakers, patients) each stay in one part of the split")
+    codec: Literal[
+        "auto", "bytes", "characters", "bpe", "abc", "words", "values", "log_mel", "mfcc", "waveform", "pixels",
+        "pixel_steps", "patches", "frame_vectors",
+    ] = _key("how what is read becomes steps", "auto")  # fmt: skip
     split: tuple[float, float, float] | None = _key("shares of documents for train, valid, test")
     budget: str = _key(
         "10m | 90s | 2e15flops | 5Mtok | 2000steps | @RUN (its steps) | +10m (with resume=) | auto", "auto"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unrolled.model import Model
     from unrolled.running.generate import Generated
     from unrolled.tasks import Score
+    from unrolled.tasks.scored import Scored
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Run:
             if (path / "result.json").is_file():
                 return cls.at(path)
         names = [run.name for run in cls.all(runs)]
+        if name.startswith("@") and (meant := nearest(name, ["@last", "@best"])):
+            raise UserError(f"no run is called {name!r}. Did you mean {meant}?")
         matches = [n for n in names if n.startswith(bare)] if bare else []
         if len(matches) == 1:
             return cls.at(Path(runs) / matches[0])
@@ -123,7 +126,7 @@ class Run:
         """The best model of the run so far, with its task and codec."""
         return load_model(self.path / "model").to(device)
 
-    def evaluate(self, split: str = "test", **options: Any) -> Score:
+    def evaluate(self, split: str = "test", **options: Any) -> Score | Scored:
         """The score on a split. See `unrolled.training.evaluate`."""
         from unrolled.training.evaluate import evaluate
 
@@ -149,6 +152,11 @@ def _last_or_best(name: str, runs: Path) -> Run:
             f"@best: no run on {known[-1].data!r} in {runs} has a score yet. @last is {known[-1].name}."
         )
     return min(tested, key=lambda run: run.score or 0.0)
+
+
+def located(name: str | Path = "@last", runs: str | Path = "runs") -> Path:
+    """Where what `load` would load stands: a run's folder, or a portable model's."""
+    return Path(name) if (Path(name) / "model.safetensors").is_file() else Run.open(str(name), runs).path
 
 
 def load(name: str | Path = "@last", runs: str | Path = "runs") -> Model:

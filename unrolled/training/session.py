@@ -294,6 +294,8 @@ class Session:
         `stop_if_asked` is called between the scores, each of which may take a while.
         """
         best = load_model(self.path / "model").to(self.setup.device)
+        if self.material.settle(best):
+            save_model(self.path / "model", best, self.card())
         model, self.learner.model = self.learner.model, best
         try:
             self.valid = self.score("valid").to_dict()

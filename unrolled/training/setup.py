@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from unrolled.datasets import samples
+from unrolled.datasets.rows import continues
 from unrolled.errors import UserError
 from unrolled.model import build, known_kinds
 from unrolled.training.budget import Budget, Plan
@@ -15,6 +17,7 @@ from unrolled.training.corpus import prepare
 from unrolled.training.defaults import Chosen, fill
 from unrolled.training.device import choose_device, choose_dtype
 from unrolled.training.folder import command_of
+from unrolled.training.labelled import prepare_labelled
 from unrolled.training.learner import Learner, Progress, Settings
 from unrolled.training.material import Material
 from unrolled.training.optimizer import adamw
@@ -60,16 +63,15 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     command = command_of(recipe)
-    recipe, chosen = fill(recipe, known_kinds(), device.type)
-    corpus = prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe), talk.warn)
-    if recipe.codec == "auto":
-        kind, reason = corpus.facts["codec"]["kind"], corpus.facts["codec"]["reason"]
-        recipe, chosen = replace(recipe, codec=kind), [*chosen, Chosen("codec", kind, reason)]
+    material = _material(recipe, talk)
+    found = material.chosen
+    recipe = replace(recipe, **{choice.key: choice.value for choice in found})
+    recipe, filled = fill(recipe, known_kinds(whole=recipe.task != "generate"), device.type)
+    chosen = [*filled, *found]
     bfloat16, dtype_reason = choose_dtype(recipe.dtype, device, talk.warn)
     if recipe.dtype == "auto":
         recipe = replace(recipe, dtype="bfloat16" if bfloat16 else "float32")
         chosen.append(Chosen("dtype", recipe.dtype, dtype_reason))
-    material = Text(corpus)
     model = _build(recipe, material, device)
     assert recipe.betas is not None and recipe.lr is not None
     sampler = material.feed(model, recipe)
@@ -91,6 +93,22 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
     )
     said = sources | {choice.key: choice.reason for choice in chosen}
     return Setup(recipe, chosen, said, material, device, bfloat16, dtype_reason, learner, command, notes)
+
+
+def _material(recipe: Recipe, talk: Talk) -> Material:
+    """The data, made ready for the task that the recipe asks for or, where it doesn't say, that its files suggest."""
+    text = continues(samples.resolve(recipe.data))
+    if recipe.task == "generate" or (recipe.task == "auto" and text):
+        if not text:
+            raise UserError(
+                f"{recipe.data}: task=generate goes on with text (.txt, .md, .abc), and this is a table."
+            )
+        return Text(prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe), talk.warn))
+    if text:
+        raise UserError(
+            f"{recipe.data}: task={recipe.task} needs rows with an answer (.csv, .jsonl, .ts ...), and this is plain text."
+        )
+    return prepare_labelled(recipe)
 
 
 def _build(recipe: Recipe, material: Material, device: torch.device) -> Model:

@@ -12,7 +12,8 @@ from unrolled.running.sampling import Draw
 from unrolled.tasks import GenerateText, Score
 from unrolled.training.baselines import beaten, naive, strong
 from unrolled.training.budget import pretty_count
-from unrolled.training.corpus import Corpus
+from unrolled.training.corpus import AS_ASKED, Corpus
+from unrolled.training.defaults import Chosen
 from unrolled.training.recipe import ModelChoice, Recipe
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ SAMPLE_TOKENS = 200  # written after each evaluation
 class Text:
     """A corpus and the task of continuing it."""
 
+    verb: str = "generate"
+    verb_keys: tuple[str, ...] = ()
+
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self.name, self.notes, self.facts = corpus.name, corpus.notes, corpus.facts
@@ -33,6 +37,12 @@ class Text:
     def epoch(self) -> int:
         """Tokens to predict in one pass."""
         return max(self.corpus.train.count - 1, 1)
+
+    @property
+    def chosen(self) -> list[Chosen]:
+        codec = self.facts["codec"]
+        asked = [] if codec["reason"] == AS_ASKED else [Chosen("codec", codec["kind"], codec["reason"])]
+        return [Chosen("task", "generate", "the data is text, so: continue it"), *asked]
 
     def amounts(self) -> str:
         train, valid, test = (self.corpus.part(part) for part in ("train", "valid", "test"))
@@ -62,6 +72,9 @@ class Text:
         documents = self._valid if part == "valid" else self.corpus.documents(part)
         found: Score = model.task.score(model, *documents, context)
         return found
+
+    def settle(self, model: Model) -> bool:
+        return False
 
     def naive(self) -> dict[str, Any]:
         return naive(self.corpus)

@@ -166,7 +166,7 @@ def conclude(run: Run, material: Material, talk: Talk) -> None:
     talk.say(run.verdict)
     talk.say(f"folder    {run.path}")
     for following in (
-        command("generate", run.name, run.path),
+        command(material.verb, run.name, run.path, *material.verb_keys),
         command("train", f"resume={run.name}", run.path, "budget=+10m"),
         command("evaluate", run.name, run.path, "split=valid"),
     ):
