@@ -24,8 +24,9 @@ from torch.nn import functional as F
 
 from unrolled.errors import UserError
 from unrolled.kernels import affine, quick
-from unrolled.layout import Layout, Stretched, select
+from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, listening, note
+from unrolled.mixers.ragged import by_length, shrink, stretch
 from unrolled.state import Source, State
 
 HEAVY = 2**20  # recurrent weights on a CPU from which `affine` gains more than the calls around it cost
@@ -133,28 +134,6 @@ class Recurrent(Mixer):
         """Rows that end or restart within the call; the state after it may hold anything where h is concerned."""
         raise NotImplementedError
 
-    def _by_length(
-        self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...], hold: bool = False
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Documents as rows, longest first, so that rows leave as they end. hold: the weights have a column more, for an
-        input that is 1 past a row's end. Returns y and each document's state at the end of the piece it ended in.
-        """
-        rows, flat = layout.rows, x.flatten(0, 1)
-        now = tuple(select(~rows.fresh, leaf[rows.source]) for leaf in state)
-        outputs, left = [], []
-        for piece in rows.pieces:
-            inputs = flat.index_select(0, piece.tokens.flatten()).view(*piece.tokens.shape, -1)
-            if hold:
-                inputs = torch.cat([inputs, (~piece.real)[..., None].to(x.dtype)], 2)
-            left.append(tuple(leaf[len(inputs) :] for leaf in now))
-            y, now = self.engine(inputs, self.state_type(*(leaf[: len(inputs)] for leaf in now)), weights)
-            outputs.append(y.flatten(0, 1))
-        nothing = outputs[0] if outputs else flat.new_zeros(1, self.width)
-        outputs.insert(0, nothing.new_zeros(1, self.width))  # what padding answers
-        y = torch.cat(outputs).index_select(0, rows.place).view(*x.shape[:2], self.width)
-        ends = zip(now, *reversed(left), strict=True)
-        return y, tuple(torch.cat(parts) for parts in ends)
-
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         module = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.weight_ih_l0.is_cuda:  # one chunk of memory, or cuDNN warns and re-packs at every call
@@ -209,7 +188,7 @@ class RNN(Recurrent):
         self, x: Tensor, state: Any, layout: Layout, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """A tanh cell has no input that makes it forget: all documents become rows."""
-        return self._by_length(x, state, layout, weights)
+        return by_length(self, x, state, layout, weights)
 
 
 class GRU(Recurrent):
@@ -247,7 +226,7 @@ class GRU(Recurrent):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One more step before each start: there r = z = 0, and n = tanh(b_n - b_n) = 0 becomes the state."""
         if x.is_cpu and not layout.packed:
-            return self._by_length(x, state, layout, weights)
+            return by_length(self, x, state, layout, weights)
         W_ih, W_hh, b_ih, b_hh = weights
         steps = layout.stretched
         forget = torch.cat([b_ih.new_full((2 * self.width,), -SHUT), -b_ih[2 * self.width :]])
@@ -307,7 +286,7 @@ class LSTM(Recurrent):
         column[1, 1] = SHUT
         if x.is_cpu and not layout.packed:
             weights = (torch.cat([W_ih, column[1].flatten()[:, None]], 1), *others)
-            y, (_, cell) = self._by_length(x, state, layout, weights, hold=True)
+            y, (_, cell) = by_length(self, x, state, layout, weights, hold=True)
             rows = layout.rows
             return y, (
                 y,
@@ -320,20 +299,6 @@ class LSTM(Recurrent):
         x = torch.cat([stretch(x, steps), flags.to(x.dtype)], 2)
         y, end = self.engine(x, state, (torch.cat([W_ih, column.flatten(1).T], 1), *others))
         return shrink(y, steps, layout), end
-
-
-def stretch(x: Tensor, steps: Stretched) -> Tensor:
-    """(B, T, D) -> (B, S, D): tokens where the stretched layout puts them, zeros elsewhere."""
-    return select(
-        steps.real, x.flatten(0, 1).index_select(0, steps.tokens.flatten()).view(*steps.real.shape, -1)
-    )
-
-
-def shrink(y: Tensor, steps: Stretched, layout: Layout) -> Tensor:
-    """(B, S, D) -> (B, T, D): each token's output."""
-    if not steps.moved:
-        return y
-    return y.flatten(0, 1).index_select(0, steps.place).view(*layout.valid.shape, -1)
 
 
 def recurrent_reference(
