@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ if CHECKS:
 
 # Read by torch when it is first imported: two workers on two cores must not fight over them.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+# A shell that runs us in the background lets Ctrl-C be ignored, by our children too; some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Settings in the caller's shell must not change what the tests see.
 for name in [n for n in os.environ if n.startswith("UNROLLED_")]:
     del os.environ[name]
