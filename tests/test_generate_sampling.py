@@ -67,13 +67,13 @@ def test_impossible_tokens_are_never_drawn_at_the_edges() -> None:
 
 
 def test_rare_tokens_are_drawn_as_often_as_they_should() -> None:
-    logits = torch.cat([torch.zeros(1), torch.full((50_000,), -20.0)])  # each of these: 2e-9, together 1e-4
+    logits = torch.cat([torch.zeros(1), torch.full((2000,), -17.0)])  # each of these: 4e-8, together 8e-5
     share = 1 - drawn(logits, Draw(), n=1000)[0]
     uniform = torch.linspace(0, 1, 100_001, dtype=torch.double)[:-1]
     first = logits.softmax(-1)[0]
     chosen = torch.cat([pick_at(logits.expand(1000, -1), Draw(), part) for part in uniform.split(1000)])
     assert share < 0.01 and (chosen > 0).double().mean().item() == pytest.approx(1 - first.item(), rel=0.15)
-    assert len(chosen[chosen > 0].unique()) >= 8  # not one and the same of them
+    assert len(chosen[chosen > 0].unique()) >= 6  # not one and the same of them
 
 
 def test_greedy_and_likeliest() -> None:

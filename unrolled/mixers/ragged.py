@@ -12,7 +12,7 @@ from unrolled.layout import Layout, Stretched, select
 
 @runtime_checkable
 class Rectangular(Protocol):
-    """A recurrent mixer whose engine consumes rectangles: x (B, T, inputs), state -> y, the leaves of the state after it."""
+    """A recurrent mixer whose engine consumes rectangles: x (B, T, inputs), state -> y, the leaves of the next state."""
 
     width: int
     state_type: ClassVar[Any]

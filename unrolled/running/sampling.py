@@ -15,7 +15,7 @@ from unrolled.errors import UserError
 
 COLDEST = 1e-6  # below this the likeliest token is certain, and dividing by it would overflow
 BLOCK = 256  # uniform numbers drawn at once for each row
-BELOW = 1 - 2**-40  # of the whole probability: rounding must not lift a number to all of it
+BELOW = 1 - 2**-30  # the cumulated probabilities may end so much below 1
 
 
 @dataclass(frozen=True)
@@ -56,25 +56,28 @@ def pick_at(
     if draw.temperature != 1:
         logits = logits / draw.temperature
     if draw.top_k is None and (draw.top_p is None or draw.top_p == 1):
-        return _invert(logits.softmax(-1), uniform)
+        return _invert(logits.softmax(-1, dtype=torch.double), uniform)
     count = logits.shape[-1] if draw.top_k is None else min(draw.top_k, logits.shape[-1])
     best, ids = logits.topk(count, dim=-1)  # (B, k), the likeliest first
-    probabilities = best.softmax(-1)
+    probabilities = best.softmax(-1, dtype=torch.double)
     if draw.top_p is not None:
         # The mass of the likelier ones: while it is below p, the set still lacks this one.
         before = probabilities.cumsum(-1) - probabilities
         probabilities = torch.where(before < draw.top_p, probabilities, 0)
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
     return ids.gather(-1, _invert(probabilities, uniform)[:, None])[:, 0]
 
 
 def _invert(
     probabilities: Float[Tensor, "batch tokens"], uniform: Float[Tensor, " batch"]
 ) -> Int[Tensor, " batch"]:
-    """The first index whose cumulated probability exceeds `uniform` of the whole; never an impossible one."""
-    cumulated = probabilities.cumsum(-1, dtype=torch.double)  # a rare token is less than float32's rounding
-    last = probabilities.shape[-1] - 1
-    aim = cumulated.narrow(-1, last, 1) * uniform.unsqueeze(1)
-    return torch.searchsorted(cumulated, aim, right=True).squeeze(1).clamp_(max=last)
+    """The first index whose cumulated probability exceeds `uniform`; never an impossible one. In float64: a rare token is
+    less than float32's rounding, and what BELOW leaves is more than all of float64's.
+    """
+    found = torch.searchsorted(probabilities.cumsum(-1), uniform.unsqueeze(1), right=True)
+    return found.squeeze(1).clamp_(
+        max=probabilities.shape[-1] - 1
+    )  # of NaN: the last, until the caller notices
 
 
 class Noise:
