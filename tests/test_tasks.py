@@ -154,3 +154,13 @@ def test_a_task_is_remembered_as_plain_data() -> None:
     assert x.tolist() == [0, *CODEC.encode("abé")] and y.tolist() == [*x[1:].tolist(), 0]
     with pytest.raises(UserError, match="unknown task 'generat'.*Did you mean 'generate'"):
         task_from_dict({"kind": "generat"})
+
+
+def test_a_check_asks_for_tunes_that_parse_and_for_bars_that_add_up() -> None:
+    from unrolled.errors import CheckFailed
+    from unrolled.tasks.tunes import TuneReport
+
+    TuneReport(50, 45, 38).require()
+    for parsed, right in ((44, 44), (50, 37)):
+        with pytest.raises(CheckFailed, match=r"the check asks for 90 % and 75 %"):
+            TuneReport(50, parsed, right).require()

@@ -19,6 +19,7 @@ from unrolled.training import checkpoint as checkpoints
 from unrolled.training import session, text
 from unrolled.training.evaluate import evaluate
 from unrolled.training.interrupt import Interrupted
+from unrolled.training.portable import save_model
 from unrolled.training.progress import Talk
 from unrolled.training.run import Run
 from unrolled.training.train import train
@@ -306,3 +307,22 @@ def test_damaged_settings_and_data_are_named(place: Path, tmp_path: Path) -> Non
     config.write_text("lr = fast")
     with pytest.raises(UserError, match=r"config\.toml: not TOML"):
         _ = run.recipe
+
+
+# --- weights that were damaged
+
+
+def test_a_damaged_portable_model_is_refused_and_no_score_is_no_success(place: Path, tmp_path: Path) -> None:
+    run = tiny(place, tmp_path)
+    path = run.path / "model" / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])  # one bit of a weight
+    with pytest.raises(UserError, match="model.safetensors: damaged: its SHA-256 isn't the one"):
+        run.evaluate()
+    path.write_bytes(whole)
+    model = run.model()
+    with torch.no_grad():
+        model.head.scores.bias[1] = torch.nan
+    save_model(run.path / "model", model, "")  # a sound file of unsound numbers
+    with pytest.raises(NumericalFailure, match="its score isn't a number"):
+        run.evaluate()
