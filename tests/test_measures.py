@@ -329,6 +329,10 @@ def test_temperature_never_worsens_and_is_a_minimum(z: np.ndarray, y: np.ndarray
     assert (np.diff(ordered, axis=1) >= 0).all()
 
 
+def test_logits_that_say_nothing_stay_as_they_are() -> None:
+    assert calibration.temperature(np.full((5, 3), 2.0), [0, 1, 2, 0, 1]) == 1.0
+
+
 def test_temperature_scales_with_the_logits() -> None:
     rng = RNG(9)
     z, y = rng.normal(size=(300, 3)), rng.integers(3, size=300)
@@ -357,3 +361,5 @@ def test_a_threshold_of_one_class_is_a_half() -> None:
     assert calibration.threshold([0.2, 0.9], [1, 1]).value == 0.5
     assert calibration.threshold([0.2, 0.3, 0.9], [0, 0, 1]).value == 0.5
     assert calibration.threshold([0.1, 0.2, 0.3], [0, 1, 1]).value == pytest.approx(0.15)
+    # F1 is 2/3 at 0.575 and at 0.85.
+    assert calibration.threshold([0.55, 0.6, 0.7, 0.8, 0.9], [0, 1, 0, 0, 1]).value == pytest.approx(0.575)

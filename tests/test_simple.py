@@ -263,6 +263,8 @@ def test_far_values_and_empty_calls_do_no_harm() -> None:
     x = RNG(8).normal(size=(60, 4))
     model = Flat().fit(x, (x[:, 0] > 0).astype(int))
     assert np.isfinite(model.predict([[1e300, np.nan, np.inf, -1e300]])).all()
+    level = Flat().fit(x, x.sum(1)).predict([[1e9, 0, 0, 0], [-1e9, 0, 0, 0]])
+    assert 5 < level[0, 0] < 20 and -20 < level[1, 0] < -5
     assert (
         model.predict([]).shape
         == (0, 2)

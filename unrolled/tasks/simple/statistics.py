@@ -52,10 +52,10 @@ def _two_dimensional(value: ArrayLike) -> Numbers:
 
 
 def _batch(values: Numbers, lengths: NDArray[np.int64]) -> Numbers:
-    """(B, T, C) padded with anything, lengths (B,) -> (B, 15 C + 1)."""
+    """(B, T, C) padded with NaN, lengths (B,) -> (B, 15 C + 1)."""
     steps = np.arange(values.shape[1])[None, :, None]  # (1, T, 1)
     size = lengths[:, None, None]
-    there = np.isfinite(values) & (steps < size)
+    there = np.isfinite(values)
     x = np.where(there, values, 0.0)
     count = there.sum(1)  # (B, C)
     mean = _over(x.sum(1), count)
