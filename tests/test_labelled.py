@@ -109,6 +109,8 @@ def test_groups_and_given_parts_are_kept() -> None:
     assert all(
         len({groups[i] for i in part}) * 10 == len(part) for part in (parts.train, parts.valid, parts.test)
     )
+    few = deal(range(120), [i % 10 for i in range(120)], groups=[i // 20 for i in range(120)])
+    assert [len(part) for part in (few.train, few.valid, few.test)] == [80, 20, 20], "six speakers"
     given_ = ["train"] * 90 + ["test"] * 10
     parts = deal(range(100), ["x"] * 100, given=given_)
     assert parts.test == list(range(90, 100)) and 8 <= len(parts.valid) <= 11
@@ -244,6 +246,7 @@ def test_a_table_is_learned_and_scored_beside_its_rivals(classified: tuple[Run, 
     text = "\n".join(said)
     assert run.finished and run.test is not None and run.baseline is not None and run.naive is not None
     assert run.test["value"] > 0.9 > run.naive["value"] and run.baseline["value"] > 0.9
+    assert "identical" in text, "rows that stand on both sides are told"
     assert "target=label  (a column is called label)" in text and "columns left out: words, author" in text
     assert f"unrolled predict {run.name}" in text and (run.path / "report.html").exists() is False
     assert json.loads((run.path / "data.json").read_bytes())["reading"]["input"] == "text"

@@ -22,8 +22,9 @@ from spectra_oracle import CASES, FILE, signal
 from unrolled.datasets.augment import AUGMENTATIONS, augmented, draw_for
 from unrolled.datasets.folders import class_folder, load, media_records
 from unrolled.datasets.images import image_header, read_frames, read_image
+from unrolled.datasets.inputs import input_codec_from_dict
 from unrolled.datasets.media import Clip, MediaFile
-from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN, media_codec_from_dict
+from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN
 from unrolled.datasets.mel import cosine_basis, hertz_to_mel, mel_to_hertz
 from unrolled.datasets.pixels import FrameVectors, Patches, Pixels, PixelSteps, resized
 from unrolled.datasets.samples import resolve
@@ -514,14 +515,14 @@ def test_the_table_of_codecs_names_each_by_its_kind() -> None:
     assert all(codec.kind == kind for kind, codec in MEDIA_CODECS.items())
     assert sorted(MEDIA_CODECS) == sorted(kind for kinds in OF_COLUMN.values() for kind in kinds)
     saved = Pixels().fit([GREY]).to_dict()
-    assert isinstance(media_codec_from_dict(saved), Pixels)
+    assert isinstance(input_codec_from_dict(saved), Pixels)
     for wrong, says in (
         ({"kind": "pixel"}, "unknown codec 'pixel'. Did you mean 'pixels'"),
         ({"kind": "pixels"}, "is damaged: KeyError"),
         (saved | {"sides": 4}, "is damaged: TypeError"),
     ):
         with pytest.raises(UserError, match=says):
-            media_codec_from_dict(wrong)
+            input_codec_from_dict(wrong)
 
 
 def test_sketches_show_where_it_is_loud() -> None:

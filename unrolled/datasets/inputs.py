@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from unrolled.datasets.codecs import CODECS
-from unrolled.datasets.pixels import FrameVectors, Patches, Pixels, PixelSteps
-from unrolled.datasets.spectra import LogMel, Mfcc, Waveform
+from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN
 from unrolled.datasets.standard import Values
 from unrolled.datasets.words import Words
 from unrolled.errors import UserError, unknown
@@ -35,11 +34,10 @@ class InputCodec(Protocol):
 
 
 TOKENS: dict[str, Any] = {**CODECS, Words.kind: Words}
-_NUMBERS = (Values, LogMel, Mfcc, Waveform, Pixels, PixelSteps, Patches, FrameVectors)
-INPUTS: dict[str, Any] = {**TOKENS, **{codec.kind: codec for codec in _NUMBERS}}
+INPUTS: dict[str, Any] = {**TOKENS, Values.kind: Values, **MEDIA_CODECS}
 OF = {
-    "text": "words", "category": "words", "tokens": "words", "series": "values", "number": "values", "sound": "log_mel",
-    "image": "pixels", "frames": "frame_vectors",
+    "text": "words", "category": "words", "tokens": "words", "series": "values", "number": "values",
+    **{column: kinds[0] for column, kinds in OF_COLUMN.items()},
 }  # fmt: skip
 
 
@@ -51,11 +49,16 @@ def choose_input(kind: str) -> str:
 
 
 def input_codec_from_dict(saved: Mapping[str, Any]) -> InputCodec:
-    """The codec that `to_dict` described. Raises UserError for a kind that isn't in `INPUTS`."""
+    """The codec that `to_dict` described. Raises UserError for a kind that isn't in `INPUTS` or an incomplete record."""
     kind = str(saved.get("kind"))
     if kind not in INPUTS:
         raise unknown("codec", kind, INPUTS)
-    codec: InputCodec = INPUTS[kind].from_dict(saved)
+    try:
+        codec: InputCodec = INPUTS[kind].from_dict(saved)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"the saved {kind} codec is damaged: {error!r}. Expected what to_dict() wrote."
+        ) from error
     return codec
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from unrolled.datasets.pixels import FrameVectors, Patches, Pixels, PixelSteps
 from unrolled.datasets.spectra import LogMel, Mfcc, Waveform
-from unrolled.errors import UserError, unknown
 
 
 class MediaCodec(Protocol):
@@ -55,18 +54,3 @@ OF_COLUMN = {  # the first is the default
     "image": ("pixels", "pixel_steps", "patches"),
     "frames": ("frame_vectors",),
 }
-
-
-def media_codec_from_dict(saved: Mapping[str, Any]) -> MediaCodec:
-    """The codec that `to_dict` described. Raises UserError for a kind that isn't in `MEDIA_CODECS` or an incomplete
-    record.
-    """
-    kind = str(saved.get("kind"))
-    if kind not in MEDIA_CODECS:
-        raise unknown("codec", kind, MEDIA_CODECS)
-    try:
-        return MEDIA_CODECS[kind].from_dict(saved)
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"the saved {kind} codec is damaged: {error!r}. Expected what to_dict() wrote."
-        ) from error

@@ -71,11 +71,13 @@ def _dealt(
     shares: Sequence[float],
     draw: np.random.Generator,
 ) -> dict[str, list[int]]:
-    """Each stratum's units in random order: every next one goes where the most is lacking."""
+    """Each stratum's units in random order: every next one goes where the most is lacking. Where units are few and large, a
+    part that got none has one of training's.
+    """
     strata: dict[Hashable, list[list[int]]] = {}
     for unit in units:
         strata.setdefault(labels[unit[0]] if labels is not None else None, []).append(unit)
-    found: dict[str, list[int]] = {part: [] for part in PARTS}
+    found: dict[str, list[list[int]]] = {part: [] for part in PARTS}
     debt = np.zeros(len(PARTS))  # carried from stratum to stratum, so that small ones don't all round alike
     for stratum in strata.values():
         for number in draw.permutation(len(stratum)):
@@ -83,8 +85,11 @@ def _dealt(
             debt += len(unit) * np.asarray(shares)
             to = int(debt.argmax())
             debt[to] -= len(unit)
-            found[PARTS[to]] += unit
-    return found
+            found[PARTS[to]].append(unit)
+    for part, share in zip(PARTS, shares, strict=True):
+        if share and not found[part] and len(found["train"]) > 1:
+            found[part].append(found["train"].pop())
+    return {part: sorted(row for unit in dealt for row in unit) for part, dealt in found.items()}
 
 
 def _given(

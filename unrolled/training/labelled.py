@@ -12,6 +12,7 @@ from unrolled.datasets import samples
 from unrolled.datasets.examples import Bundles, Examples
 from unrolled.datasets.inputs import INPUTS, InputCodec, choose_input, embedder_of
 from unrolled.datasets.labels import Labels
+from unrolled.datasets.leaks import Leaks
 from unrolled.datasets.parts import SHARES, Parts, deal
 from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import data_files, rows_of
@@ -44,12 +45,22 @@ class Labelled:
         self.name, self.reading = name, reading
         self.notes, self.facts = list(parts.notes), dict[str, Any]()
         self._parts = {part: [rows[i] for i in parts.of(part)] for part in PARTS}
+        self.notes += self._leaks()
         train = self._parts["train"]
         self.codec = codec.fit(row[reading.input] for row in train)
         self.answers = (Labels if reading.task == "classify" else Numbers)().fit(
             row[reading.target] for row in train
         )
         self._examples = {part: self._encoded(part) for part in PARTS}
+
+    def _leaks(self) -> list[str]:
+        """What the test part may know of training, in words."""
+        reading = self.reading
+        leaks = Leaks(reading.target, [reading.group] if reading.group else [], [reading.input])
+        for part, rows in self._parts.items():
+            for row in rows:
+                leaks.add(part, row)
+        return [finding.says for finding in leaks.findings()]
 
     def _encoded(self, part: str) -> Examples:
         rows = self._parts[part]
