@@ -17,7 +17,8 @@ from unrolled.cli.main import main
 from unrolled.datasets import samples
 from unrolled.datasets.examples import Bundles, Examples
 from unrolled.datasets.parts import deal
-from unrolled.datasets.rows import continues, rows_of
+from unrolled.datasets.rows import Rows, continues
+from unrolled.datasets.store import Ragged
 from unrolled.datasets.understand import Asked, columns, understand
 from unrolled.errors import UserError
 from unrolled.layout import Layout
@@ -53,9 +54,9 @@ TINY = {
     ],
 )
 def test_shipped_tables_are_understood_without_a_key(name: str, reads: str, kind: str, task: str) -> None:
-    rows, _ = rows_of(samples.resolve(name))
+    rows = list(Rows(samples.resolve(name)))
     found = understand(columns(rows), Asked(), name)
-    assert (found.input, found.kind, found.task, found.target) == (reads, kind, task, "label")
+    assert (found.inputs, found.kinds, found.task, found.target) == ((reads,), (kind,), task, "label")
     assert all(reason for _, _, reason in found.why)
     if name == "digits":
         assert rows[0]["series"].shape == (8, 8), "a grid is read row by row"
@@ -70,7 +71,7 @@ def test_what_is_no_one_reading_is_asked_for_with_commands_to_copy() -> None:
         understand(found, Asked(), "t.csv")
     with pytest.raises(UserError, match="column .*'c'"):
         understand(found, Asked(target="c"), "t.csv")
-    assert understand(found, Asked(target="b"), "t.csv").input == "a"
+    assert understand(found, Asked(target="b"), "t.csv").inputs == ("a",)
 
 
 def test_text_goes_on_and_tables_answer() -> None:
@@ -123,7 +124,9 @@ def test_groups_and_given_parts_are_kept() -> None:
 def test_batches_hold_every_example_about_once_and_rows_of_like_length() -> None:
     draw = np.random.default_rng(0)
     sizes = draw.integers(1, 60, 203)
-    made = Examples([np.full((n, 2), n, np.float32) for n in sizes], [np.array(n) for n in sizes], [""] * 203)
+    made = Examples(
+        Ragged.of(np.full((n, 2), n, np.float32) for n in sizes), [np.array(n) for n in sizes], [""] * 203
+    )
     feed = Bundles(made, 8, seed=1)
     seen, padding, filled = [], 0, 0
     for step in range(feed.steps_per_epoch):
@@ -249,9 +252,9 @@ def test_a_table_is_learned_and_scored_beside_its_rivals(classified: tuple[Run, 
     assert "identical" in text, "rows that stand on both sides are told"
     assert "target=label  (a column is called label)" in text and "columns left out: words, author" in text
     assert f"unrolled predict {run.name}" in text and (run.path / "report.html").exists() is False
-    assert json.loads((run.path / "data.json").read_bytes())["reading"]["input"] == "text"
+    assert json.loads((run.path / "data.json").read_bytes())["reading"]["inputs"] == ["text"]
     task = load(str(run.path / "model")).task
-    assert task.kind == "classify" and list(task.labels.names) == ["bad!", "good!"]
+    assert task.kind == "classify" and list(task.answers.names) == ["bad!", "good!"]
 
 
 def test_evaluate_and_predict_agree_with_the_run(

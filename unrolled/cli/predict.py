@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "unrolled predict @last data=new_reviews.csv",
     "unrolled predict @best data=new_reviews.csv out=answers.jsonl",
+    "unrolled predict @last data=new_series.csv every=true",
 )
 WORDS = ("run",)
 SWITCHES = ()
@@ -24,6 +25,9 @@ class Keys:
     data: str = field(default="", metadata={"help": "the rows to answer: a file, a folder or a glob"})
     out: str | None = field(default=None, metadata={"help": "a file to write, .csv or .jsonl"})
     to: Literal["csv", "jsonl"] | None = field(default=None, metadata={"help": "the form of what is printed"})
+    every: bool = field(
+        default=False, metadata={"help": "also the early answers, one after each step of a row"}
+    )
     runs: str = field(default="runs", metadata={"help": "the folder that holds the run folders"})
     batch: int = field(
         default=64,

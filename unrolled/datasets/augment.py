@@ -19,6 +19,7 @@ from unrolled.errors import UserError, unknown
 Steps = NDArray[np.float32]
 Draw = np.random.Generator
 Change = Callable[..., NDArray[Any]]
+Changes = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def draw_for(name: str, seed: int, epoch: int, sample: int | str) -> Draw:
@@ -31,7 +32,7 @@ def draw_for(name: str, seed: int, epoch: int, sample: int | str) -> Draw:
 
 def augmented(
     x: NDArray[Any],
-    changes: Sequence[tuple[str, Mapping[str, Any]]],
+    changes: Changes,
     *,
     seed: int,
     epoch: int,
@@ -128,3 +129,27 @@ AUGMENTATIONS: dict[str, Change] = {
     "crop": crop,
     "word_dropout": word_dropout,
 }
+
+MOVING = ("shift", "crop", "word_dropout")  # after them a step is another, or none
+OF_TOKENS = ("crop", "word_dropout")  # what can be done to ids; the rest is for numbers
+
+
+def for_codec(wanted: str, kind: str) -> Changes:
+    """The changes that `wanted` names, "none", "auto" or names with commas between, for inputs of a codec's kind.
+
+    Raises UserError for a name that there isn't, and for one that doesn't suit the codec.
+    """
+    if wanted in ("none", "auto"):
+        return OWN.get(kind, ()) if wanted == "auto" else ()
+    names = [name.strip() for name in wanted.split(",")]
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise unknown("augmentation", name, AUGMENTATIONS)
+        if (kind in NUMBERS) == (name == "word_dropout") or (kind not in NUMBERS and name not in OF_TOKENS):
+            raise UserError(f"augment={name}: it doesn't suit what the codec {kind} gives.")
+    return [(name, {}) for name in names]
+
+
+NUMBERS = ("values", "log_mel", "mfcc", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors")
+OWN: dict[str, Changes] = {}
+"""By codec: what pays on the shipped and the public sets."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled.datasets.augment import MOVING, Changes, augmented
 from unrolled.datasets.collate import padded
 from unrolled.datasets.sampler import Batch
+from unrolled.datasets.store import Ragged
 from unrolled.errors import UserError
 
 POOL = (
@@ -20,9 +22,9 @@ POOL = (
 
 @dataclass(frozen=True)
 class Examples:
-    """One part of a data set. Inputs (T,) int64 or (T, D) float32; targets: a number or vector each, or one a step."""
+    """One part of a data set. Inputs (T,) ids or (T, D) float32; targets: a number or vector each, or one a step."""
 
-    inputs: list[np.ndarray]
+    inputs: Ragged
     targets: list[np.ndarray]
     origins: list[str]
     stepwise: bool = False
@@ -33,18 +35,27 @@ class Examples:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Steps of each input."""
-        return np.array([len(row) for row in self.inputs], np.int64)
+        return self.inputs.lengths
 
     @property
     def count(self) -> int:
         """Targets in all."""
         return int(self.lengths.sum()) if self.stepwise else len(self)
 
-    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
-        """The examples of these numbers, padded on the right. `lengths` is None where nothing had to be padded."""
+    def batch(
+        self,
+        rows: Sequence[int] | NDArray[np.int64],
+        change: Callable[[np.ndarray, int], np.ndarray] | None = None,
+    ) -> Batch:
+        """The examples of these numbers, padded on the right. `lengths` is None where nothing had to be padded. change:
+        what is done to an input (with its number) first.
+        """
         import torch
 
-        x, lengths = padded([self.inputs[i] for i in rows])
+        inputs = [self.inputs[i] for i in rows]
+        if change is not None:
+            inputs = [change(x, int(i)) for x, i in zip(inputs, rows, strict=True)]
+        x, lengths = padded(inputs)
         targets = [self.targets[i] for i in rows]
         y = padded(targets)[0] if self.stepwise else torch.from_numpy(np.stack(targets))
         ragged = bool((lengths != x.shape[1]).any())
@@ -52,14 +63,21 @@ class Examples:
 
 
 class Bundles:
-    """Batches of examples of similar length: each epoch shuffles, sorts within pools of batches, and shuffles those."""
+    """Batches of examples of similar length: each epoch shuffles, sorts within pools of batches, and shuffles those.
+
+    changes: augmentations with their settings, drawn anew each epoch as a function of (seed, epoch, example).
+    """
 
     carried = False
 
-    def __init__(self, examples: Examples, batch: int, seed: int = 0) -> None:
+    def __init__(self, examples: Examples, batch: int, seed: int = 0, changes: Changes = ()) -> None:
         if not len(examples):
             raise UserError("the training part holds no examples. Give it more data, or another split=.")
-        self.examples, self.seed = examples, seed
+        if examples.stepwise and (moving := [name for name, _ in changes if name in MOVING]):
+            raise UserError(
+                f"augment={moving[0]}: it moves or drops steps, and each step has a tag of its own."
+            )
+        self.examples, self.seed, self.changes = examples, seed, changes
         self.batch_size = min(batch, len(examples))
         self.notes = (
             [f"{len(examples)} training examples fill no batch of {batch}: training on {self.batch_size}"]
@@ -76,7 +94,14 @@ class Bundles:
     def batch(self, step: int) -> Batch:
         """The batch of a step counted from 0 over all epochs."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        return self.examples.batch(_dealt(self.seed, epoch, self.batch_size, self._lengths)[within])
+        rows = _dealt(self.seed, epoch, self.batch_size, self._lengths)[within]
+        if not self.changes:
+            return self.examples.batch(rows)
+
+        def change(x: np.ndarray, number: int) -> np.ndarray:
+            return augmented(x, self.changes, seed=self.seed, epoch=epoch, sample=number)
+
+        return self.examples.batch(rows, change)
 
 
 @lru_cache(maxsize=2)

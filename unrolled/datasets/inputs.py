@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from unrolled.datasets.codecs import CODECS
+from unrolled.datasets.items import Items
 from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN
 from unrolled.datasets.standard import Values
+from unrolled.datasets.together import Field, Together
 from unrolled.datasets.words import Words
 from unrolled.errors import UserError, unknown
 
@@ -33,12 +35,14 @@ class InputCodec(Protocol):
         """The codec that `to_dict` described."""
 
 
-TOKENS: dict[str, Any] = {**CODECS, Words.kind: Words}
-INPUTS: dict[str, Any] = {**TOKENS, Values.kind: Values, **MEDIA_CODECS}
+TOKENS: dict[str, Any] = {**CODECS, Words.kind: Words, Items.kind: Items}
+SINGLE: dict[str, Any] = {**TOKENS, Values.kind: Values, **MEDIA_CODECS}  # those that read one column
+INPUTS: dict[str, Any] = {**SINGLE, Together.kind: Together}
 OF = {
-    "text": "words", "category": "words", "tokens": "words", "series": "values", "number": "values",
+    "text": "words", "category": "items", "tokens": "items", "series": "values", "number": "values",
     **{column: kinds[0] for column, kinds in OF_COLUMN.items()},
 }  # fmt: skip
+WHOLE = ("number", "category")  # kinds of columns that say one thing of a whole row
 
 
 def choose_input(kind: str) -> str:
@@ -46,6 +50,19 @@ def choose_input(kind: str) -> str:
     if kind not in OF:
         raise UserError(f"a column that is {kind} can't be read as a sequence; name another with input=.")
     return OF[kind]
+
+
+def codec_for(names: Sequence[str], kinds: Sequence[str], asked: str = "auto", aligned: bool = False) -> Any:
+    """The codec, not fitted yet, of these columns together. `asked`: the one column's codec, of several that of the text,
+    sound or images among them. Raises UserError for a kind of column that can't be read.
+    """
+    if len(names) == 1:
+        return INPUTS[choose_input(kinds[0]) if asked == "auto" else asked]()
+    made = []
+    for name, kind in zip(names, kinds, strict=True):
+        chosen = asked if asked != "auto" and kind not in (*WHOLE, "series", "tokens") else choose_input(kind)
+        made.append(Field(name, SINGLE[chosen](), kind not in WHOLE))
+    return Together(made, aligned)
 
 
 def input_codec_from_dict(saved: Mapping[str, Any]) -> InputCodec:
@@ -66,4 +83,6 @@ def embedder_of(codec: Any) -> dict[str, Any]:
     """The spec of the embedder that reads what the codec writes, without its own width."""
     if codec.kind in TOKENS:
         return {"kind": "tokens", "vocabulary": codec.size}
+    if isinstance(codec, Together):
+        return {"kind": "mixed", "tables": codec.tables, "inputs": codec.width - len(codec.tables)}
     return {"kind": "values", "inputs": codec.size if isinstance(codec, Values) else codec.width}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unrolled.datasets.rows import rows_of
+from unrolled.datasets.rows import Rows
 from unrolled.datasets.understand import Asked, Reading, columns, understand
 from unrolled.errors import UserError
 
@@ -61,7 +61,7 @@ class RowsLook:
         lines += [f"  {note}" for note in self.notes[:6]]
         if self.reading is None:
             return "\n".join([*lines, "", self.open])
-        lines += ["", f"  task {self.reading.task}: {self.reading.input} -> {self.reading.target}"]
+        lines += ["", f"  task {self.reading.task}: {self.reading.reads} -> {self.reading.target}"]
         lines += [f"    {key}={value}: {reason}" for key, value, reason in self.reading.why]
         if self.reading.left_out:
             lines.append(f"    left out: {', '.join(self.reading.left_out)}")
@@ -74,7 +74,8 @@ class RowsLook:
 
 def look_rows(data: str, path: Path) -> RowsLook:
     """Looks at the rows of a table, a folder or a zip. Raises UserError as readers do."""
-    rows, notes = rows_of(path)
+    read = Rows(path)
+    rows, notes = list(read), read.notes
     found = columns(rows)
     try:
         reading, unclear = understand(found, Asked(), data), ""

@@ -2,15 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any, Self
 
-from unrolled.datasets.assemble import gather, grid, numbered
+from unrolled.datasets.assemble import gather, grid, group_rows, numbered
 from unrolled.datasets.folders import media_records
 from unrolled.datasets.listing import listed
+from unrolled.datasets.paths import linked
 from unrolled.datasets.readers import TEXT, Record, files_of, kind_of, records
 from unrolled.datasets.understand import SPLIT
 from unrolled.errors import UserError
+
+HELD = 48_000_000  # bytes of files whose records are kept in memory; larger ones are read anew at each pass
+GZIP = 4  # what a compressed byte counts for
+SERIES = "series"
+
+
+@dataclass(frozen=True)
+class Long:
+    """How the rows of a long table make sequences: those of one `id` are its steps, in the order of `time` (None: of the
+    file). `values`: columns of numbers, together the series; `categories`: columns of texts, a list each; `constants`:
+    columns that say one thing of the whole sequence.
+    """
+
+    id: str
+    time: str | None
+    values: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """What `to_dict` described."""
+        lists = {key: tuple(saved[key]) for key in ("values", "categories", "constants")}
+        return cls(saved["id"], saved["time"], **lists)
+
+
+class Rows:
+    """The records of a data set, in their order, as often as they are asked for. Small data are read once and kept.
+
+    Numbered columns are one series each; a grid of them (p00 ... p77) is read row by row: a step is one row of it.
+    Notes of records are taken out and stand in `notes` after the first pass. Raises UserError as readers do.
+    """
+
+    def __init__(self, path: Path, long: Long | None = None, held: int = HELD) -> None:
+        self.path, self.long = path, long
+        self.notes: list[str] = []
+        self._passed = False
+        self._kept: list[Record] | None = None
+        if media_records(path) is not None or _size(path) <= held:
+            self._kept = list(self._read())
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._kept) if self._kept is not None else self._read()
+
+    def _read(self) -> Iterator[Record]:
+        first, self._passed = not self._passed, True
+        notes = self.notes if first else []
+        for record in self._sequences(notes):
+            notes += [note for note in record.pop("notes", ()) if note not in notes]
+            yield record
+
+    def _sequences(self, notes: list[str]) -> Iterator[Record]:
+        if self.long is None:
+            return self._shaped(notes)
+        long, problems = self.long, notes
+        return group_rows(
+            lambda: self._shaped(problems), long.id, long.time, long.values, long.constants, long.categories
+        )
+
+    def _shaped(self, notes: list[str]) -> Iterator[Record]:
+        media = media_records(self.path)
+        if media is not None:
+            return _parted(media)
+        rows = linked(records(self.path), self.path if self.path.is_dir() else self.path.parent)
+        head = next(rows)  # readers raise rather than give nothing
+        rows = chain([head], rows)
+        for stem, names in numbered(list(head)).items():
+            shape = grid(names)
+            rows = _gathered(rows, stem, names, shape)
+            steps = f", a step a row of {shape[1]}" if shape else ""
+            notes.append(f"the {len(names)} columns {names[0]} ... {names[-1]} are one series{steps}")
+        return rows
+
+
+def _gathered(
+    rows: Iterator[Record], stem: str, names: list[str], shape: tuple[int, int] | None
+) -> Iterator[Record]:
+    for row in gather(rows, stem, names, SERIES):
+        if shape is not None:
+            row[SERIES] = row[SERIES].reshape(shape)
+        yield row
+
+
+def _size(path: Path) -> int:
+    """Bytes of all files, as they are when unpacked, about."""
+    return sum(
+        file.stat().st_size * (GZIP if file.suffix.lower() in (".gz", ".parquet", ".npz") else 1)
+        for file in files_of(path)[0]
+    )
 
 
 def continues(path: Path) -> bool:
@@ -18,26 +115,6 @@ def continues(path: Path) -> bool:
     if (path.is_dir() or path.suffix.lower() == ".zip") and media_records(path) is not None:
         return False
     return all(kind_of(file) in TEXT for file in files_of(path)[0])
-
-
-def rows_of(path: Path) -> tuple[list[Record], list[str]]:
-    """The rows, numbered columns gathered into one series each, and what is to be said aloud of them.
-
-    A grid of numbered columns (p00 ... p77) is read row by row: a step is one row of it. Raises UserError as readers do.
-    """
-    media = media_records(path)
-    rows = list(records(path) if media is None else _parted(media))
-    notes = [note for row in rows for note in row.pop("notes", [])]
-    for stem, names in numbered(list(rows[0])).items():
-        shape = grid(names)
-        rows = list(gather(rows, stem, names))
-        steps = ""
-        if shape is not None:
-            for row in rows:
-                row["series"] = row["series"].reshape(shape)
-            steps = f", a step a row of {shape[1]}"
-        notes.append(f"the {len(names)} columns {names[0]} ... {names[-1]} are one series{steps}")
-    return rows, notes
 
 
 def _parted(media: Iterator[Record]) -> Iterator[Record]:

@@ -26,6 +26,8 @@ SEQUENCES = {
     "text": "words", "series": "series", "tokens": "lists", "sound": "sound", "image": "images", "frames": "videos",
 }  # fmt: skip
 WORDY = 3.0  # words a value from which a column is text
+COMPARED = 100  # rows whose numbers of steps are compared
+SEPARATOR = ";"  # between labels, where a row may have several
 
 
 @dataclass
@@ -40,7 +42,9 @@ class Column:
     lists: int = 0
     media: str = ""  # of the first file's handle
     words: int = 0
+    several: int = 0  # texts that hold a semicolon
     distinct: set[str] = field(default_factory=set)
+    lengths: list[int] = field(default_factory=list)  # steps, items or words of the first ones
 
     def see(self, value: Any) -> None:
         """Counts one more value."""
@@ -56,11 +60,22 @@ class Column:
         elif isinstance(value, list):
             self.lists += 1
         else:
-            with contextlib.suppress(ValueError):
-                self.numbers += not isnan(number(value))
-            self.words += len(str(value).split())
-            if len(self.distinct) <= TRACKED:
-                self.distinct.add(str(value))
+            self._see_text(value)
+            return
+        if len(self.lengths) < COMPARED:
+            self.lengths.append(len(value))
+
+    def _see_text(self, value: Any) -> None:
+        with contextlib.suppress(ValueError):
+            self.numbers += not isnan(number(value))
+        text = str(value)
+        words = text.count(" ") + 1 if len(self.lengths) >= COMPARED else len(text.split())
+        self.words += words
+        self.several += SEPARATOR in text
+        if len(self.lengths) < COMPARED:
+            self.lengths.append(words)
+        if len(self.distinct) <= TRACKED:
+            self.distinct.add(text)
 
     @property
     def kind(self) -> Kind:
@@ -83,24 +98,49 @@ class Column:
 class Reading:
     """How a table is read. `why`: (key, value, reason) of each decision that nobody asked for."""
 
-    task: Literal["classify", "regress"]
-    input: str
-    kind: Kind  # of the input
-    target: str
+    task: Literal["classify", "regress", "tag"]
+    inputs: tuple[str, ...]
+    kinds: tuple[Kind, ...]  # of the inputs
+    targets: tuple[str, ...]  # one, or the numbers of a regression
+    several: bool = False  # a row may have several labels
     group: str | None = None
     split: str | None = None
     why: tuple[tuple[str, str, str], ...] = ()
     left_out: tuple[str, ...] = ()
 
+    @property
+    def target(self) -> str:
+        """The columns that answer, for people."""
+        return ", ".join(self.targets)
+
+    @property
+    def reads(self) -> str:
+        """The columns that are read, for people."""
+        return ", ".join(self.inputs)
+
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user said of the table. None: to be found."""
+    """What the user said of the table. None: to be found. `input`, `target`: one column, or several with commas."""
 
     task: str | None = None
     input: str | None = None
     target: str | None = None
     group: str | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns to read."""
+        return _listed(self.input)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to foretell."""
+        return _listed(self.target)
+
+
+def _listed(names: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if names else ()
 
 
 def _media(value: MediaFile | Clip) -> str:
@@ -119,25 +159,30 @@ def columns(records: Iterable[Record]) -> dict[str, Column]:
     return found
 
 
-def understand(found: dict[str, Column], asked: Asked, data: str) -> Reading:
-    """The reading of these columns. Raises UserError for a column that isn't there and where there is no one reading."""
-    for key in ("input", "target", "group"):
-        name = getattr(asked, key)
-        if name is not None and name not in found:
-            raise unknown(f"column ({key}=)", name, found)
+def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[str, ...] = ()) -> Reading:
+    """The reading of these columns. `steps`: those that say something of every step of a sequence, where rows have been
+    gathered to sequences; they are read together.
+
+    Raises UserError for a column that isn't there and where there is no one reading.
+    """
+    for key, names in (("input", asked.inputs), ("target", asked.targets), ("group", _listed(asked.group))):
+        for name in names:
+            if name not in found:
+                raise unknown(f"column ({key}=)", name, found)
     why: list[tuple[str, str, str]] = []
-    target = asked.target or _target(found, why, data)
-    group = asked.group or next((n for n in found if n.lower() in GROUPS and n != target), None)
+    targets = asked.targets or (_target(found, why, data),)
+    group = asked.group or next((n for n in found if n.lower() in GROUPS and n not in targets), None)
     if group and not asked.group:
         why.append(
             ("group", group, f"a column is called {group}: all of one {group} on one side of the split")
         )
     split = SPLIT if SPLIT in found else None
-    used = {target, group, split}
-    name = asked.input or _input(found, used, why, data)
-    task = asked.task or _task(found[target], why)
-    left = tuple(n for n in found if n not in used | {name})
-    return Reading(task, name, found[name].kind, target, group, split, tuple(why), left)  # type: ignore[arg-type]
+    used = {*targets, group, split}
+    inputs = asked.inputs or _inputs(found, used, found[targets[0]], steps, why, data)
+    task, several = _task(asked.task, [found[n] for n in targets], [found[n] for n in inputs], why)
+    left = tuple(n for n in found if n not in used and n not in inputs)
+    kinds = tuple(found[name].kind for name in inputs)
+    return Reading(task, inputs, kinds, targets, several, group, split, tuple(why), left)  # type: ignore[arg-type]
 
 
 def _target(found: dict[str, Column], why: list[tuple[str, str, str]], data: str) -> str:
@@ -153,26 +198,82 @@ def _target(found: dict[str, Column], why: list[tuple[str, str, str]], data: str
     )
 
 
-def _input(
-    found: dict[str, Column], used: set[str | None], why: list[tuple[str, str, str]], data: str
-) -> str:
-    sequences = [c for c in found.values() if c.name not in used and c.kind in SEQUENCES]
+def _inputs(
+    found: dict[str, Column],
+    used: set[str | None],
+    target: Column,
+    steps: tuple[str, ...],
+    why: list[tuple[str, str, str]],
+    data: str,
+) -> tuple[str, ...]:
+    open_ = [c for c in found.values() if c.name not in used]
+    if together := tuple(c.name for c in open_ if c.name in steps and c.kind != "empty"):
+        why.append(("input", ",".join(together), "what the rows of one sequence say step by step"))
+        return together
+    sequences = [c for c in open_ if c.kind in SEQUENCES]
+    alike = [c.name for c in sequences if _stepwise(target, [c])]
+    if len(sequences) > 1 and len(alike) == 1:
+        why.append(("input", alike[0], f"as many steps as {target.name} has in every row"))
+        return (alike[0],)
     if len(sequences) == 1:
         why.append(("input", sequences[0].name, f"the one column of {SEQUENCES[sequences[0].kind]}"))
-        return sequences[0].name
-    likely = [c.name for c in sequences] or [name for name in found if name not in used]
+        return (sequences[0].name,)
+    likely = [c.name for c in sequences] or [c.name for c in open_]
+    several = [",".join(likely[:3])] if len(likely) > 1 else []
     raise UserError(
-        f"{data}: which column is to be read? It has {', '.join(found)}, of which {len(sequences)} hold sequences. Say so, "
-        "for instance:\n" + "\n".join(f"  unrolled train data={data} input={name}" for name in likely[:3])
+        f"{data}: which columns are to be read? It has {', '.join(found)}, of which {len(sequences)} hold sequences. Say "
+        "so, for instance:\n"
+        + "\n".join(f"  unrolled train data={data} input={name}" for name in likely[:3] + several)
     )
 
 
-def _task(target: Column, why: list[tuple[str, str, str]]) -> str:
-    if target.kind == "number" and len(target.distinct) > CLASSES:
-        why.append(("task", "regress", f"{target.name} is a number of more than {CLASSES} values"))
-        return "regress"
-    why.append(("task", "classify", f"{target.name} has {_many(target.distinct)} values"))
-    return "classify"
+def _task(
+    asked: str | None, targets: list[Column], inputs: list[Column], why: list[tuple[str, str, str]]
+) -> tuple[str, bool]:
+    """The task, and whether a row may have several labels."""
+    first = targets[0]
+    if len(targets) > 1:
+        return _numbers(asked, targets, why), False
+    if asked in (None, "tag") and _stepwise(first, inputs):
+        reason = f"{first.name} says something of every step: it is as long as what is read"
+        why.extend([("task", "tag", reason)] if asked is None else [])
+        return "tag", False
+    if asked == "tag":
+        raise UserError(
+            f"task=tag: {first.name} must hold one tag for each step of {', '.join(c.name for c in inputs)}, as a list or "
+            "as words with spaces between."
+        )
+    several = first.kind == "tokens" or (first.several > 0.02 * first.values and first.kind != "number")
+    if asked is not None:
+        return asked, several and asked == "classify"
+    if several:
+        task, reason = "classify", f"{first.name} names any number of labels a row"
+    elif first.kind == "number" and len(first.distinct) > CLASSES:
+        task, reason = "regress", f"{first.name} is a number of more than {CLASSES} values"
+    else:
+        task, reason = "classify", f"{first.name} has {_many(first.distinct)} values"
+    why.append(("task", task, reason))
+    return task, several
+
+
+def _numbers(asked: str | None, targets: list[Column], why: list[tuple[str, str, str]]) -> str:
+    """Several targets: all of them numbers, or nothing."""
+    if asked not in (None, "regress"):
+        raise UserError(f"task={asked}: one column answers, not {len(targets)}; only regress takes several.")
+    if wordy := [c.name for c in targets if c.kind != "number"]:
+        names = ",".join(c.name for c in targets)
+        raise UserError(
+            f"target={names}: {wordy[0]} holds no numbers. Name one column of classes, or only numbers."
+        )
+    why.extend([("task", "regress", f"{len(targets)} columns of numbers")] if asked is None else [])
+    return "regress"
+
+
+def _stepwise(target: Column, inputs: list[Column]) -> bool:
+    """Whether the target has as many items, or words, as what is read has steps, in each of the first rows."""
+    many = target.kind == "tokens" or target.words > target.values
+    same = (c.lengths == target.lengths for c in inputs if c.kind in ("tokens", "series", "text"))
+    return many and bool(target.lengths) and any(same)
 
 
 def _many(values: Sequence[str] | set[str]) -> str:

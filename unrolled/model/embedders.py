@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -86,5 +88,64 @@ class ValueEmbedder(nn.Module):
         return self.map(raw), state, layout
 
 
-Embedder = TokenEmbedder | ValueEmbedder
-EMBEDDERS: dict[str, type[Embedder]] = {"tokens": TokenEmbedder, "values": ValueEmbedder}
+class MixedEmbedder(nn.Module):
+    """Ids and numbers of one step together: raw (B, T, K + N) float, K ids as numbers first -> (B, T, width), the sum of
+    each id's vector from its own table and a linear map of the numbers. NaN in padding stops here.
+
+    tables: the number of ids of each of the K fields. Raises UserError for an id outside its table.
+    """
+
+    def __init__(self, tables: Sequence[int], inputs: int, width: int) -> None:
+        super().__init__()
+        positive("MixedEmbedder", width=width, fields=len(tables) + inputs)
+        self.sizes, self.inputs, self.width = tuple(tables), inputs, width
+        self.tables = nn.ModuleList(nn.Embedding(size, width) for size in tables)
+        for table in self.tables:
+            nn.init.normal_(table.weight, std=width**-0.5)  # type: ignore[arg-type]
+        self.map = ValueEmbedder(inputs, width).map if inputs else None
+
+    def start(self, batch: int) -> State:
+        return ()
+
+    def accept(self, raw: Tensor) -> None:
+        """Raises UserError unless `raw` holds K + N numbers a step."""
+        wanted = len(self.sizes) + self.inputs
+        if (
+            not isinstance(raw, Tensor)
+            or raw.ndim != 3
+            or raw.shape[2] != wanted
+            or not raw.is_floating_point()
+        ):
+            got = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
+            raise UserError(
+                f"MixedEmbedder: got {got}; it takes floating numbers of shape (batch, time, {wanted}): "
+                f"{len(self.sizes)} ids, {self.inputs} numbers."
+            )
+
+    def forward(
+        self, raw: Float[Tensor, "batch time fields"], state: State = None, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, "batch time width"], State, Layout | None]:
+        if layout is not None:
+            raw = select(layout.valid, raw)
+        ids, numbers = raw[..., : len(self.sizes)].long(), raw[..., len(self.sizes) :]
+        if not torch.compiler.is_compiling():
+            self._within(ids)
+        parts = [table(ids[..., field]) for field, table in enumerate(self.tables)]
+        if self.map is not None:
+            parts.append(self.map(numbers))
+        return torch.stack(parts).sum(0), state, layout
+
+    def _within(self, ids: Int[Tensor, "batch time fields"]) -> None:
+        for field, size in enumerate(self.sizes):
+            column = ids[..., field]
+            if column.numel() and not 0 <= int(column.min()) <= int(column.max()) < size:
+                raise UserError(
+                    f"MixedEmbedder: field {field} holds ids from {int(column.min())} to {int(column.max())}; its table "
+                    f"has {size}. Encode with the codec it was trained with."
+                )
+
+
+Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder
+EMBEDDERS: dict[str, type[Embedder]] = {
+    "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder,
+}  # fmt: skip

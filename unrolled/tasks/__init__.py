@@ -8,9 +8,17 @@ from unrolled.errors import unknown
 from unrolled.tasks.classify import Classify
 from unrolled.tasks.generate import GenerateText
 from unrolled.tasks.regress import Regress
+from unrolled.tasks.several import ClassifySeveral
+from unrolled.tasks.tag import Tag
 from unrolled.tasks.task import Score, Task
 
-TASKS: dict[str, Any] = {"generate": GenerateText, "classify": Classify, "regress": Regress}
+TASKS: dict[str, Any] = {
+    "generate": GenerateText,
+    "classify": Classify,
+    "classify_several": ClassifySeveral,
+    "regress": Regress,
+    "tag": Tag,
+}
 
 
 def task_from_dict(data: dict[str, Any]) -> Any:
@@ -21,4 +29,14 @@ def task_from_dict(data: dict[str, Any]) -> Any:
     return TASKS[kind].from_dict(data)
 
 
-__all__ = ["TASKS", "Classify", "GenerateText", "Regress", "Score", "Task", "task_from_dict"]
+__all__ = [
+    "TASKS",
+    "Classify",
+    "ClassifySeveral",
+    "GenerateText",
+    "Regress",
+    "Score",
+    "Tag",
+    "Task",
+    "task_from_dict",
+]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from unrolled.datasets.inputs import InputCodec, input_codec_from_dict
 from unrolled.datasets.labels import Labels
-from unrolled.tasks.answer import BATCH, answers
-from unrolled.tasks.calibration import loss_at, softened, temperature
+from unrolled.tasks.answer import BATCH, answers, every_answer
+from unrolled.tasks.answering import Answering
+from unrolled.tasks.calibration import loss_at, softened, temperature, threshold
 from unrolled.tasks.measures import ClassReport, measure_classes
 from unrolled.tasks.scored import Scored
 
@@ -19,28 +19,42 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 
-@dataclass(frozen=True)
-class Classify:
-    """`input`, `target`: columns. temperature: what the logits are divided by (Guo et al. 2017, sec. 4.2)."""
+@dataclass(frozen=True, kw_only=True)
+class Classify(Answering):
+    """temperature: what the logits are divided by (Guo et al. 2017, sec. 4.2). smoothing, weights: see `LabelHead`.
 
-    codec: InputCodec
-    labels: Labels
-    input: str
-    target: str
+    threshold, of two classes: the probability from which the rarer one is said, "auto" until it is fitted on validation
+    data to the best F1; None: the likelier class is said.
+    """
+
+    kind: ClassVar[str] = "classify"
+
+    answers: Labels
     temperature: float = 1.0
-    kind: str = "classify"
+    threshold: float | str | None = None
+    smoothing: float = 0.0
+    balanced: bool = False
 
     def head(self) -> dict[str, Any]:
         """The spec of its head."""
-        return {"kind": "labels", "classes": len(self.labels.names)}
+        return {"kind": "labels", "classes": self.answers.size} | loss_settings(
+            self.answers, self.smoothing, self.balanced
+        )
 
-    def truth(self, values: Sequence[Any]) -> list[np.ndarray]:
-        """Answers as they stand in data, encoded. Raises UserError for one that training hadn't."""
-        return [np.asarray(self.labels.encode(value)) for value in values]
+    @property
+    def rarer(self) -> int:
+        """The class whose probability the threshold is for: the rarer one in training."""
+        return int(np.argmin(self.answers.counts))
 
     def predict(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
         """Probabilities (N, C) of encoded inputs."""
         return softened(answers(model, inputs, batch), self.temperature)
+
+    def predict_every(
+        self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH
+    ) -> list[np.ndarray]:
+        """As `predict`, after every step: (T, ...) an input. Of a causal model only."""
+        return [softened(steps, self.temperature) for steps in every_answer(model, inputs, batch)]
 
     def score(
         self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
@@ -49,43 +63,60 @@ class Classify:
         sure of itself is not held against a model before it is calibrated.
         """
         logits, wanted = answers(model, inputs, batch), np.asarray(truth).reshape(-1)
-        report: ClassReport = measure_classes(
-            softened(logits, self.temperature), wanted, self.labels.names, primary="accuracy"
-        )
+        report = self.rated(softened(logits, self.temperature), wanted)
         return Scored(report, loss_at(logits, wanted, temperature(logits, wanted)))
 
+    def rated(self, said: np.ndarray, truth: np.ndarray) -> ClassReport:
+        """The report on probabilities (N, C) and classes (N,)."""
+        names = self.answers.names
+        return measure_classes(said, truth, names, primary="accuracy", decided=self._decided(said))
+
+    def _decided(self, said: np.ndarray) -> np.ndarray | None:
+        """(N,) the classes that are said; None: the likeliest ones."""
+        if not isinstance(self.threshold, float):
+            return None
+        rarer = self.rarer
+        return np.where(said[:, rarer] >= self.threshold, rarer, 1 - rarer)
+
     def calibrated(self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> Classify:
-        """This task with the temperature fitted on validation data."""
-        fitted = temperature(answers(model, inputs), np.asarray(truth).reshape(-1))
-        return Classify(self.codec, self.labels, self.input, self.target, fitted)
+        """This task with temperature and threshold fitted on validation data."""
+        logits, wanted = answers(model, inputs), np.asarray(truth).reshape(-1)
+        fitted = replace(self, temperature=temperature(logits, wanted))
+        if self.threshold != "auto":
+            return fitted
+        said = softened(logits, fitted.temperature)[:, self.rarer]
+        return replace(fitted, threshold=threshold(said, wanted == self.rarer).value)
+
+    def plain(self) -> Classify:
+        """This task with no threshold of a model's."""
+        return replace(self, threshold=None)
 
     def rows(self, said: np.ndarray) -> list[dict[str, Any]]:
         """Probabilities (N, C) -> for each item its class and every class's probability."""
-        names = self.labels.names
+        names = self.answers.names
+        decided = self._decided(said)
+        chosen = said.argmax(1) if decided is None else decided
         return [
-            {
-                self.target: names[int(row.argmax())],
-                **{f"p({n})": float(p) for n, p in zip(names, row, strict=True)},
-            }
-            for row in said
+            {self.target: names[at], **{f"p({n})": float(p) for n, p in zip(names, row, strict=True)}}
+            for at, row in zip(chosen.tolist(), said, strict=True)
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data from which `from_dict` makes this task again."""
-        codec = {"input": self.codec.to_dict(), "target": self.labels.to_dict()}
+    def settings(self) -> dict[str, Any]:
+        """Temperature, threshold and what the loss was."""
         return {
-            "kind": self.kind, "codec": codec, "input": self.input, "target": self.target,
-            "temperature": self.temperature,
+            "temperature": self.temperature, "threshold": self.threshold, "smoothing": self.smoothing,
+            "balanced": self.balanced,
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Classify:
-        """The task that `to_dict` described."""
-        codec = data["codec"]
-        return cls(
-            input_codec_from_dict(codec["input"]),
-            Labels.from_dict(codec["target"]),
-            data["input"],
-            data["target"],
-            data.get("temperature", 1.0),
-        )
+    def answers_from(cls, saved: Mapping[str, Any]) -> Labels:
+        """The classes that `to_dict` described."""
+        return Labels.from_dict(saved)
+
+
+def loss_settings(labels: Labels, smoothing: float, balanced: bool) -> dict[str, Any]:
+    """What a label head is told of its loss. balanced: every class weighs the same in sum (King and Zeng 2001, eq. 7)."""
+    if not balanced:
+        return {"smoothing": smoothing}
+    counts = np.array(labels.counts, np.float64)
+    return {"smoothing": smoothing, "weights": (counts.sum() / (len(counts) * counts)).tolist()}

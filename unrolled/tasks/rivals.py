@@ -2,47 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from unrolled.tasks.classify import Classify
-from unrolled.tasks.measures import measure_classes, measure_numbers
+from unrolled.datasets.inputs import TOKENS
+from unrolled.tasks.answering import Answering
 from unrolled.tasks.regress import Regress
 from unrolled.tasks.scored import Scored
-from unrolled.tasks.simple import Majority, MeanOf, Summary, WordGrams
+from unrolled.tasks.simple import Flat, Majority, MajorityTag, MeanOf, Mixed, Summary, WordGrams
+
+PICTURES = ("pixels", "pixel_steps", "patches")  # codecs whose steps are one picture of one size
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data as rivals see it. `values`: what the codec reads, row by row, read when asked for."""
+
+    values: Callable[[], Sequence[Any]]
+    inputs: Sequence[np.ndarray]  # encoded
+    targets: Sequence[np.ndarray]  # encoded
 
 
 class Rivals:
-    """Rivals of one task, fitted on the training rows' values and answers and scored on the test rows'."""
+    """Rivals of one task, fitted on the training rows and scored on the test rows."""
 
-    def __init__(
-        self,
-        task: Classify | Regress,
-        train: tuple[Sequence[Any], np.ndarray],
-        test: tuple[Sequence[Any], np.ndarray],
-    ) -> None:
-        self.task, self.train, self.test = task, train, test
+    def __init__(self, task: Answering, train: Part, test: Part) -> None:
+        self.task = task.plain()
+        self.train, self.test = train, test
 
     def naive(self) -> dict[str, Any]:
-        """The most frequent class, or the mean."""
-        return self._scored(Majority(self._classes) if self._classes else MeanOf())
+        """The most frequent class or tag, or the mean."""
+        if self.task.stepwise:
+            return self._tagged("most frequent tag", blind=True)
+        rival = MeanOf() if isinstance(self.task, Regress) else Majority(self._classes)
+        return self._scored(rival, self.train.inputs, self.test.inputs)
 
     def strong(self) -> dict[str, Any]:
-        """Word n-grams for text, summary statistics for numbers."""
-        words = self.task.codec.kind != "values"
-        return self._scored((WordGrams if words else Summary)(self._classes))
+        """Word n-grams for text, all pixels for pictures, summary statistics for other numbers, each with a linear model;
+        for tags the most frequent one of each token.
+        """
+        if self.task.stepwise:
+            return self._tagged(MajorityTag.name, blind=False)
+        kind = self.task.codec.kind
+        if kind in TOKENS:
+            read = (_joined(self.train.values()), _joined(self.test.values()))
+            return self._scored(WordGrams(self._classes), *read)
+        if kind == "together":
+            return self._scored(Mixed(self._classes), self.train.values(), self.test.values())
+        if kind == "values":
+            return self._scored(Summary(self._classes), self.train.values(), self.test.values())
+        rival = Flat(self._classes) if kind in PICTURES else Summary(self._classes)
+        return self._scored(rival, self.train.inputs, self.test.inputs)
 
     @property
     def _classes(self) -> int | None:
-        return len(self.task.labels.names) if isinstance(self.task, Classify) else None
+        return None if isinstance(self.task, Regress) else self.task.answers.size
 
-    def _scored(self, rival: Any) -> dict[str, Any]:
-        said, truth = rival.fit(*self.train).predict(self.test[0]), self.test[1]
-        if isinstance(self.task, Classify):
-            report: Any = measure_classes(said, truth, self.task.labels.names, primary="accuracy")
-        else:
-            back = self.task.numbers.decode
-            report = measure_numbers(back(said), back(truth), (self.task.target,), primary="mae")
-        return Scored(report, float("nan")).to_dict() | {"name": rival.name, "objective": None}
+    def _scored(self, rival: Any, train: Sequence[Any], test: Sequence[Any]) -> dict[str, Any]:
+        said = rival.fit(train, np.asarray(self.train.targets)).predict(test)
+        truth = np.asarray(self.test.targets)
+        if isinstance(self.task, Regress):
+            said = self.task.answers.decode(said)
+        return _said(self.task.rated(said, truth), rival.name)
+
+    def _tagged(self, name: str, blind: bool) -> dict[str, Any]:
+        """blind: as if all steps were one token."""
+
+        def seen(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+            return [np.zeros(len(row), np.int64) if blind else _first_ids(row) for row in inputs]
+
+        rival = MajorityTag(self._classes).fit(seen(self.train.inputs), list(self.train.targets))
+        return _said(self.task.rated(rival.predict(seen(self.test.inputs)), self.test.targets), name)
+
+
+def _said(report: Any, name: str) -> dict[str, Any]:
+    return Scored(report, float("nan")).to_dict() | {"name": name, "objective": None}
+
+
+def _joined(values: Sequence[Any]) -> list[str]:
+    """Texts as they are, lists of items as one text."""
+    return [value if isinstance(value, str) else " ".join(map(str, np.atleast_1d(value))) for value in values]
+
+
+def _first_ids(row: np.ndarray) -> np.ndarray:
+    """(T,) the ids, of several columns side by side the first one's."""
+    return row.astype(np.int64) if row.ndim == 1 else row[:, 0].astype(np.int64)

@@ -118,6 +118,8 @@ def fill(recipe: Recipe, known: list[str], device: str) -> tuple[Recipe, list[Ch
         given["patience"] = 0
     if recipe.log_every is None:
         given["log_every"] = 25
+    if answers and recipe.augment is None:
+        given["augment"] = "auto"
     return replace(recipe, model=replace(recipe.model, kind=kind, **model), **given), chosen
 
 

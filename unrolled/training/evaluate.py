@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unrolled.datasets import samples
-from unrolled.datasets.rows import rows_of
+from unrolled.datasets.store import Ragged
 from unrolled.errors import NumericalFailure, unknown
 from unrolled.tasks.scored import Scored
 from unrolled.training.corpus import Corpus, prepare
 from unrolled.training.device import choose_device
 from unrolled.training.labelled import prepare_labelled
+from unrolled.training.predict import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.resume import same_data
 from unrolled.training.run import Run
@@ -73,12 +74,16 @@ def _answers(run: Run, split: str, data: str | None, batch: int, device: str) ->
         examples = material.examples(split)
         found: Scored = task.score(model, examples.inputs, examples.targets, batch)
         return found
-    rows, _ = rows_of(samples.resolve(data))
-    for column in (task.input, task.target):
-        if column not in rows[0]:
-            raise unknown(f"column of {data}: this run needs", column, list(rows[0]))
-    inputs = [np.asarray(task.codec.encode(row[task.input])) for row in rows]
-    return task.score(model, inputs, task.truth([row[task.target] for row in rows]), batch)  # type: ignore[no-any-return]
+    rows = rows_for(task, data, answers=True)
+    truth: list[np.ndarray] = []
+
+    def inputs() -> Iterator[np.ndarray]:
+        for row in rows:
+            truth.append(task.answer(row))
+            yield task.encoded(row)
+
+    read = Ragged.of(inputs())
+    return task.score(model, read, truth, batch)  # type: ignore[no-any-return]
 
 
 def _foreign(model: Model, corpus: Corpus, split: str, context: int | None, batch: int) -> Score:

@@ -1,78 +1,106 @@
-"""Rows with an answer as material: a table, read and split, its columns encoded, scored beside simple rivals."""
+"""Rows with an answer as material: split, its columns encoded, scored beside simple rivals."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unrolled.datasets import samples
+from unrolled.datasets.augment import for_codec
 from unrolled.datasets.examples import Bundles, Examples
-from unrolled.datasets.inputs import INPUTS, InputCodec, choose_input, embedder_of
-from unrolled.datasets.labels import Labels
+from unrolled.datasets.inputs import codec_for, embedder_of
+from unrolled.datasets.labels import Labels, MultiLabels
 from unrolled.datasets.leaks import Leaks
-from unrolled.datasets.parts import SHARES, Parts, deal
-from unrolled.datasets.readers import Record
-from unrolled.datasets.rows import data_files, rows_of
+from unrolled.datasets.rows import data_files
+from unrolled.datasets.sampler import Batch
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.standard import Numbers
-from unrolled.datasets.understand import Asked, Reading, columns, understand
+from unrolled.datasets.store import Ragged
 from unrolled.errors import UserError
 from unrolled.model import answering
-from unrolled.tasks import Classify, Regress
-from unrolled.tasks.rivals import Rivals
+from unrolled.tasks import Classify, ClassifySeveral, Regress, Tag
+from unrolled.tasks.answering import Answering
+from unrolled.tasks.rivals import Part, Rivals
 from unrolled.tasks.scored import Scored
+from unrolled.tasks.tag import Tags
 from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import fingerprints, name_of
+from unrolled.training.dealt import Dealt, deal_rows
 from unrolled.training.defaults import Chosen
 from unrolled.training.recipe import ModelChoice, Recipe
 
 if TYPE_CHECKING:
     from unrolled.model import Model
 
+RIVALS_READ = 100_000  # training rows; of more, evenly chosen ones stand for all
+
 
 class Labelled:
-    """A table of sequences and answers, ready for a model."""
+    """A table of sequences and answers, ready for a model. `task` comes with codecs that are not fitted yet."""
 
     verb: str = "predict"
     verb_keys: tuple[str, ...] = ("data=YOUR_FILE",)
 
-    def __init__(
-        self, name: str, reading: Reading, rows: list[Record], parts: Parts, codec: InputCodec
-    ) -> None:
-        self.name, self.reading = name, reading
-        self.notes, self.facts = list(parts.notes), dict[str, Any]()
-        self._parts = {part: [rows[i] for i in parts.of(part)] for part in PARTS}
+    def __init__(self, name: str, dealt: Dealt, task: Answering, shuffled: bool = False) -> None:
+        self.name, self.dealt, self._task, self._shuffled = name, dealt, task, shuffled
+        self.unit = "steps" if task.stepwise else "rows"
+        self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
+        self.chosen: list[Chosen] = []
+        self._empty: dict[str, set[int]] = {}
         self.notes += self._leaks()
-        train = self._parts["train"]
-        self.codec = codec.fit(row[reading.input] for row in train)
-        self.answers = (Labels if reading.task == "classify" else Numbers)().fit(
-            row[reading.target] for row in train
-        )
+        task.codec.fit(self._fitting())
+        task.answers.fit(self._answers("train"))
+        self.notes += [*getattr(task.codec, "notes", []), *getattr(task.answers, "notes", [])]
         self._examples = {part: self._encoded(part) for part in PARTS}
+
+    def _fitting(self) -> Any:
+        """What the input's codec is fitted to: training values, in one pass, or of several columns one pass each."""
+
+        def values() -> Iterator[Any]:
+            return (self._task.value(row) for row in self.dealt.of("train"))
+
+        return values if self._task.codec.kind == "together" else values()
+
+    def _answers(self, part: str) -> Iterator[Any]:
+        targets = self._task.targets
+        for row in self.dealt.of(part):
+            values = [row.get(name) for name in targets]
+            yield values[0] if len(values) == 1 else values
 
     def _leaks(self) -> list[str]:
         """What the test part may know of training, in words."""
-        reading = self.reading
-        leaks = Leaks(reading.target, [reading.group] if reading.group else [], [reading.input])
-        for part, rows in self._parts.items():
-            for row in rows:
+        reading = self.dealt.reading
+        leaks = Leaks(reading.target, [reading.group] if reading.group else [], reading.inputs)
+        for part in PARTS:
+            for row in self.dealt.of(part):
                 leaks.add(part, row)
         return [finding.says for finding in leaks.findings()]
 
     def _encoded(self, part: str) -> Examples:
-        rows = self._parts[part]
-        inputs = [np.asarray(self.codec.encode(row[self.reading.input])) for row in rows]
-        kept = [i for i, x in enumerate(inputs) if len(x)]
-        if len(kept) < len(rows):
+        """The part's rows, but for those in which there is nothing to read."""
+        task, targets, origins = self._task, [], []
+        empty: set[int] = set()
+
+        def steps() -> Iterator[np.ndarray]:
+            for number, row in enumerate(self.dealt.of(part)):
+                x = task.encoded(row)
+                if not len(x):
+                    empty.add(number)
+                    continue
+                targets.append(task.answer(row))
+                origins.append(str(row["origin"]))
+                yield np.random.default_rng([0, number]).permutation(x) if self._shuffled else x
+
+        inputs = Ragged.of(steps())
+        self._empty[part] = empty
+        if empty:
             self.notes.append(
-                f"{len(rows) - len(kept)} rows for {part} have nothing in {self.reading.input}: left out"
+                f"{len(empty)} rows for {part} have nothing in {self.dealt.reading.reads}: left out"
             )
-            self._parts[part] = rows = [rows[i] for i in kept]
-        targets = [np.asarray(self.answers.encode(row[self.reading.target])) for row in rows]
-        return Examples([inputs[i] for i in kept], targets, [str(row["origin"]) for row in rows])
+        return Examples(inputs, targets, origins, task.stepwise)
 
     def examples(self, part: str) -> Examples:
         """The encoded rows of `train`, `valid` or `test`."""
@@ -80,14 +108,8 @@ class Labelled:
 
     @property
     def epoch(self) -> int:
-        """Training examples."""
-        return len(self._examples["train"])
-
-    _chosen: list[Chosen]
-
-    @property
-    def chosen(self) -> list[Chosen]:
-        return self._chosen
+        """Training targets."""
+        return self._examples["train"].count
 
     def amounts(self) -> str:
         train, valid, test = (self._examples[part] for part in PARTS)
@@ -98,24 +120,28 @@ class Labelled:
 
     def spec(self, choice: ModelChoice) -> dict[str, Any]:
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
-        return answering(choice.kind, embedder_of(self.codec), self._task().head(), **options)
+        stepwise = self._task.stepwise
+        return answering(
+            choice.kind, embedder_of(self._task.codec), self._task.head(), stepwise=stepwise, **options
+        )
 
-    def _task(self) -> Classify | Regress:
-        reading = self.reading
-        if isinstance(self.answers, Labels):
-            return Classify(self.codec, self.answers, reading.input, reading.target)
-        return Regress(self.codec, self.answers, reading.input, reading.target)
-
-    def task(self, model: Model, recipe: Recipe) -> Classify | Regress:
-        return self._task()
+    def task(self, model: Model, recipe: Recipe) -> Answering:
+        return self._task
 
     def feed(self, model: Model, recipe: Recipe) -> Bundles:
         assert recipe.batch
-        return Bundles(self._examples["train"], recipe.batch, recipe.seed)
+        changes = for_codec(recipe.augment, self._task.codec.kind) if recipe.augment else ()
+        return Bundles(self._examples["train"], recipe.batch, recipe.seed, changes)
+
+    def targets(self, batch: Batch) -> int:
+        if not self._task.stepwise:
+            return len(batch.y)
+        return batch.y.numel() if batch.lengths is None else int(batch.lengths.sum())
 
     def feeding(self, model: Model) -> str:
-        said = f"{len(self.answers.names)} classes" if isinstance(self.answers, Labels) else "one number"
-        return f"{self.codec.kind} in, {said} out, rows of similar length"
+        answers, each = self._task.answers, " a step" if self._task.stepwise else ""
+        said = f"{answers.size} classes" if hasattr(answers, "names") else "numbers"
+        return f"{self._task.codec.kind} in, {said}{each} out, rows of similar length"
 
     def score(self, model: Model, part: str, context: int | None = None) -> Scored:
         examples = self._examples[part]
@@ -123,18 +149,27 @@ class Labelled:
         return found
 
     def settle(self, model: Model) -> bool:
-        """Fits the temperature on the validation part."""
+        """Fits temperature and threshold on the validation part."""
         valid, before = self._examples["valid"], model.task
         model.task = model.task.calibrated(model, valid.inputs, valid.targets)
         return bool(model.task != before)
 
     def _rivals(self) -> Rivals:
-        return Rivals(self._task(), self._raw("train"), self._raw("test"))
+        return Rivals(self._task, self._seen("train"), self._seen("test"))
 
-    def _raw(self, part: str) -> tuple[list[Any], np.ndarray]:
-        """Inputs as they were read, and encoded answers."""
-        values = [row[self.reading.input] for row in self._parts[part]]
-        return values, np.stack(self._examples[part].targets)
+    def _seen(self, part: str) -> Part:
+        """A part as rivals see it: of many training rows, evenly chosen ones."""
+        examples = self._examples[part]
+        step = -(-len(examples) // RIVALS_READ) if part == "train" else 1
+        if step == 1:
+            return Part(lambda: list(self._values(part)), examples.inputs, examples.targets)
+        inputs = [examples.inputs[i] for i in range(0, len(examples), step)]
+        return Part(lambda: list(self._values(part))[::step], inputs, examples.targets[::step])
+
+    def _values(self, part: str) -> Iterator[Any]:
+        """What the codec reads, of the rows that were encoded."""
+        empty = self._empty[part]
+        return (self._task.value(row) for i, row in enumerate(self.dealt.of(part)) if i not in empty)
 
     def naive(self) -> dict[str, Any]:
         return self._rivals().naive()
@@ -144,7 +179,7 @@ class Labelled:
 
     def words(self, score: dict[str, Any]) -> str:
         low, high = score["interval"]
-        beside = score["values"].get("macro_f1")
+        beside = score["values"].get("macro_f1") if score["primary"] != "macro_f1" else None
         more = "" if beside is None else f", macro F1 {beside:.4f}"
         return f"{score['unit']} {score['value']:.4f} ({low:.4f} to {high:.4f}){more}"
 
@@ -163,9 +198,12 @@ class Labelled:
         return None
 
     def about(self) -> str:
-        does = "names the " if self.reading.task == "classify" else "estimates the "
+        reading = self.dealt.reading
+        does = {"classify": "names the", "tag": "names, step by step, the", "regress": "estimates the"}[
+            reading.task
+        ]
         return (
-            f"{does}{self.reading.target} of a row's {self.reading.input}, trained by Unrolled on `{self.name}` "
+            f"{does} {reading.target} of a row's {reading.reads}, trained by Unrolled on `{self.name}` "
             f"({len(self._examples['train'])} rows)"
         )
 
@@ -173,44 +211,40 @@ class Labelled:
 def prepare_labelled(recipe: Recipe) -> Labelled:
     """Reads, understands, splits and encodes a table. Raises UserError for what can't be, and where a choice is open."""
     path = samples.resolve(recipe.data)
-    rows, notes = rows_of(path)
-    found = columns(rows)
-    asked = Asked(None if recipe.task == "auto" else recipe.task, recipe.input, recipe.target, recipe.group)
-    reading = understand(found, asked, recipe.data)
-    kept = [
-        row
-        for row in rows
-        if row.get(reading.target) not in (None, "") and row.get(reading.input) is not None
-    ]
-    if len(kept) < len(rows):
-        notes.append(f"{len(rows) - len(kept)} rows have no {reading.target} or no {reading.input}: left out")
-    if not kept:
-        raise UserError(f"{recipe.data}: no row has both {reading.input} and {reading.target}.")
-    kind = recipe.codec if recipe.codec != "auto" else choose_input(reading.kind)
-    made = Labelled(name_of(recipe.data, path), reading, kept, _parts(kept, reading, recipe), INPUTS[kind]())
-    made.notes[:0] = notes
-    made._chosen = [Chosen(key, value, reason) for key, value, reason in reading.why]
-    if recipe.codec == "auto":
-        made._chosen.append(Chosen("codec", kind, f"{reading.input} is {reading.kind}"))
-    if reading.left_out:
-        made.notes.append(f"columns left out: {', '.join(reading.left_out)}")
-    reason = f"{reading.input} is {reading.kind}"
+    dealt = deal_rows(path, recipe)
+    reading = dealt.reading
+    made = Labelled(name_of(recipe.data, path), dealt, task_of(dealt, recipe), recipe.shuffled)
+    made.chosen = [Chosen(key, value, reason) for key, value, reason in reading.why]
+    reason = f"{reading.reads} is {' and '.join(reading.kinds)}"
+    if recipe.codec == "auto" and dealt.codec != "auto":
+        made.chosen.append(Chosen("codec", dealt.codec, reason))
     made.facts.update(
-        data=made.name, files=fingerprints(data_files(path)), codec={"kind": kind, "reason": reason},
-        reading=asdict(reading), parts={part: len(made._examples[part]) for part in PARTS},
+        data=made.name, files=fingerprints(data_files(path)), codec={"kind": dealt.codec, "reason": reason},
+        reading=asdict(reading), parts={part: len(made.examples(part)) for part in PARTS},
     )  # fmt: skip
     return made
 
 
-def _parts(rows: list[Record], reading: Reading, recipe: Recipe) -> Parts:
-    keys: list[Hashable] = [_key(row[reading.input]) for row in rows]
-    labels = [str(row[reading.target]) for row in rows] if reading.task == "classify" else None
-    groups = [row[reading.group] for row in rows] if reading.group else None
-    given = [str(row[reading.split]) for row in rows] if reading.split else None
-    return deal(keys, labels, groups=groups, given=given, shares=recipe.split or SHARES)
-
-
-def _key(value: Any) -> Hashable:
-    if isinstance(value, np.ndarray):
-        return value.shape, value.tobytes()
-    return tuple(value) if isinstance(value, list) else str(value)
+def task_of(dealt: Dealt, recipe: Recipe) -> Answering:
+    """The task with new codecs. Raises UserError for keys that it doesn't take."""
+    reading = dealt.reading
+    long = dealt.rows.long
+    shared: dict[str, Any] = {
+        "codec": codec_for(reading.inputs, reading.kinds, dealt.codec, long is not None),
+        "inputs": reading.inputs, "targets": reading.targets, "long": long,
+    }  # fmt: skip
+    loss: dict[str, Any] = {"smoothing": recipe.smoothing or 0.0}
+    balanced = recipe.weights == "balanced"
+    if reading.task == "regress":
+        if recipe.smoothing or balanced or recipe.threshold is not None:
+            raise UserError("smoothing, weights and threshold are for classes, and the task is regress.")
+        return Regress(answers=Numbers(), **shared)
+    if reading.several:
+        if balanced:
+            raise UserError("weights=balanced: each label is learnt by itself; use threshold=auto.")
+        return ClassifySeveral(answers=MultiLabels(), threshold=recipe.threshold, **loss, **shared)
+    if reading.task == "tag":
+        if recipe.threshold is not None:
+            raise UserError("threshold= is for one answer a row, and the task is tag.")
+        return Tag(answers=Tags(), balanced=balanced, **loss, **shared)
+    return Classify(answers=Labels(), threshold=recipe.threshold, balanced=balanced, **loss, **shared)

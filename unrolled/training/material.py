@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from unrolled.training.recipe import ModelChoice, Recipe
 
 if TYPE_CHECKING:
+    from unrolled.datasets.sampler import Batch
     from unrolled.model import Model
     from unrolled.tasks import Task
     from unrolled.training.defaults import Chosen
@@ -42,6 +43,7 @@ class Material(Protocol):
     facts: dict[str, Any]
     verb: str  # what one does with a model of this data
     verb_keys: tuple[str, ...]
+    unit: str  # what is learnt from, one by one
 
     @property
     def epoch(self) -> int:
@@ -67,6 +69,10 @@ class Material(Protocol):
 
     def feed(self, model: Model, recipe: Recipe) -> Sampler:
         """The training part in batches."""
+        ...
+
+    def targets(self, batch: Batch) -> int:
+        """How many there are in a batch to learn from."""
         ...
 
     def feeding(self, model: Model) -> str:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from unrolled import durable
 from unrolled.datasets import samples
-from unrolled.datasets.rows import rows_of
+from unrolled.datasets.readers import Record
+from unrolled.datasets.rows import Rows
 from unrolled.datasets.understand import BESIDE
 from unrolled.errors import UserError, unknown
+from unrolled.tasks.answering import Answering
 from unrolled.training.device import choose_device
 from unrolled.training.progress import aloud
 from unrolled.training.run import Run
 
+if TYPE_CHECKING:
+    from unrolled.model import Model
+
 SHOWN = ("csv", "jsonl")
+AT_ONCE = 20_000  # rows read and answered at a time
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,15 @@ def predict(
     *,
     out: str | None = None,
     to: Literal["csv", "jsonl"] | None = None,
+    every: bool = False,
     runs: str = "runs",
     batch: int = 64,
     device: str = "auto",
 ) -> Predictions:
-    """A run's answers to the rows of `data`; written to `out` where given, as its suffix says.
+    """A run's answers to the rows of `data`; written to `out` where given, as its suffix says. every: also the early
+    answers, one after each step of a row.
 
-    Raises UserError for a run that gives no answers, a missing column and a row with nothing to read.
+    Raises UserError for a run that gives no answers, or no early ones, a missing column and a row with nothing to read.
     """
     run = Run.open(run, runs) if isinstance(run, str) else run
     kind = to or (Path(out).suffix.lstrip(".") if out else "csv")
@@ -73,36 +81,61 @@ def predict(
         raise UserError(f"{run.name} goes on with text: use unrolled generate {run.name}.")
     if not data:
         raise UserError(
-            f"say which rows: unrolled predict {run.name} data=FILE, with a column {task.input!r}."
+            f"say which rows: unrolled predict {run.name} data=FILE, with the columns {', '.join(task.inputs)}."
         )
-    rows, _ = rows_of(samples.resolve(data))
-    if task.input not in rows[0]:
-        raise unknown(
-            f"column of {data}: this run reads", task.input, [name for name in rows[0] if name not in BESIDE]
+    if every and model.reach.future:
+        raise UserError(
+            f"every=true: {run.name} sees a sequence as a whole and has no early answers. Train a model that reads in "
+            "order: model=gru, lstm or transformer."
         )
-    inputs = [np.asarray(task.codec.encode(_value(row, task.input))) for row in rows]
-    if empty := next((row for row, x in zip(rows, inputs, strict=True) if not len(x)), None):
-        raise UserError(f"{empty['origin']}: nothing to read in {task.input!r}.")
-    answers = task.rows(task.predict(model, inputs, batch))
-    made = Predictions(
-        [_short(row, task.target) | said for row, said in zip(rows, answers, strict=True)], kind, out
-    )
+    rows = rows_for(task, data)
+    found: list[dict[str, Any]] = []
+    while some := list(islice(rows, AT_ONCE)):
+        found += _answered(model, some, batch, every)
+    made = Predictions(found, kind, out)
     if out:
         with durable.disk(Path(out), "Free some space, or write elsewhere with out=."):
             durable.replace(Path(out), made.text().encode())
     return made
 
 
-def _value(row: dict[str, Any], column: str) -> Any:
-    value = row.get(column)
-    if value is None:
-        raise UserError(f"{row['origin']}: nothing in the column {column!r}.")
-    return value
+def rows_for(task: Answering, data: str, answers: bool = False) -> Iterator[Record]:
+    """The rows of `data` as the task reads them; of a task that also needs their answers, with these.
+
+    Raises UserError for a missing column.
+    """
+    rows = Rows(samples.resolve(data), task.long)
+    first = next(iter(rows))
+    for name in (*task.inputs, *(task.targets if answers else ())):
+        if name not in first:
+            raise unknown(f"column of {data}: this run reads", name, [n for n in first if n not in BESIDE])
+    return iter(rows)
 
 
-def _short(row: dict[str, Any], target: str) -> dict[str, Any]:
-    """The row's own columns, but for series and for the answer, which stands there as `given`."""
+def _answered(model: Model, rows: list[Record], batch: int, every: bool) -> list[dict[str, Any]]:
+    """Each row's own columns with the answer; every: one after each of its steps."""
+    task = model.task
+    inputs = [task.encoded(row) for row in rows]
+    if empty := next((row for row, x in zip(rows, inputs, strict=True) if not len(x)), None):
+        raise UserError(f"{empty['origin']}: nothing to read in {', '.join(task.inputs)!r}.")
+    if not every:
+        answers = task.rows(task.predict(model, inputs, batch))
+        return [_short(row, task.targets) | said for row, said in zip(rows, answers, strict=True)]
+    return [
+        _short(row, task.targets) | {"step": step} | said
+        for row, steps in zip(rows, task.predict_every(model, inputs, batch), strict=True)
+        for step, said in enumerate(task.rows(steps), 1)
+    ]
+
+
+def _short(row: Record, targets: tuple[str, ...]) -> dict[str, Any]:
+    """The row's own columns, but for series; an answer that stands there already is called `given`."""
     kept = {k: v for k, v in row.items() if k not in BESIDE and isinstance(v, (str, int, float))}
-    if target in kept:
-        kept["given"] = kept.pop(target)
+    for target in targets:
+        value = row.get(target)
+        if value is not None:
+            kept.pop(target, None)
+            kept["given" if len(targets) == 1 else f"given {target}"] = (
+                " ".join(map(str, value)) if isinstance(value, list) else value
+            )
     return kept

@@ -49,12 +49,16 @@ class Recipe:
 
     data: str = _key("a shipped set (irish), a file, a folder or a glob", "irish")
     model: ModelChoice = field(default=ModelChoice(), metadata={"help": "which model", "shorthand": "kind"})
-    task: Literal["auto", "generate", "classify", "regress"] = _key("what to learn from the data", "auto")
-    input: str | None = _key("the column of a table that is read")
-    target: str | None = _key("the column of a table that is to be foretold")
+    task: Literal["auto", "generate", "classify", "tag", "regress"] = _key(
+        "what to learn from the data", "auto"
+    )
+    input: str | None = _key("the column of a table that is read, or several: text,age,country")
+    target: str | None = _key("the column of a table that is to be foretold, or several numbers: x,y")
     group: str | None = _key("a column whose values (speakers, patients) each stay in one part of the split")
+    id: str | None = _key("a column that names the sequence of which a row is a step")
+    time: str | None = _key("a column by which the rows of one sequence are put in order")
     codec: Literal[
-        "auto", "bytes", "characters", "bpe", "abc", "words", "values", "log_mel", "mfcc", "waveform", "pixels",
+        "auto", "bytes", "characters", "bpe", "abc", "words", "items", "values", "log_mel", "mfcc", "waveform", "pixels",
         "pixel_steps", "patches", "frame_vectors",
     ] = _key("how what is read becomes steps", "auto")  # fmt: skip
     split: tuple[float, float, float] | None = _key("shares of documents for train, valid, test")
@@ -64,6 +68,19 @@ class Recipe:
     seed: int = _key("of initial weights, sample order and dropout", 0, at_least=0, below=2**63)
     batch: int | None = _key("rows of one optimizer step", at_least=1)
     length: int | None = _key("tokens of a row", at_least=1)
+    augment: str | None = _key(
+        "changes to training examples: none, or names such as noise,crop (see docs/answers.md); auto = the codec's own"
+    )
+    shuffled: bool = _key("put each sequence's steps into random order, to see what order is worth", False)
+    smoothing: float | None = _key("share of a class that is spread over all", at_least=0.0, below=1.0)
+    weights: Literal["none", "balanced"] = _key(
+        "of classes in the loss: balanced = all weigh the same", "none"
+    )
+    threshold: float | Literal["auto"] | None = _key(
+        "the probability from which the rarer of two classes, or any of several labels, is said; auto = fitted to F1",
+        at_least=0.0,
+        below=1.0,
+    )
     accumulate: int = _key("pieces a batch is computed in: same gradient, less memory", 1, at_least=1)
     lr: float | None = _key("learning rate of the flat phase", above=0.0)
     warmup: int | None = _key("steps until the learning rate is reached", at_least=0)

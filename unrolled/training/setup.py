@@ -48,7 +48,7 @@ class Setup:
     @property
     def tokens_a_step(self) -> int:
         """Targets of one optimizer step."""
-        return int(self.learner.sampler.batch(0)[1].numel())
+        return self.material.targets(self.learner.sampler.batch(0))
 
     @property
     def flops_a_step(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from unrolled.datasets.sampler import Streams, Windows
+from unrolled.datasets.sampler import Batch, Streams, Windows
 from unrolled.model import preset
 from unrolled.running.generate import Writer
 from unrolled.running.sampling import Draw
@@ -27,6 +27,7 @@ class Text:
 
     verb: str = "generate"
     verb_keys: tuple[str, ...] = ()
+    unit: str = "tokens"
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
@@ -63,6 +64,9 @@ class Text:
         assert recipe.batch and recipe.length
         kind = Streams if model.fixed_state else Windows
         return kind(self.corpus.train, recipe.batch, recipe.length, recipe.seed)
+
+    def targets(self, batch: Batch) -> int:
+        return batch.y.numel()
 
     def feeding(self, model: Model) -> str:
         how = "contiguous streams with carried state" if model.fixed_state else "windows without state"

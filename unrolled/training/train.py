@@ -117,7 +117,7 @@ def announce(setup: Setup, talk: Talk) -> None:
     talk.say(f"device    {setup.device}, {recipe.dtype}, {torch.get_num_threads()} threads")
     epochs = setup.tokens_a_step / material.epoch
     talk.say(
-        f"step      {setup.tokens_a_step:,} tokens, {pretty_count(setup.flops_a_step)}FLOP, "
+        f"step      {setup.tokens_a_step:,} {material.unit}, {pretty_count(setup.flops_a_step)}FLOP, "
         f"{100 * epochs:.2g} % of an epoch"
     )
     talk.say(f"budget    {_predicted(setup)}")

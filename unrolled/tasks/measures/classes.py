@@ -18,6 +18,7 @@ from unrolled.tasks.measures.report import Measure, Report, headed, short, shown
 
 BINS = 15  # of the calibration error: the number Guo et al. use
 LEAST = float(np.finfo(np.float64).eps)  # a probability of 0 counts as this in the log loss
+DECIDED = ("accuracy", "balanced_accuracy", "macro_f1")  # they look at the class that is said only
 SQUARE = 12  # classes up to which the confusion matrix is printed
 ROWS = 30  # classes printed in the table, the worst ones
 
@@ -133,15 +134,18 @@ def measure_classes(
     *,
     groups: ArrayLike | None = None,
     primary: str = "macro_f1",
+    decided: ArrayLike | None = None,
     seed: int = 0,
 ) -> ClassReport:
     """The report on probabilities (N, C) and class numbers (N,), with intervals over items or `groups` (N,).
 
-    Raises UserError for no items, shapes that don't fit, probabilities that aren't, and a class number outside.
+    `decided` (N,): the classes that are said, where these aren't the likeliest. Raises UserError for no items, shapes
+    that don't fit, probabilities that aren't, and a class number outside.
     """
     p, y = checked(probabilities, truth, len(classes))
-    made = {name: measure.of(p, y) for name, measure in MEASURES.items()}
-    return ClassReport(**headed(MEASURES, primary, made, len(y), groups, seed), **per_class(p, y, classes))
+    said = p if decided is None else np.eye(len(classes))[np.asarray(decided)]
+    made = {name: measure.of(said if name in DECIDED else p, y) for name, measure in MEASURES.items()}
+    return ClassReport(**headed(MEASURES, primary, made, len(y), groups, seed), **per_class(said, y, classes))
 
 
 def paired_classes(

@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Protocol, Self
 
 from numpy.typing import ArrayLike
 
+from unrolled.tasks.simple.mixed import Mixed
 from unrolled.tasks.simple.naive import Majority, MajorityTag, MeanOf
 from unrolled.tasks.simple.series import Flat, Summary
 from unrolled.tasks.simple.words import WordGrams
 
-__all__ = ["SIMPLE", "Flat", "Majority", "MajorityTag", "MeanOf", "Simple", "Summary", "WordGrams"]
+__all__ = ["SIMPLE", "Flat", "Majority", "MajorityTag", "MeanOf", "Mixed", "Simple", "Summary", "WordGrams"]
 
 
 class Simple(Protocol):
@@ -37,4 +38,5 @@ SIMPLE: dict[str, type[Simple]] = {
     "word_grams": WordGrams,
     "summary": Summary,
     "flat": Flat,
+    "mixed": Mixed,
 }

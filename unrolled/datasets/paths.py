@@ -1,0 +1,46 @@
+"""A column that holds paths: of sound or images, relative to the table's own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from unrolled.datasets.media import MediaFile, column_of
+from unrolled.datasets.problems import Problems
+from unrolled.datasets.readers import Record
+
+
+def linked(rows: Iterator[Record], folder: Path) -> Iterator[Record]:
+    """The rows with a handle in place of each path, in columns whose first value ends like a file of sound or an image.
+
+    Raises UserError, all together with their lines, for paths where no file is.
+    """
+    head = next(rows, None)
+    if head is None:
+        return
+    names = [
+        name
+        for name, value in head.items()
+        if isinstance(value, str) and name != "origin" and column_of(value)
+    ]
+    if not names:
+        yield from chain([head], rows)
+        return
+    problems = Problems()
+    for row in chain([head], rows):
+        if problems.found and problems.enough():
+            break
+        for name in names:
+            value = row.get(name)
+            if not value:
+                continue
+            path = folder / str(value)
+            if column_of(path.name) is None or not path.is_file():
+                problems.add(
+                    f"{row['origin']}: column {name!r}: {path} is no file of sound or image. Check the path."
+                )
+            row[name] = MediaFile(path)
+        if not problems.found:
+            yield row
+    problems.settle()

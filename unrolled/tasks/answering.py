@@ -1,0 +1,131 @@
+"""What all tasks that answer rows share: the columns they read, the codecs of both sides, and how they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from unrolled.datasets.inputs import InputCodec, input_codec_from_dict
+from unrolled.datasets.readers import Record
+from unrolled.datasets.rows import Long
+from unrolled.errors import UserError
+from unrolled.tasks.answer import BATCH
+from unrolled.tasks.scored import Scored
+
+if TYPE_CHECKING:
+    from unrolled.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answering:
+    """`inputs`: the columns read, `targets`: those foretold; `answers`: their codec; `long`: how rows make sequences.
+
+    The model's raw answers become what people see through `predict` and `rows`.
+    """
+
+    kind: ClassVar[str]
+    stepwise: ClassVar[bool] = False
+
+    codec: InputCodec
+    answers: Any
+    inputs: tuple[str, ...]
+    targets: tuple[str, ...]
+    long: Long | None = None
+
+    @property
+    def target(self) -> str:
+        """The columns that answer, for people."""
+        return ", ".join(self.targets)
+
+    def head(self) -> dict[str, Any]:
+        """The spec of its head."""
+        raise NotImplementedError
+
+    def predict(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> Any:
+        """Probabilities or numbers of encoded inputs, one item each."""
+        raise NotImplementedError
+
+    def predict_every(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> list[Any]:
+        """What `predict` would say had each input ended after each of its steps, one (T, ...) an input."""
+        raise NotImplementedError
+
+    def score(
+        self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
+    ) -> Scored:
+        """How good the predictions are; `truth` is encoded as training sees it."""
+        raise NotImplementedError
+
+    def rated(self, said: Any, truth: Any) -> Any:
+        """The report on predictions, of a rival as of a model."""
+        raise NotImplementedError
+
+    def rows(self, said: Any) -> list[dict[str, Any]]:
+        """Predictions as columns, one dict an item."""
+        raise NotImplementedError
+
+    def calibrated(self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> Self:
+        """This task with what it fits on validation data; here nothing."""
+        return self
+
+    def plain(self) -> Self:
+        """This task without what was fitted to a model, as rivals are rated; here itself."""
+        return self
+
+    def value(self, row: Record) -> Any:
+        """What the codec reads of a row: the one column, or a dict of several. None where one is missing."""
+        values = [row.get(name) for name in self.inputs]
+        if len(values) == 1:
+            return values[0]
+        return None if any(v is None for v in values) else dict(zip(self.inputs, values, strict=True))
+
+    def encoded(self, row: Record) -> np.ndarray:
+        """The steps (T,) or (T, D) of a row. Raises UserError, naming the row, where there is nothing to read."""
+        value = self.value(row)
+        if value is None:
+            gone = [name for name in self.inputs if row.get(name) is None]
+            raise UserError(f"{row['origin']}: nothing in the column {gone[0]!r}.")
+        try:
+            steps = np.asarray(self.codec.encode(value))
+        except UserError as error:
+            raise (
+                error if str(row["origin"]) in str(error) else UserError(f"{row['origin']}: {error}")
+            ) from error
+        return steps
+
+    def answer(self, row: Record) -> np.ndarray:
+        """A row's own answer, encoded. Raises UserError, naming the row, for none and for one that training hadn't."""
+        values = [row.get(name) for name in self.targets]
+        return np.asarray(self.answers.encode(values[0] if len(values) == 1 else values, str(row["origin"])))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data from which `from_dict` makes this task again."""
+        return {
+            "kind": self.kind, "codec": {"input": self.codec.to_dict(), "target": self.answers.to_dict()},
+            "inputs": list(self.inputs), "targets": list(self.targets),
+            "long": self.long and self.long.to_dict(), **self.settings(),
+        }  # fmt: skip
+
+    def settings(self) -> dict[str, Any]:
+        """What this kind of task has beside, as plain data; constructor arguments."""
+        return {}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The task that `to_dict` described."""
+        rest = {k: v for k, v in data.items() if k not in ("kind", "codec", "inputs", "targets", "long")}
+        return cls(
+            codec=input_codec_from_dict(data["codec"]["input"]),
+            answers=cls.answers_from(data["codec"]["target"]),
+            inputs=tuple(data["inputs"]),
+            targets=tuple(data["targets"]),
+            long=Long.from_dict(data["long"]) if data.get("long") else None,
+            **rest,
+        )
+
+    @classmethod
+    def answers_from(cls, saved: Mapping[str, Any]) -> Any:
+        """The codec of the answers that `to_dict` described."""
+        raise NotImplementedError

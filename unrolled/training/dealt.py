@@ -1,0 +1,118 @@
+"""A table understood and dealt: what its columns are for, and which of its rows are for training, validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unrolled.datasets.inputs import choose_input
+from unrolled.datasets.long import long_of
+from unrolled.datasets.parts import SHARES, deal
+from unrolled.datasets.readers import Record
+from unrolled.datasets.rows import Rows
+from unrolled.datasets.split import PARTS
+from unrolled.datasets.understand import Asked, Reading, columns, understand
+from unrolled.errors import UserError
+from unrolled.training.recipe import Recipe
+
+NONE = 255  # in the place of a part: a row that is left out
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Rows, how they are read, and the part that each belongs to."""
+
+    rows: Rows
+    reading: Reading
+    codec: str  # kind of the input's codec, "auto" of several columns
+    places: bytes  # a number of `PARTS` for each row, or NONE
+    notes: list[str]
+
+    def of(self, part: str) -> Iterator[Record]:
+        """The rows of `train`, `valid` or `test`, in reading order, read anew."""
+        wanted = PARTS.index(part)
+        return (row for row, place in zip(self.rows, self.places, strict=True) if place == wanted)
+
+
+def deal_rows(path: Path, recipe: Recipe) -> Dealt:
+    """Reads a table, finds out what it is and deals its rows. Raises UserError for what can't be read, and where a choice
+    is open.
+    """
+    asked = Asked(None if recipe.task == "auto" else recipe.task, recipe.input, recipe.target, recipe.group)
+    rows, steps = sequences(path, recipe, asked)
+    reading = understand(columns(rows), asked, recipe.data, steps)
+    kind: str = recipe.codec
+    if kind == "auto" and len(reading.inputs) == 1:
+        kind = (
+            "items"
+            if reading.task == "tag" and reading.kinds[0] == "text"
+            else choose_input(reading.kinds[0])
+        )
+    places, notes = _places(rows, reading, recipe)
+    if reading.left_out:
+        notes.append(f"columns left out: {', '.join(reading.left_out)}")
+    return Dealt(rows, reading, kind, places, notes)
+
+
+def sequences(path: Path, recipe: Recipe, asked: Asked) -> tuple[Rows, tuple[str, ...]]:
+    """The rows, gathered to sequences where they are steps, and which columns then say something of every step."""
+    rows = Rows(path)
+    long = long_of(rows, recipe.id, recipe.time, asked.inputs)
+    if long is None:
+        return rows, ()
+    made = Rows(path, long)
+    made.notes.append(
+        f"the rows of one {long.id} are one sequence" + (f", by {long.time}" if long.time else "")
+    )
+    return made, (*(["series"] if long.values else []), *long.categories)
+
+
+def _places(rows: Rows, reading: Reading, recipe: Recipe) -> tuple[bytes, list[str]]:
+    """Each row's part, and what is to be said of it."""
+    keys: list[Hashable] = []
+    labels: list[Hashable] = []
+    groups: list[Hashable] = []
+    given: list[str] = []
+    whole = bytearray()
+    for row in rows:
+        there = all(row.get(n) is not None for n in reading.inputs)
+        there = there and (reading.several or not any(_blank(row.get(n)) for n in reading.targets))
+        whole.append(there)
+        if not there:
+            continue
+        keys.append(hash(tuple(_key(row[name]) for name in reading.inputs)))
+        if reading.task == "classify" and not reading.several:
+            labels.append(str(row[reading.targets[0]]))
+        if reading.group:
+            groups.append(row[reading.group])
+        if reading.split:
+            given.append(str(row[reading.split]))
+    if not keys:
+        raise UserError(f"{recipe.data}: no row has both {reading.reads} and {reading.target}.")
+    parts = deal(
+        keys, labels or None, groups=groups or None, given=given or None, shares=recipe.split or SHARES
+    )
+    notes = [*parts.notes]
+    if len(keys) < len(whole):
+        notes.append(
+            f"{len(whole) - len(keys)} rows have no {reading.target} or no {reading.reads}: left out"
+        )
+    numbers = np.flatnonzero(np.frombuffer(whole, np.uint8))
+    places = np.full(len(whole), NONE, np.uint8)
+    for place, part in enumerate(PARTS):
+        places[numbers[parts.of(part)]] = place
+    return places.tobytes(), notes
+
+
+def _blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value)
+
+
+def _key(value: Any) -> Hashable:
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    return tuple(value) if isinstance(value, list) else str(value)
