@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import overload
 
 import numpy as np
@@ -24,21 +25,23 @@ class Ragged(Sequence[np.ndarray]):
         pieces: list[np.ndarray] = []
         lengths: list[int] = []
         size = 0
-        file = None
-        for row in rows:
-            pieces.append(row.astype(np.int32) if row.dtype == np.int64 else row)
-            lengths.append(len(row))
-            size += pieces[-1].nbytes
-            if size > held:
-                file = file or tempfile.TemporaryFile()  # noqa: SIM115 - open as long as it is mapped
-                np.concatenate(pieces).tofile(file)
-                pieces, size = [pieces[-1][:0]], 0  # an empty row keeps dtype and shape
-        ends = np.cumsum(np.array(lengths, np.int64))
-        flat = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-        if file is not None:
-            flat.tofile(file)
-            file.flush()
-            flat = np.memmap(file, flat.dtype, "r", shape=(int(ends[-1]), *flat.shape[1:]))
+        with ExitStack() as opened:
+            file = None
+            for row in rows:
+                pieces.append(row.astype(np.int32) if row.dtype == np.int64 else row)
+                lengths.append(len(row))
+                size += pieces[-1].nbytes
+                if size > held:
+                    file = file or opened.enter_context(tempfile.TemporaryFile())
+                    np.concatenate(pieces).tofile(file)
+                    pieces, size = [pieces[-1][:0]], 0  # an empty row keeps dtype and shape
+            ends = np.cumsum(np.array(lengths, np.int64))
+            flat = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+            if file is not None:
+                flat.tofile(file)
+                file.flush()
+                # The map keeps the file alive once it is closed.
+                flat = np.memmap(file, flat.dtype, "r", shape=(int(ends[-1]), *flat.shape[1:]))
         return cls(flat, ends)
 
     @property
