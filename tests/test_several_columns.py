@@ -24,9 +24,11 @@ from unrolled.layout import Layout
 from unrolled.model import answering, build
 from unrolled.tasks.classify import Classify
 from unrolled.tasks.tag import Tags
+from unrolled.training.dealt import deal_rows
 from unrolled.training.evaluate import evaluate
 from unrolled.training.predict import predict
 from unrolled.training.progress import Talk
+from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
 from unrolled.training.train import train
 
@@ -143,8 +145,7 @@ def test_a_long_table_is_recognised_and_put_in_order(tmp_path: Path) -> None:
     only = long_of(Rows(path), inputs=("event",))
     assert only is not None and only.values == ()
     assert long_of(Rows(put(tmp_path, "wide.csv", ["id,time,label", "1,2,a", "2,3,b"]))) is None
-    with pytest.raises(UserError, match="time=step: of which sequences"):
-        long_of(Rows(put(tmp_path, "no.csv", ["step,x", "1,2", "2,3"])), time="step")
+    assert long_of(Rows(put(tmp_path, "no.csv", ["step,x", "1,2", "2,3"])), time="step") is None
     with pytest.raises(UserError, match="Did you mean 'case'"):
         long_of(Rows(path), id="cas")
 
@@ -168,6 +169,33 @@ def test_a_column_of_paths_becomes_files(tmp_path: Path) -> None:
     assert columns(rows)["path"].kind == "sound"
     with pytest.raises(UserError, match=r"list\.csv:3: column 'path': .*b\.wav is no file"):
         list(Rows(put(tmp_path, "list.csv", ["path,label", "a.wav,x", "b.wav,y"])))
+
+
+def test_the_test_is_what_comes_last_or_who_is_held_out(tmp_path: Path) -> None:
+    lines = ["text,when,speaker,label"]
+    lines += [f"so it goes {i},2020-01-{30 - i % 30:02d},{'xyz'[i % 3]},{'ab'[i % 2]}" for i in range(90)]
+    path = put(tmp_path, "t.csv", lines)
+
+    def dealt(**keys: Any) -> Any:
+        return deal_rows(path, Recipe.of(data=str(path), **keys))
+
+    late = dealt(time="when", group=None)
+    days = {part: {row["when"] for row in late.of(part)} for part in ("train", "valid", "test")}
+    assert max(days["train"]) < min(days["valid"]) and max(days["valid"]) < min(days["test"])
+    held = dealt(held="y")
+    assert (
+        {row["speaker"] for row in held.of("test")}
+        == {"y"}
+        == {"x", "y", "z"} - {r["speaker"] for r in held.of("train")}
+    )
+    free = dealt(group=None)
+    assert {row["speaker"] for row in free.of("test")} > {"x"}
+    with pytest.raises(UserError, match="Known: x, y, z"):
+        dealt(held="w")
+    with pytest.raises(UserError, match="say which column names the groups"):
+        dealt(held="w", group=None)
+    with pytest.raises(UserError, match=r"t\.csv:2: column 'label': 'a' is no time"):
+        dealt(time="label", target="label")
 
 
 def test_what_answers_a_row_is_found_out() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import Long
 from unrolled.datasets.understand import BESIDE, SPLIT, Column
-from unrolled.errors import UserError, unknown
+from unrolled.errors import unknown
 
 IDS = ("id", "sequence", "sequence_id", "series_id", "session", "case", "case_id", "unit", "track")
 TIMES = ("time", "timestamp", "date", "datetime", "t", "step", "second", "seconds", "day", "frame")
@@ -61,8 +61,4 @@ def _named(names: list[str], id: str | None, time: str | None) -> tuple[str | No
         if name is not None and name not in names:
             raise unknown(f"column ({key}=)", name, names)
     found = id or next((n for n in names if n.lower() in IDS), None)
-    if time is not None and found is None:
-        raise UserError(
-            f"time={time}: of which sequences? Say which column names them, for instance id={names[0]}."
-        )
     return found, time or next((n for n in names if n.lower() in TIMES and n not in (found, SPLIT)), None)

@@ -121,12 +121,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user said of the table. None: to be found. `input`, `target`: one column, or several with commas."""
+    """What the user said of the table. None: to be found. `input`, `target`: one column, or several with commas. `group`:
+    "auto" is to be found, None is none.
+    """
 
     task: str | None = None
     input: str | None = None
     target: str | None = None
-    group: str | None = None
+    group: str | None = "auto"
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -165,14 +167,20 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
 
     Raises UserError for a column that isn't there and where there is no one reading.
     """
-    for key, names in (("input", asked.inputs), ("target", asked.targets), ("group", _listed(asked.group))):
+    for key, names in (
+        ("input", asked.inputs),
+        ("target", asked.targets),
+        ("group", _listed(asked.group if asked.group != "auto" else None)),
+    ):
         for name in names:
             if name not in found:
                 raise unknown(f"column ({key}=)", name, found)
     why: list[tuple[str, str, str]] = []
     targets = asked.targets or (_target(found, why, data),)
-    group = asked.group or next((n for n in found if n.lower() in GROUPS and n not in targets), None)
-    if group and not asked.group:
+    group = asked.group
+    if group == "auto":
+        group = next((n for n in found if n.lower() in GROUPS and n not in targets), None)
+    if group and asked.group == "auto":
         why.append(
             ("group", group, f"a column is called {group}: all of one {group} on one side of the split")
         )

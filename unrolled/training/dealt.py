@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unrolled.datasets.assemble import seconds
 from unrolled.datasets.inputs import choose_input
 from unrolled.datasets.long import long_of
 from unrolled.datasets.parts import SHARES, deal
@@ -16,7 +17,7 @@ from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import Rows
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.understand import Asked, Reading, columns, understand
-from unrolled.errors import UserError
+from unrolled.errors import UserError, unknown
 from unrolled.training.recipe import Recipe
 
 NONE = 255  # in the place of a part: a row that is left out
@@ -77,6 +78,7 @@ def _places(rows: Rows, reading: Reading, recipe: Recipe) -> tuple[bytes, list[s
     labels: list[Hashable] = []
     groups: list[Hashable] = []
     given: list[str] = []
+    times: list[float] = []
     whole = bytearray()
     for row in rows:
         there = all(row.get(n) is not None for n in reading.inputs)
@@ -91,11 +93,16 @@ def _places(rows: Rows, reading: Reading, recipe: Recipe) -> tuple[bytes, list[s
             groups.append(row[reading.group])
         if reading.split:
             given.append(str(row[reading.split]))
+        if recipe.time and rows.long is None:
+            times.append(_seconds(row, recipe.time))
     if not keys:
         raise UserError(f"{recipe.data}: no row has both {reading.reads} and {reading.target}.")
-    parts = deal(
-        keys, labels or None, groups=groups or None, given=given or None, shares=recipe.split or SHARES
-    )
+    shares = recipe.split or SHARES
+    if times:
+        given, groups = _by_time(times, shares), []
+    if recipe.held:
+        given, groups = _held(recipe.held, reading, groups), []
+    parts = deal(keys, labels or None, groups=groups or None, given=given or None, shares=shares)
     notes = [*parts.notes]
     if len(keys) < len(whole):
         notes.append(
@@ -106,6 +113,34 @@ def _places(rows: Rows, reading: Reading, recipe: Recipe) -> tuple[bytes, list[s
     for place, part in enumerate(PARTS):
         places[numbers[parts.of(part)]] = place
     return places.tobytes(), notes
+
+
+def _by_time(times: list[float], shares: Sequence[float]) -> list[str]:
+    """The part of each row: the earliest are for training, the last ones the test. Rows of one moment stay together."""
+    ordered = np.sort(np.array(times))
+    borders = [ordered[min(len(times) - 1, round(len(times) * sum(shares[:n])))] for n in (1, 2)]
+    return [PARTS[sum(time >= border for border in borders)] for time in times]
+
+
+def _held(wanted: str, reading: Reading, groups: list[Hashable]) -> list[str]:
+    """The part of each row where some groups are the test. Raises UserError for a group that there isn't."""
+    if not reading.group:
+        raise UserError(f"held={wanted}: say which column names the groups, as in group=speaker.")
+    names = {name.strip() for name in wanted.split(",")}
+    if missing := sorted(names - {str(group) for group in groups}):
+        raise unknown(
+            f"value of {reading.group} (held=)", missing[0], sorted({str(group) for group in groups})
+        )
+    return ["test" if str(group) in names else "train" for group in groups]
+
+
+def _seconds(row: Record, column: str) -> float:
+    try:
+        return seconds(row.get(column))
+    except ValueError as error:
+        raise UserError(
+            f"{row['origin']}: column {column!r}: {error}. Expected a number or an ISO date."
+        ) from error
 
 
 def _blank(value: Any) -> bool:

@@ -54,9 +54,15 @@ class Recipe:
     )
     input: str | None = _key("the column of a table that is read, or several: text,age,country")
     target: str | None = _key("the column of a table that is to be foretold, or several numbers: x,y")
-    group: str | None = _key("a column whose values (speakers, patients) each stay in one part of the split")
+    group: str | None = _key(
+        "a column whose values (speakers, patients) each stay in one part of the split; none = row by row",
+        "auto",
+    )
+    held: str | None = _key("the groups that are the test, as in held=theo,nicolas")
     id: str | None = _key("a column that names the sequence of which a row is a step")
-    time: str | None = _key("a column by which the rows of one sequence are put in order")
+    time: str | None = _key(
+        "a column by which the steps of a sequence are put in order; without id: the last rows by it are the test"
+    )
     codec: Literal[
         "auto", "bytes", "characters", "bpe", "abc", "words", "items", "values", "log_mel", "mfcc", "waveform", "pixels",
         "pixel_steps", "patches", "frame_vectors",
