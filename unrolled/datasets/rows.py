@@ -1,13 +1,15 @@
-"""Every row of a data set, whatever it lies in: a table, a folder of sound or images, a zip of one."""
+"""Every row of a data set, whatever it lies in: a table, a folder of sound or images, a zip of one, a named set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from unrolled.datasets import sets
 from unrolled.datasets.assemble import gather, grid, numbered
 from unrolled.datasets.folders import media_records
 from unrolled.datasets.listing import listed
+from unrolled.datasets.named_records import named_records, set_files
 from unrolled.datasets.readers import TEXT, Record, files_of, kind_of, records
 from unrolled.datasets.understand import SPLIT
 from unrolled.errors import UserError
@@ -25,8 +27,7 @@ def rows_of(path: Path) -> tuple[list[Record], list[str]]:
 
     A grid of numbered columns (p00 ... p77) is read row by row: a step is one row of it. Raises UserError as readers do.
     """
-    media = media_records(path)
-    rows = list(records(path) if media is None else _parted(media))
+    rows = list(_records(path))
     notes = [note for row in rows for note in row.pop("notes", [])]
     for stem, names in numbered(list(rows[0])).items():
         shape = grid(names)
@@ -40,6 +41,14 @@ def rows_of(path: Path) -> tuple[list[Record], list[str]]:
     return rows, notes
 
 
+def _records(path: Path) -> Iterator[Record]:
+    """The records of whatever a path stands for: a named set, media, or anything that a reader reads."""
+    if wanted := sets.of(path):
+        return named_records(wanted)
+    media = media_records(path)
+    return records(path) if media is None else _parted(media)
+
+
 def _parted(media: Iterator[Record]) -> Iterator[Record]:
     for record in media:
         if "part" in record:
@@ -48,7 +57,9 @@ def _parted(media: Iterator[Record]) -> Iterator[Record]:
 
 
 def data_files(path: Path) -> list[Path]:
-    """The files whose content is the data: of a folder of media all its files."""
+    """The files whose content is the data: of a folder of media all its files, of a named set those it is made of."""
+    if wanted := sets.of(path):
+        return set_files(wanted)
     if media_records(path) is None:
         return files_of(path)[0]
     if path.is_file():
