@@ -44,7 +44,9 @@ def get(wanted: DataSet, say: Callable[[str], None], dry: bool = False) -> Got:
     little or another file. Nothing of a set stays behind unless all of it came.
     """
     if wanted.generated:
-        raise UserError(f"{wanted.name} is made here: there is nothing to get. unrolled train data={wanted.name}")
+        raise UserError(
+            f"{wanted.name} is made here: there is nothing to get. unrolled train data={wanted.name}"
+        )
     try:
         folder = next(iter(located(wanted).values())).parent
         say(f"{wanted.name}: all its files are in {folder}, checked")

@@ -68,7 +68,9 @@ def located(wanted: DataSet) -> dict[str, Path]:
             if is_meant(path, file):
                 found[file.name] = path
                 break
-            other.append(f"{path}: not the file that is meant (its SHA-256 is another). Expected {_said(file)}.")
+            other.append(
+                f"{path}: not the file that is meant (its SHA-256 is another). Expected {_said(file)}."
+            )
     if len(found) == len(wanted.files):
         return found
     missing = [file.name for file in wanted.files if file.name not in found]
@@ -141,7 +143,11 @@ def _said(file: SetFile) -> str:
 
 def _absent(wanted: DataSet, missing: list[str]) -> str:
     some = ", ".join(missing)
-    own = f" For a file or folder of your own with that name write ./{wanted.name}." if Path(wanted.name).exists() else ""
+    own = (
+        f" For a file or folder of your own with that name write ./{wanted.name}."
+        if Path(wanted.name).exists()
+        else ""
+    )
     if not any(file.url for file in wanted.files):
         return (
             f"{wanted.name}: {some} is not here, and no address gives it as it is (made from {wanted.source}). Put it "

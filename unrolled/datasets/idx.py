@@ -60,7 +60,9 @@ def read_idx_pair(images: Path, labels: Path) -> Iterator[Record]:
     if pictures.ndim != 3:
         raise UserError(f"{images}: {pictures.ndim} dimensions. Expected 3: images, rows, columns.")
     if prod(pictures.shape[1:]) > PIXELS:
-        raise UserError(f"{images}: images of {pictures.shape[1]} x {pictures.shape[2]}, more than {PIXELS:,} pixels.")
+        raise UserError(
+            f"{images}: images of {pictures.shape[1]} x {pictures.shape[2]}, more than {PIXELS:,} pixels."
+        )
     if answers.ndim != 1:
         raise UserError(f"{labels}: {answers.ndim} dimensions. Expected 1: a label an image.")
     if len(pictures) != len(answers):
@@ -77,12 +79,12 @@ def _shape(path: Path, head: bytes, sizes: bytes) -> tuple[int, ...]:
         raise UserError(f"{path}: the file is empty (0 bytes). Expected an idx file: fetch it again.")
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= DIMENSIONS:
         raise UserError(
-            f"{path}: begins with {head.hex(' ')}. Expected an idx file of bytes: 00 00 08 and a number of dimensions, 1 to "
-            f"{DIMENSIONS}."
+            f"{path}: begins with {head.hex(' ')}. Expected an idx file of bytes: 00 00 08, then a number of "
+            f"dimensions, 1 to {DIMENSIONS}."
         )
     if head[2] != UBYTE:
         raise UserError(
-            f"{path}: byte 2 is 0x{head[2]:02x}, {TYPES.get(head[2], 'no type that we know')}. Expected 0x08, unsigned bytes."
+            f"{path}: byte 2 is 0x{head[2]:02x}, {TYPES.get(head[2], 'no known type')}. Expected 0x08, unsigned bytes."
         )
     if len(sizes) < 4 * head[3]:
         raise UserError(f"{path}: cut short inside its header, at byte {4 + len(sizes)}. Fetch it again.")

@@ -25,11 +25,17 @@ class Listed:
 
 def inventory() -> list[Listed]:
     """All sets, group by group. Whether a public one is here is told by its files' names: nothing is read."""
-    found = [Listed("shipped", name, what, licence, "shipped", 0) for name, what, licence in samples.listing()]
+    found = [
+        Listed("shipped", name, what, licence, "shipped", 0) for name, what, licence in samples.listing()
+    ]
     others = [sets.named(name) for name in sets.names()]
     found += [
-        Listed("generated", one.name, one.what, one.licence, "made here", 0) for one in others if one.generated
+        Listed("generated", one.name, one.what, one.licence, "made here", 0)
+        for one in others
+        if one.generated
     ]
     return found + [
-        Listed("public", one.name, one.what, one.licence, here(one), one.bytes) for one in others if not one.generated
+        Listed("public", one.name, one.what, one.licence, here(one), one.bytes)
+        for one in others
+        if not one.generated
     ]

@@ -20,7 +20,9 @@ from unrolled.datasets.values import Record
 from unrolled.errors import UserError
 
 SPOKEN = re.compile(r"(?:.*/)?recordings/(([0-9])_([a-z]+)_([0-9]+)\.wav)")
-OFFICIAL = 5  # takes 0 to 4 of each speaker and digit are the Free Spoken Digit Dataset's test (its README, "Usage")
+OFFICIAL = (
+    5  # takes 0 to 4 of each speaker and digit are the Free Spoken Digit Dataset's test (its README, "Usage")
+)
 PARTS = ("train", "valid", "test")
 CONSONANT = "-"
 
@@ -52,7 +54,9 @@ def _stress(wanted: DataSet, files: Files) -> Iterator[Record]:
         word, _, said = line.rstrip("\r\n").partition("\t")
         pairs = [known.setdefault(symbol, _stressed(symbol)) for symbol in said.split()]
         if not pairs:
-            raise UserError(f"{path}:{number}: {word!r} has no phones. Expected a word, a tab and its phones.")
+            raise UserError(
+                f"{path}:{number}: {word!r} has no phones. Expected a word, a tab and its phones."
+            )
         yield {
             "word": word, "phones": [phone for phone, _ in pairs], "stress": [mark for _, mark in pairs],
             "origin": f"{path.name}:{number}",
@@ -122,7 +126,9 @@ def _parallel(wanted: DataSet, files: Files) -> Iterator[Record]:
         for number, texts in enumerate(zip_longest(*(lines(path, []) for path in paths)), 1):
             where = f"{paths[0].name}:{number}"
             if None in texts:
-                raise UserError(f"{where}: {paths[0].name} and {paths[1].name} have unequal numbers of lines.")
+                raise UserError(
+                    f"{where}: {paths[0].name} and {paths[1].name} have unequal numbers of lines."
+                )
             yield _row(wanted, [text.rstrip("\r\n") for text in texts], where) | {"split": part}
 
 
@@ -134,7 +140,9 @@ def _parts(wanted: DataSet) -> Iterator[tuple[str, str]]:
 def _row(wanted: DataSet, cells: list[str], where: str) -> Record:
     columns = wanted.options["columns"]
     if len(cells) != len(columns):
-        raise UserError(f"{where}: {len(cells)} cells where {len(columns)} were expected ({', '.join(columns)}).")
+        raise UserError(
+            f"{where}: {len(cells)} cells where {len(columns)} were expected ({', '.join(columns)})."
+        )
     return {**dict(zip(columns, cells, strict=True)), "origin": where}
 
 

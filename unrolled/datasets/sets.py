@@ -88,7 +88,5 @@ def of(path: Path) -> DataSet | None:
 @lru_cache(maxsize=64)
 def _read(path: Path) -> DataSet:
     facts = tomllib.loads(path.read_text(encoding="utf-8"))
-    files = tuple(
-        SetFile(**{**file, "url": tuple(file.get("url", ()))}) for file in facts.pop("files", ())
-    )
+    files = tuple(SetFile(**{**file, "url": tuple(file.get("url", ()))}) for file in facts.pop("files", ()))
     return DataSet(name=path.stem, files=files, **{"folder": path.stem, **facts})
