@@ -67,6 +67,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of one's own, so that no test sees what this machine holds."""
+    monkeypatch.delenv("UNROLLED_DATA", raising=False)
+    monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "sets"
+
+
+@pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> None:
     """For slow tests: the folder of public sets that UNROLLED_DATA names."""
     if not BENCH:
