@@ -99,6 +99,7 @@ def test_a_set_is_fetched_checked_and_kept(cache: Path, source: str) -> None:
         ("gone", {}, r"the server answers 404 \(Not Found\)"),
         ("whole", {"sha256": sha(b"other")}, r"not the a.txt that is meant: its SHA-256"),
         ("whole", {"bytes": 199_999}, r"200,000 bytes or more where at most 199,999 were expected"),
+        ("whole", {"bytes": 1000}, r"a.txt: 200,000 bytes or more where at most 1,000 were expected"),
         ("open", {"bytes": 1000}, r"where at most 1,000 were expected"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from set_files import idx, of_files, refusal, sha, zipped
 
 from unrolled.cli.main import main
-from unrolled.datasets import samples, sets, synthetic
+from unrolled.datasets import holdings, samples, sets, synthetic
 from unrolled.datasets.holdings import cache_folder, here, is_meant, located
 from unrolled.datasets.media import MediaFile, array_column
 from unrolled.datasets.named_records import RECORDS, named_records, set_files
@@ -141,12 +141,18 @@ def test_a_package_that_ships_the_files_is_found_and_not_imported(
     assert here(one) == "shipsets" and located(one)["a.txt"] == data / "a.txt"
 
 
-def test_a_file_packed_anew_is_known_by_what_it_packs(tmp_path: Path) -> None:
+def test_a_file_packed_anew_is_known_by_what_it_packs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.gz"
     meant = SetFile("a.gz", 9, sha(b"other"), inner=sha(b"text" * 1000))
     for level in (1, 9):
         path.write_bytes(gzip.compress(b"text" * 1000, level, mtime=level))
         assert is_meant(path, meant)
+    monkeypatch.setattr(holdings, "UNPACKED", 3999)
+    path.write_bytes(gzip.compress(b"text" * 1000, 5))
+    assert not is_meant(path, meant), "no more is unpacked than the cap allows"
+    monkeypatch.undo()
     path.write_bytes(gzip.compress(b"text" * 999))
     assert not is_meant(path, meant)
     path.write_bytes(gzip.compress(b"text" * 1000)[:-9])
@@ -159,7 +165,8 @@ def test_a_zip_is_known_by_its_sounds_whatever_is_around_them(tmp_path: Path) ->
     inner = sha("".join(f"{sha(data)}  {name[11:]}\n" for name, data in sounds.items()).encode())
     meant = SetFile("a.zip", 9, sha(b"other"), inner=inner)
     around = {f"repository-master/{name}": data for name, data in reversed(sounds.items())}
-    for members in (sounds, {"README.md": b"words", **around}):
+    apart = {"z/0_a_0.wav": b"one", "b/1_a_0.wav": b"two"}
+    for members in (sounds, {"README.md": b"words", **around}, apart):
         path.write_bytes(zipped(members, compression=zipfile.ZIP_DEFLATED))
         assert is_meant(path, meant)
     for members in ({**sounds, "recordings/1_a_0.wav": b"twO"}, {"recordings/0_a_0.wav": b"one"}, {}):
