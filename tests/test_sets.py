@@ -256,6 +256,17 @@ def test_fsdd_is_split_as_its_makers_do(tmp_path: Path, monkeypatch: pytest.Monk
         [("0", "al"), ("0", "jo"), ("1", "al"), ("1", "jo")], 4
     )
     assert rows[0]["sound"] == MediaFile(path, "x-master/recordings/0_al_0.wav")
+    rows = list(RECORDS["spoken"](of_files(meant, options={"test": ["jo"]}), {"fsdd.zip": path}))
+    assert {(row["speaker"], row["split"]) for row in rows} == {("jo", "test"), ("al", "train")}
+
+
+def test_three_pairs_of_speakers_are_held_out_of_the_same_files() -> None:
+    whole = sets.named("fsdd")
+    pairs = [sets.named(name) for name in sets.names() if name.startswith("fsdd_")]
+    held = [speaker for one in pairs for speaker in one.options["test"]]
+    assert sorted(held) == ["george", "jackson", "lucas", "nicolas", "theo", "yweweler"]
+    assert all(one.files == whole.files and one.folder == "fsdd" and one.records == "spoken" for one in pairs)
+    assert all(one.split != whole.split and one.licence == whole.licence for one in pairs)
 
 
 def at(tmp_path: Path, name: str, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> DataSet:
@@ -394,6 +405,7 @@ def test_bytes_of_two_dimensions_and_more_are_pictures(
     ("name", "count", "split"),
     [
         ("fsdd", 3000, {"train": 2700, "test": 300}),
+        ("fsdd_theo_yweweler", 3000, {"train": 2000, "test": 1000}),
         ("mnist", 70_000, {"train": 60_000, "test": 10_000}),
         ("multi30k", 31_014, {"train": 29_000, "valid": 1014, "test": 1000}),
         ("summaries", 61_382, {"train": 55_182, "valid": 3100, "test": 3100}),

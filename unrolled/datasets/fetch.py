@@ -59,7 +59,7 @@ def get(wanted: DataSet, say: Callable[[str], None], dry: bool = False) -> Got:
             f"{wanted.name}: no address gives it as it is (made from {wanted.source}). Put "
             f"{', '.join(file.name for file in wanted.files)} into the folder that {DATA} names."
         )
-    folder = cache_folder() / wanted.name
+    folder = cache_folder() / wanted.folder
     say(f"{wanted.name}: {wanted.what}")
     say(f"  licence: {wanted.licence}; source: {wanted.source}")
     count = len(wanted.files)

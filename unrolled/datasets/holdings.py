@@ -45,9 +45,9 @@ def places(wanted: DataSet) -> dict[str, list[Path]]:
                 f"{DATA}={given}: no such folder. Expected one that holds sets, or leave it unset."
             )
         found[DATA] = [folder / wanted.folder, folder]
-    found["cache"] = [cache_folder() / wanted.name]
+    found["cache"] = [cache_folder() / wanted.folder]
     if wanted.package and (package := _package(wanted.package)):
-        found[wanted.package] = [package / "datasets" / "data" / wanted.name]
+        found[wanted.package] = [package / "datasets" / "data" / wanted.folder]
     return found
 
 

@@ -69,14 +69,18 @@ def _stressed(symbol: str) -> tuple[str, str]:
 
 
 def _spoken(wanted: DataSet, files: Files) -> Iterator[Record]:
-    """`sound`, `label` (the digit), `speaker` and the official `split`, by file name."""
+    """`sound`, `label` (the digit), `speaker`, by file name, and `split`: the official one, or by the option `test`, the
+    speakers whose every recording is for the test.
+    """
     (path,) = files.values()
+    held_out = wanted.options.get("test", ())
     names, _ = members(path)
     found = sorted((match for name in names if (match := SPOKEN.fullmatch(name))), key=lambda match: match[1])
     for match in found:
-        part = "test" if int(match[4]) < OFFICIAL else "train"
+        tested = match[3] in held_out if held_out else int(match[4]) < OFFICIAL
         yield {
-            "sound": MediaFile(path, match[0]), "label": match[2], "speaker": match[3], "split": part, "origin": match[1],
+            "sound": MediaFile(path, match[0]), "label": match[2], "speaker": match[3],
+            "split": "test" if tested else "train", "origin": match[1],
         }  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class SetFile:
 class DataSet:
     """One named set. `records`: which function of `named_records` makes its records, with `options`. `reads`: the recipe
     keys (task, input, target, group) that its columns are meant for. `package`: a Python package that ships its files.
+    `folder`: where they lie in a folder of sets; its own name, unless several sets are made of the same files.
     """
 
     name: str
@@ -87,6 +88,13 @@ def of(path: Path) -> DataSet | None:
 
 @lru_cache(maxsize=64)
 def _read(path: Path) -> DataSet:
-    facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    facts = _facts(path)
     files = tuple(SetFile(**{**file, "url": tuple(file.get("url", ()))}) for file in facts.pop("files", ()))
     return DataSet(name=path.stem, files=files, **{"folder": path.stem, **facts})
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What the file says; what it leaves open is as in the set that it names with `like`."""
+    facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    like = facts.pop("like", None)
+    return {"folder": like, **_facts(FOLDER / f"{like}.toml"), **facts} if like else facts
