@@ -23,6 +23,7 @@ if CHECKS:
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 # A shell that runs us in the background lets Ctrl-C be ignored, by our children too; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+BENCH = os.environ.get("UNROLLED_DATA", "")  # for slow tests of public sets only
 # Settings in the caller's shell must not change what the tests see.
 for name in [n for n in os.environ if n.startswith("UNROLLED_")]:
     del os.environ[name]
@@ -63,6 +64,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Names what was skipped right above pytest's closing line."""
     if SKIPPED:
         terminalreporter.write_line(f"skipped {len(SKIPPED)}: " + "; ".join(sorted(SKIPPED)))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of one's own, so that no test sees what this machine holds."""
+    monkeypatch.delenv("UNROLLED_DATA", raising=False)
+    monkeypatch.setenv("UNROLLED_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "sets"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For slow tests: the folder of public sets that UNROLLED_DATA names."""
+    if not BENCH:
+        pytest.skip("UNROLLED_DATA names no folder of sets")
+    monkeypatch.setenv("UNROLLED_DATA", BENCH)
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ def test_every_example_can_be_parsed(verb: str) -> None:
         (["data", "--check"], "unrolled: data has no --check"),
         (["data", "look", "irish", "moby_dick"], "unexpected 'moby_dick'"),
         (["data", "look", "irish", "data=moby_dick"], "data is given twice"),
-        (["data", "lok"], "expected one of list, look. Did you mean 'look'?"),
+        (["data", "lok"], "expected one of list, look, get. Did you mean 'look'?"),
         (["data", "look", "irsh"], "Did you mean 'irish'?"),
         (["train", "-c"], "-c needs the path"),
         (["train", "-c", "nowhere.toml"], "no configuration file 'nowhere.toml'"),

@@ -73,7 +73,7 @@ def test_moby_dick_is_one_document_in_pieces() -> None:
 
 def test_names_listing_and_sets_of_several_files() -> None:
     assert {"irish", "moby_dick", "japanese_vowels", "cmudict"} <= set(names())
-    assert dict(listing())["irish"].startswith("Irish traditional tunes")
+    assert {name: what for name, what, _ in listing()}["irish"].startswith("Irish traditional tunes")
     assert resolve("japanese_vowels").name == "japanese_vowels.*"
     assert "no reader" in refusal(resolve("spoken_digits"))
 

@@ -21,7 +21,7 @@ GROUPS = ("start", "train", "use", "understand")
 
 VERBS = {
     "demo": Verb("start", "train, compare and compose a tune you can hear, in six minutes"),
-    "data": Verb("start", "list the shipped sets; look at data as the model will see it"),
+    "data": Verb("start", "list the sets that have names, get one; look at data as the model will see it"),
     "doctor": Verb("start", "what this machine has for the work, and what it lacks"),
     "train": Verb("train", "train a model on your data, with a budget"),
     "compare": Verb("train", "models of one size under one budget: a table with intervals, a report"),

@@ -132,6 +132,8 @@ class MultiLabels(Labels):
 
 def name_of(value: object) -> str:
     """A label as text: the white space around it dropped, 3.0 as "3", a missing one as ""."""
+    if type(value) is str:
+        return value.strip()
     if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
         return ""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():

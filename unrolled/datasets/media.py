@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 from unrolled.datasets.archives import member_bytes
 from unrolled.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SOUND = (".wav", ".flac", ".ogg", ".mp3")
 IMAGE = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
@@ -122,6 +125,16 @@ def suffix_of(name: str) -> str:
 def stem_of(name: str) -> str:
     """A file name without its suffix."""
     return os.path.splitext(name)[0]
+
+
+def array_column(value: NDArray[Any]) -> str:
+    """`image` for bytes (H, W) or (H, W, 1, 3 or 4), `frames` for bytes (T, H, W) or (T, H, W, channels), else `series`:
+    numbers that are no bytes may be anything.
+    """
+    if value.dtype.name != "uint8" or value.ndim < 2:
+        return "series"
+    colours = value.ndim == 3 and value.shape[2] in (1, 3, 4)
+    return "image" if value.ndim == 2 or colours else "frames"
 
 
 def column_of(name: str) -> str | None:

@@ -8,9 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
+from unrolled.datasets import sets
 from unrolled.datasets.assemble import gather, grid, group_rows, numbered
 from unrolled.datasets.folders import media_records
 from unrolled.datasets.listing import listed
+from unrolled.datasets.named_records import named_records, set_files
 from unrolled.datasets.paths import linked
 from unrolled.datasets.readers import TEXT, Record, files_of, kind_of, records
 from unrolled.datasets.understand import SPLIT
@@ -57,7 +59,7 @@ class Rows:
         self.notes: list[str] = []
         self._passed = False
         self._kept: list[Record] | None = None
-        if media_records(path) is not None or _size(path) <= held:
+        if _size(path) <= held:
             self._kept = list(self._read())
 
     def __iter__(self) -> Iterator[Record]:
@@ -79,6 +81,8 @@ class Rows:
         )
 
     def _shaped(self, notes: list[str]) -> Iterator[Record]:
+        if wanted := sets.of(self.path):
+            return named_records(wanted)
         media = media_records(self.path)
         if media is not None:
             return _parted(media)
@@ -103,10 +107,14 @@ def _gathered(
 
 
 def _size(path: Path) -> int:
-    """Bytes of all files, as they are when unpacked, about."""
+    """Bytes of all files, as they are when unpacked, about; none of media, whose records are only handles."""
+    wanted = sets.of(path)
+    if wanted is None and media_records(path) is not None:
+        return 0
+    files = set_files(wanted) if wanted else files_of(path)[0]
     return sum(
         file.stat().st_size * (GZIP if file.suffix.lower() in (".gz", ".parquet", ".npz") else 1)
-        for file in files_of(path)[0]
+        for file in files
     )
 
 
@@ -126,6 +134,8 @@ def _parted(media: Iterator[Record]) -> Iterator[Record]:
 
 def data_files(path: Path) -> list[Path]:
     """The files whose content is the data: of a folder of media all its files."""
+    if wanted := sets.of(path):
+        return set_files(wanted)
     if media_records(path) is None:
         return files_of(path)[0]
     if path.is_file():

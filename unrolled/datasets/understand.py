@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unrolled.datasets.media import SOUND, Clip, MediaFile
+from unrolled.datasets.media import SOUND, Clip, MediaFile, array_column
 from unrolled.datasets.readers import Record
 from unrolled.datasets.values import number
 from unrolled.errors import UserError, unknown
@@ -56,6 +56,10 @@ class Column:
             self.media = self.media or _media(value)
             return
         if isinstance(value, np.ndarray):
+            kind = array_column(value)
+            if kind != "series":
+                self.media = self.media or kind
+                return
             self.arrays += 1
         elif isinstance(value, list):
             self.lists += 1
@@ -177,14 +181,16 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
                 raise unknown(f"column ({key}=)", name, found)
     why: list[tuple[str, str, str]] = []
     targets = asked.targets or (_target(found, why, data),)
+    split = SPLIT if SPLIT in found else None
     group = asked.group
+    if group == "auto" and split:
+        group = None
     if group == "auto":
         group = next((n for n in found if n.lower() in GROUPS and n not in targets), None)
     if group and asked.group == "auto":
         why.append(
             ("group", group, f"a column is called {group}: all of one {group} on one side of the split")
         )
-    split = SPLIT if SPLIT in found else None
     used = {*targets, group, split}
     inputs = asked.inputs or _inputs(found, used, found[targets[0]], steps, why, data)
     task, several = _task(asked.task, [found[n] for n in targets], [found[n] for n in inputs], why)

@@ -95,8 +95,10 @@ class Answering:
             ) from error
         return steps
 
-    def answer(self, row: Record) -> np.ndarray:
-        """A row's own answer, encoded. Raises UserError, naming the row, for none and for one that training hadn't."""
+    def answer(self, row: Record, steps: np.ndarray) -> np.ndarray:
+        """A row's own answer, encoded; `steps`: its encoded input. Raises UserError, naming the row, for none and for one
+        that training hadn't.
+        """
         values = [row.get(name) for name in self.targets]
         return np.asarray(self.answers.encode(values[0] if len(values) == 1 else values, str(row["origin"])))
 

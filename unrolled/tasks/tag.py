@@ -67,14 +67,13 @@ class Tag(Answering):
             return {name: pieces(part) for name, part in found.items()}
         return pieces(found)
 
-    def answer(self, row: Record) -> np.ndarray:
+    def answer(self, row: Record, steps: np.ndarray) -> np.ndarray:
         """A row's own tags. Raises UserError where there aren't as many as steps."""
-        found = super().answer(row)
-        steps = len(self.encoded(row))
-        if len(found) != steps:
+        found = super().answer(row, steps)
+        if len(found) != len(steps):
             raise UserError(
-                f"{row['origin']}: {len(found)} tags in {self.target!r} for {steps} steps of {', '.join(self.inputs)!r}. "
-                "Expected one a step."
+                f"{row['origin']}: {len(found)} tags in {self.target!r} for {len(steps)} steps. "
+                f"Expected one for each step of {', '.join(self.inputs)}."
             )
         return found
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unrolled.datasets import sets
 from unrolled.datasets.assemble import seconds
 from unrolled.datasets.inputs import choose_input
 from unrolled.datasets.long import long_of
@@ -43,7 +44,7 @@ def deal_rows(path: Path, recipe: Recipe) -> Dealt:
     """Reads a table, finds out what it is and deals its rows. Raises UserError for what can't be read, and where a choice
     is open.
     """
-    asked = Asked(None if recipe.task == "auto" else recipe.task, recipe.input, recipe.target, recipe.group)
+    asked, own = asked_of(path, recipe)
     rows, steps = sequences(path, recipe, asked)
     reading = understand(columns(rows), asked, recipe.data, steps)
     kind: str = recipe.codec
@@ -56,7 +57,20 @@ def deal_rows(path: Path, recipe: Recipe) -> Dealt:
     places, notes = _places(rows, reading, recipe)
     if reading.left_out:
         notes.append(f"columns left out: {', '.join(reading.left_out)}")
-    return Dealt(rows, reading, kind, places, notes)
+    return Dealt(rows, replace(reading, why=(*own, *reading.why)), kind, places, notes)
+
+
+def asked_of(path: Path, recipe: Recipe) -> tuple[Asked, tuple[tuple[str, str, str], ...]]:
+    """What the user, and where he is silent a named set, says of its columns; and what the set said, with why."""
+    said = {
+        "task": None if recipe.task == "auto" else recipe.task,
+        "input": recipe.input,
+        "target": recipe.target,
+    }
+    wanted = sets.of(path)
+    own = {key: value for key, value in (wanted.reads if wanted else {}).items() if said.get(key) is None}
+    why = tuple((key, value, f"what {recipe.data} is for") for key, value in own.items())
+    return Asked(**(said | own), group=recipe.group), why
 
 
 def sequences(path: Path, recipe: Recipe, asked: Asked) -> tuple[Rows, tuple[str, ...]]:
@@ -79,6 +93,9 @@ def _places(rows: Rows, reading: Reading, recipe: Recipe) -> tuple[bytes, list[s
     groups: list[Hashable] = []
     given: list[str] = []
     times: list[float] = []
+    own_split = (
+        recipe.split is None and recipe.group == "auto"
+    )  # what is asked for stands above what the data say
     whole = bytearray()
     for row in rows:
         there = all(row.get(n) is not None for n in reading.inputs)
@@ -91,7 +108,7 @@ def _places(rows: Rows, reading: Reading, recipe: Recipe) -> tuple[bytes, list[s
             labels.append(str(row[reading.targets[0]]))
         if reading.group:
             groups.append(row[reading.group])
-        if reading.split:
+        if reading.split and own_split:
             given.append(str(row[reading.split]))
         if recipe.time and rows.long is None:
             times.append(_seconds(row, recipe.time))

@@ -79,8 +79,9 @@ def _answers(run: Run, split: str, data: str | None, batch: int, device: str) ->
 
     def inputs() -> Iterator[np.ndarray]:
         for row in rows:
-            truth.append(task.answer(row))
-            yield task.encoded(row)
+            steps = task.encoded(row)
+            truth.append(task.answer(row, steps))
+            yield steps
 
     read = Ragged.of(inputs())
     return task.score(model, read, truth, batch)  # type: ignore[no-any-return]

@@ -19,6 +19,7 @@ from unrolled.tasks.measures.report import Measure, Report, headed, short, shown
 BINS = 15  # of the calibration error: the number Guo et al. use
 LEAST = float(np.finfo(np.float64).eps)  # a probability of 0 counts as this in the log loss
 DECIDED = ("accuracy", "balanced_accuracy", "macro_f1")  # they look at the class that is said only
+CELLS = 1 << 22  # of a matrix of marks, 32 MiB
 SQUARE = 12  # classes up to which the confusion matrix is printed
 ROWS = 30  # classes printed in the table, the worst ones
 
@@ -227,18 +228,34 @@ def class_table(rows: Sequence[ClassRow]) -> list[str]:
 
 def sums_by(codes: Whole, weights: Numbers, size: int) -> Numbers:
     """(R, N) -> (R, size): the weights of the items of each code (N,)."""
+    if len(codes) * size <= CELLS:
+        return weights @ _marks(codes, size)
     rows = len(weights)
     flat = codes[None, :] + size * np.arange(rows)[:, None]
     found: Numbers = np.bincount(flat.ravel(), weights.ravel(), rows * size).astype(np.float64)
     return found.reshape(rows, size)
 
 
+def _marks(codes: Whole, size: int) -> Numbers:
+    """(N, size): 1 in the column of each item's code. Products with it take a tenth of the time of counting."""
+    marks = np.zeros((len(codes), size))
+    marks[np.arange(len(codes)), codes] = 1
+    return marks
+
+
 def _counter(probabilities: Numbers, truth: Whole) -> Any:
     predicted, size = probabilities.argmax(1), probabilities.shape[1]
     hit = predicted == truth
+    marks: Numbers | None = None
+    if 3 * len(truth) * size <= CELLS:
+        of_truth = _marks(truth, size)
+        marks = np.concatenate((of_truth * hit[:, None], _marks(predicted, size), of_truth), 1)
 
     def count(weights: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         """(R, C) each: rightly predicted, predicted at all, in the truth."""
+        if marks is not None:
+            right, chosen, support = np.split(weights @ marks, 3, 1)
+            return right, chosen, support
         return (
             sums_by(truth, weights * hit, size),
             sums_by(predicted, weights, size),
