@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +25,11 @@ from unrolled.model import answering
 from unrolled.tasks import Classify, Regress
 from unrolled.tasks.rivals import Rivals
 from unrolled.tasks.scored import Scored
+from unrolled.tasks.units import Units
 from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import fingerprints, name_of
 from unrolled.training.defaults import Chosen
+from unrolled.training.material import Rival
 from unrolled.training.recipe import ModelChoice, Recipe
 
 if TYPE_CHECKING:
@@ -122,12 +125,20 @@ class Labelled:
         found: Scored = model.task.score(model, examples.inputs, examples.targets)
         return found
 
+    def units(self, model: Model, context: int | None = None) -> Units:
+        return _units_of(self.score(model, "test"))
+
+    def rivals(self) -> list[Rival]:
+        placed = self._rivals.strong, self._rivals.naive
+        return [Rival(one.to_dict(), _units_of(one.score)) for one in placed]
+
     def settle(self, model: Model) -> bool:
         """Fits the temperature on the validation part."""
         valid, before = self._examples["valid"], model.task
         model.task = model.task.calibrated(model, valid.inputs, valid.targets)
         return bool(model.task != before)
 
+    @cached_property
     def _rivals(self) -> Rivals:
         return Rivals(self._task(), self._raw("train"), self._raw("test"))
 
@@ -137,10 +148,10 @@ class Labelled:
         return values, np.stack(self._examples[part].targets)
 
     def naive(self) -> dict[str, Any]:
-        return self._rivals().naive()
+        return self._rivals.naive.to_dict()
 
     def strong(self) -> dict[str, Any]:
-        return self._rivals().strong()
+        return self._rivals.strong.to_dict()
 
     def words(self, score: dict[str, Any]) -> str:
         low, high = score["interval"]
@@ -168,6 +179,11 @@ class Labelled:
             f"{does}{self.reading.target} of a row's {self.reading.input}, trained by Unrolled on `{self.name}` "
             f"({len(self._examples['train'])} rows)"
         )
+
+
+def _units_of(score: Scored) -> Units:
+    assert score.units is not None, "accuracy and MAE are means over rows"
+    return score.units
 
 
 def prepare_labelled(recipe: Recipe) -> Labelled:
