@@ -264,7 +264,9 @@ def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_errors_are_better_when_fewer_and_the_tables_keys_are_taken(prices: Path, tmp_path: Path) -> None:
+def test_errors_are_better_when_fewer_and_the_tables_keys_are_taken(
+    prices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = raced(tmp_path, data=str(prices), models="lstm", target="price", group="shop", budget="60steps")
     assert (found.task, found.measure, found.better) == ("regress", "MAE", "lower")
     means = [row.mean or 0.0 for row in found.ranked]
@@ -291,6 +293,9 @@ def test_errors_are_better_when_fewer_and_the_tables_keys_are_taken(prices: Path
         report=False,
     )
     assert Run.open("@best", tmp_path).unit == "accuracy"
+    assert main(["runs", f"runs={tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert " MAE" in shown and " accuracy" in shown and "bits" not in shown
 
 
 # -- who races -------------------------------------------------------------------------------------------------------

@@ -242,7 +242,8 @@ def _intervals(comparison: Comparison) -> IntervalChart | None:
     if not rows:
         return None
     label = f"held-out {comparison.measure} ({_better(comparison)})"
-    return IntervalChart(rows, label, references=[(rival.name, rival.mean) for rival in comparison.rivals])
+    # A weak rival, far away, would press all the others together.
+    return IntervalChart(rows, label, references=((comparison.baseline.name, comparison.baseline.mean),))
 
 
 def _learning(comparison: Comparison) -> LineChart | None:
