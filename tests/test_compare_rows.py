@@ -436,3 +436,12 @@ def test_the_next_command_is_one_that_answers() -> None:
         next_commands(Path("runs/x"), music=False, answers=True)[0]
         == "unrolled predict runs/x data=YOUR_FILE"
     )
+
+
+def test_a_score_that_is_no_mean_is_refused_before_anybody_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unrolled.tasks.scored.Scored.units", None)
+    with pytest.raises(UserError, match="accuracy isn't a mean over rows"):
+        raced(tmp_path)
+    assert not list(tmp_path.glob("compare-*"))

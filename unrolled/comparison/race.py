@@ -102,6 +102,9 @@ class Race:
             sizes.common() if asked.parameters is None else (asked.parameters, "as asked")
         )
         self.shapes = {kind: sizes.matched(kind, self.size) for kind in kinds}
+        self.rivals = (
+            material.rivals()
+        )  # before anybody trains: data that can't be compared on is told at once
         self._lock: Lock | None = None
 
     @classmethod
@@ -170,7 +173,7 @@ class Race:
 
     def announce(self) -> None:
         """What is about to happen, before the first step."""
-        asked, material, say = self.asked, self.material, self.board.say
+        asked, material, baseline, say = self.asked, self.material, self.rivals[0].score, self.board.say
         say(f"data      {material.name}: {material.amounts()}")
         for line in material.notes:
             say(f"          {line}")
@@ -190,7 +193,6 @@ class Race:
         say(
             f"race      {len(self.shapes)} models x {asked.seeds} seeds x {asked.budget}, in turns of a second{whole}"
         )
-        baseline = material.strong()
         say(f"baseline  {baseline['name']}: {baseline['value']:.4f} {baseline['unit']}")
         say(f"folder    {self.folder}")
 
@@ -202,7 +204,9 @@ class Race:
                 self._heat(seed, interrupts, on_slice)
                 _heed(interrupts)
             device = choose_device(self.asked.device, lambda line: None)
-            comparison = summarise(self.folder, self.material, self.entries, self.asked, self.size, device)
+            comparison = summarise(
+                self.folder, self.material, self.rivals, self.entries, self.asked, self.size, device
+            )
             self.save(comparison)
             _heed(interrupts)
         except Interrupted as stop:

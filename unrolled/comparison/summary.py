@@ -32,6 +32,7 @@ BESIDE = {"accuracy": ("macro_f1", "macro F1"), "mae": ("rmse", "RMSE")}
 def summarise(
     folder: Path,
     material: Material,
+    rivals: Sequence[Rival],
     entries: Sequence[Entry],
     asked: Asked,
     parameters: int,
@@ -40,7 +41,6 @@ def summarise(
     """The comparison as its folder tells it. Every run's best model is scored document by document, or row by row, on
     the test split, for the intervals.
     """
-    rivals = material.rivals()
     held_out, baseline = rivals[0].units, rivals[0].score
     rows: list[Row] = []
     tables: dict[str, Numbers] = {}

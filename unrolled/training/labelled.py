@@ -182,7 +182,12 @@ class Labelled:
 
 
 def _units_of(score: Scored) -> Units:
-    assert score.units is not None, "accuracy and MAE are means over rows"
+    """What each row adds to the score. Raises UserError for a score that isn't made so."""
+    if score.units is None:
+        raise UserError(
+            f"{score.report.measures[score.report.primary].words} isn't a mean over rows, and a comparison pairs its "
+            "models row by row. Train them one by one: unrolled train"
+        )
     return score.units
 
 
