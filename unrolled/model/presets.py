@@ -8,7 +8,7 @@ from typing import Any
 
 from unrolled.errors import UserError, positive, unknown
 from unrolled.mixers import MIXERS
-from unrolled.model.spec import Spec, build
+from unrolled.model.spec import Spec
 
 Layers = list[dict[str, Any]]
 
@@ -166,14 +166,11 @@ def answering(
     }
 
 
-def matched_width(kind: str, vocabulary: int, parameters: int, **options: Any) -> int:
+def matched_width(size: Callable[[int], int], parameters: int) -> int:
     """The width whose model comes nearest to `parameters` trainable ones: a multiple of 8, which vector units like, where
-    that comes within 2.5 %, else of what the kind allows (2 x heads with rotary positions, 1 elsewhere).
+    that comes within 2.5 %, else of what the kind allows (2 x heads with rotary positions, 1 elsewhere). size: the
+    parameters of the model of a width; it raises UserError for one that the kind refuses.
     """
-
-    def size(width: int) -> int:
-        return build(preset(kind, vocabulary, width=width, **options)).parameter_count()
-
     finest = _narrowest(size)
     for step in (lcm(8, finest), finest):
         low, high = 1, 2
