@@ -27,7 +27,7 @@ from unrolled.comparison.report import comparison_page, lead
 from unrolled.comparison.result import Baseline, Comparison, Pair, Row
 from unrolled.comparison.words import next_commands, table, verdict_of
 from unrolled.errors import UserError
-from unrolled.model import answering
+from unrolled.model import answering, build
 from unrolled.training import session as sessions
 from unrolled.training.defaults import Chosen
 from unrolled.training.interrupt import Interrupted
@@ -445,3 +445,15 @@ def test_a_score_that_is_no_mean_is_refused_before_anybody_trains(
     with pytest.raises(UserError, match="accuracy isn't a mean over rows"):
         raced(tmp_path)
     assert not list(tmp_path.glob("compare-*"))
+
+
+def test_a_bag_that_answers_every_step_sees_that_step_alone() -> None:
+    torch.manual_seed(0)
+    spec = answering(
+        "bag", {"kind": "tokens", "vocabulary": 9}, {"kind": "labels", "classes": 3}, stepwise=True, width=8
+    )
+    model = build(spec).eval()
+    a, b = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[8, 7, 3, 5]])
+    assert torch.equal(model(a)[0][:, 2], model(b)[0][:, 2]) and not torch.equal(
+        model(a)[0][:, 3], model(b)[0][:, 3]
+    )

@@ -154,11 +154,9 @@ def answering(
     made = preset(kind, 1, **options)
     width = made["embedder"]["width"]
     layers = made["core"]["layers"]
-    if not stepwise:
-        layers = [
-            *layers,
-            {"kind": "pool", "width": layers[-1]["width"] if layers else width, "reduce": pool},
-        ]
+    if not stepwise or not layers:  # of stepwise answers a bag holds one step each
+        summed = {"kind": "pool", "width": layers[-1]["width"] if layers else width}
+        layers = [*layers, summed | {"reduce": "last" if stepwise else pool}]
     return {
         "embedder": {**embedder, "width": width},
         "core": {**made["core"], "layers": layers},
