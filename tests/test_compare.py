@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,20 +17,23 @@ import torch
 from unrolled.comparison import heat, race, result
 from unrolled.comparison.asked import Asked
 from unrolled.comparison.board import Board
-from unrolled.comparison.members import MODELS, TOLERANCE, common_size, field_of, matched
+from unrolled.comparison.members import MODELS, TOLERANCE, Sizes, field_of
 from unrolled.comparison.notes import notes_of, unsteady
 from unrolled.comparison.race import compare
 from unrolled.comparison.report import comparison_page
 from unrolled.comparison.result import ENOUGH_SEEDS, Baseline, Comparison, Pair, Row
 from unrolled.comparison.speed import pace
-from unrolled.comparison.statistics import HeldOut, interval, pieces_of, student, units
+from unrolled.comparison.statistics import interval, student
 from unrolled.comparison.words import table, verdict_of
 from unrolled.datasets import readers, samples
 from unrolled.errors import UserError
+from unrolled.tasks.units import Units, cut, pieces_of
 from unrolled.training import session as sessions
 from unrolled.training import text
+from unrolled.training.defaults import Chosen
 from unrolled.training.interrupt import Interrupted
 from unrolled.training.learner import Computed, Learner
+from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
 
 KEYS = {"models": "gru,transformer", "budget": "6steps", "parameters": 12_000}
@@ -117,9 +121,9 @@ def test_every_kind_is_held_against_the_ngram(found: Comparison) -> None:
     assert {pair.better for pair in found.against} == {row.kind for row in found.rows}
     assert {pair.other for pair in found.against} == {found.baseline.name}
     for row in found.rows:
-        pair = found.against_ngram(row.kind)
+        pair = found.against_baseline(row.kind)
         assert pair is not None and row.mean is not None
-        assert pair.difference == pytest.approx(found.baseline.bits_per_character - row.mean)
+        assert pair.difference == pytest.approx(found.baseline.mean - row.mean)
         assert row.seconds == pytest.approx(np.mean([Run.at(found.path / run).seconds for run in row.runs]))
     assert any(f"than the {found.baseline.name}" in note for note in found.notes)
 
@@ -323,17 +327,32 @@ def test_what_is_shown_ends_with_the_best_run_and_commands_for_it(found: Compari
 # -- the size --------------------------------------------------------------------------------------------------------
 
 
+class Tokens(text.Text):
+    """Text of which only the number of tokens is known."""
+
+    chosen = [Chosen("task", "generate", "as asked")]  # type: ignore[assignment]
+
+    def __init__(self, vocabulary: int) -> None:
+        self.corpus = SimpleNamespace(codec=SimpleNamespace(size=vocabulary))  # type: ignore[assignment]
+
+
+def of_text(vocabulary: int) -> Sizes:
+    """Of models of text whose codec has so many tokens."""
+    return Sizes(Tokens(vocabulary), Recipe())
+
+
 @pytest.mark.parametrize("vocabulary", [90, 213, 8001])
 def test_all_kinds_come_within_five_percent(vocabulary: int) -> None:
-    size, reason = common_size(vocabulary)
+    sizes = of_text(vocabulary)
+    size, reason = sizes.common()
     assert "unrolled train" in reason
     for kind in field_of([*MODELS, "conv"]):
-        assert abs(matched(kind, vocabulary, size).parameters - size) <= TOLERANCE * size
+        assert abs(sizes.matched(kind, size).parameters - size) <= TOLERANCE * size
 
 
 @pytest.mark.parametrize("size", [30_000, 100_000, 400_000])
 def test_coarse_steps_are_made_up_for_by_the_feed_forward(size: int) -> None:
-    shape = matched("transformer", 90, size)
+    shape = of_text(90).matched("transformer", size)
     assert abs(shape.parameters - size) <= 0.01 * size and shape.choice["width"] % 8 == 0
 
 
@@ -342,6 +361,11 @@ def test_the_window_always_races() -> None:
 
 
 # -- the intervals ---------------------------------------------------------------------------------------------------
+
+
+def weighed(tokens: np.ndarray) -> Units:
+    """Documents of so many tokens, each token a character: nats -> bits per character."""
+    return Units(np.zeros_like(tokens), tokens, 1 / np.log(2))
 
 
 def test_students_quantile() -> None:
@@ -354,7 +378,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """New seeds and new documents two hundred times over: 95 % must cover, and not by being huge."""
     rng = np.random.default_rng(0)
     tokens = np.full(60, 100.0)
-    held_out = HeldOut(tokens, characters=6000, bytes=6000)
+    held_out = weighed(tokens)
     truth, covered, widths = 1.2 * held_out.scale, 0, []
     for _ in range(200):
         documents = rng.normal(0, 0.2, 60)
@@ -371,7 +395,7 @@ def test_documents_count_once_whatever_the_number_of_seeds() -> None:
     """Three seeds on the same documents say nothing new about documents."""
     rng = np.random.default_rng(1)
     tokens = rng.integers(50, 400, 80).astype(float)
-    held_out = HeldOut(tokens, int(tokens.sum()), int(tokens.sum()))
+    held_out = weighed(tokens)
     one = tokens * (1 + rng.normal(0, 0.3, 80))
     alone, thrice = interval(one[None], held_out), interval(np.repeat(one[None], 3, 0), held_out)
     assert (alone.low, alone.high) == pytest.approx((thrice.low, thrice.high))
@@ -385,7 +409,7 @@ def test_differences_are_paired() -> None:
     """Hard and easy documents are hard and easy for both: the difference knows more than the scores."""
     rng = np.random.default_rng(2)
     tokens = np.full(80, 200.0)
-    held_out = HeldOut(tokens, 16_000, 16_000)
+    held_out = weighed(tokens)
     hard = rng.normal(0, 0.3, 80)
     a, b = (tokens * (1 + hard + gap + rng.normal(0, 0.01, (3, 80))) for gap in (0.0, 0.03))
     apart = interval(b - a, held_out)
@@ -394,7 +418,7 @@ def test_differences_are_paired() -> None:
 
 
 def test_few_long_documents_are_cut_into_blocks() -> None:
-    nats, tokens = units([np.ones(10_500)], pieces_of([10_500]))
+    nats, tokens = cut([np.ones(10_500)], pieces_of([10_500]))
     assert len(tokens) == 10 and tokens.sum() == 10_500 and nats.sum() == 10_500
     assert pieces_of([10_500] * 30) == [1] * 30
 
@@ -402,7 +426,7 @@ def test_few_long_documents_are_cut_into_blocks() -> None:
 def test_two_ways_of_reading_are_cut_into_as_many_blocks() -> None:
     """An n-gram over characters has other tokens than a network over notes: their blocks must still pair up."""
     pieces = pieces_of([10_500, 300])
-    assert len(units([np.ones(21_000), np.ones(700)], pieces)[0]) == sum(pieces) == 11
+    assert len(cut([np.ones(21_000), np.ones(700)], pieces)[0]) == sum(pieces) == 11
 
 
 # -- speed and words -------------------------------------------------------------------------------------------------

@@ -363,3 +363,30 @@ def test_a_threshold_of_one_class_is_a_half() -> None:
     assert calibration.threshold([0.1, 0.2, 0.3], [0, 1, 1]).value == pytest.approx(0.15)
     # F1 is 2/3 at 0.575 and at 0.85.
     assert calibration.threshold([0.55, 0.6, 0.7, 0.8, 0.9], [0, 1, 0, 0, 1]).value == pytest.approx(0.575)
+
+
+# --- what every row adds
+
+
+@quick
+@given(st.integers(2, 40), st.integers(2, 5), st.integers(0, 2**31), st.booleans())
+def test_what_each_row_adds_makes_the_value(items: int, classes: int, seed: int, in_groups: bool) -> None:
+    """Paired differences are taken of these: they must add up to the figure that stands in the table."""
+    draw = RNG(seed)
+    p, y = draw.dirichlet(np.ones(classes), items), draw.integers(classes, size=items)
+    groups = draw.integers(3, size=items) if in_groups else None
+    names = [str(c) for c in range(classes)]
+    found = measure_classes(p, y, names, groups=groups, primary="accuracy")
+    numbers = measure_numbers(p, draw.normal(size=p.shape), names, groups=groups, primary="mae")
+    for report in (found, numbers):
+        assert report.each is not None and report.each.value == pytest.approx(report.value)
+        assert len(report.each.sums) == report.units and report.each.weights.sum() == items
+        assert "each" not in report.to_dict()
+    assert measure_classes(p, y, names, primary="macro_f1").each is None, "no mean over rows"
+    cut = np.sort(draw.integers(1, items, size=2))
+    tags = measure_tags(np.split(p, cut), np.split(y, cut), names)
+    assert (
+        tags.each is not None
+        and tags.each.value == pytest.approx(tags.value)
+        and len(tags.each.sums) == tags.units
+    )

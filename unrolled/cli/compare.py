@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "unrolled compare",
     "unrolled compare data=irish models=lstm,gru,mingru budget=2m seeds=3",
+    "unrolled compare data=sentiment models=lstm,gru,encoder budget=1m seeds=3",
     "unrolled compare data=my.txt models=gru,transformer parameters=400k budget=2000steps",
     "unrolled compare resume=compare-irish-1",
 )
@@ -25,7 +26,9 @@ class Keys:
     data: str = field(default="irish", metadata={"help": "a shipped set, a file, a folder or a glob"})
     models: tuple[str, ...] = field(
         default=("rnn", "lstm", "gru", "mingru", "transformer"),
-        metadata={"help": "kinds of model; the fixed-window network and the n-gram stand beside them"},
+        metadata={
+            "help": "kinds of model; window and n-gram (text), bag and simple rivals (rows) stand beside"
+        },
     )
     budget: str = field(
         default="1m", metadata={"help": "of each member: 10m | 90s | 2e15flops | 5Mtok | 2000steps | @RUN"}
@@ -36,7 +39,7 @@ class Keys:
         default=None, metadata={"help": "weights of each model, within 5 %", "at_least": 1}
     )
     codec: str = field(
-        default="auto", metadata={"help": "how text becomes tokens: bytes, characters, bpe, abc"}
+        default="auto", metadata={"help": "how what is read becomes steps: abc, bpe, words, values, ..."}
     )
     split: tuple[float, float, float] | None = field(
         default=None, metadata={"help": "shares of documents for train, valid, test"}
@@ -44,6 +47,19 @@ class Keys:
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
     dtype: str = field(default="auto", metadata={"help": "of the arithmetic: auto, float32, bfloat16"})
     threads: int | None = field(default=None, metadata={"help": "CPU threads", "at_least": 1})
+    task: str = field(default="auto", metadata={"help": "auto, generate, or of rows classify, regress"})
+    input: str | None = field(default=None, metadata={"help": "the column of a table that is read"})
+    target: str | None = field(
+        default=None, metadata={"help": "the column of a table that is to be foretold"}
+    )
+    group: str | None = field(
+        default="auto",
+        metadata={"help": "a column whose values each stay in one part; none = row by row"},
+    )
+    held: str | None = field(default=None, metadata={"help": "the groups that are the test"})
+    id: str | None = field(default=None, metadata={"help": "a column that names the sequence of a row"})
+    time: str | None = field(default=None, metadata={"help": "a column that puts rows in order"})
+    shuffled: bool = field(default=False, metadata={"help": "each sequence's steps in random order"})
     runs: str = field(default="runs", metadata={"help": "where the comparison's folder is made"})
     out: str | None = field(
         default=None, metadata={"help": "the folder itself, instead of runs/compare-DATA-N"}
@@ -72,7 +88,7 @@ def show(result: Any) -> str:
 
     lines = [table(result), "", str(result.path / "report.html")]
     if result.best:
-        commands = next_commands(result.best_run, result.codec == "abc")
+        commands = next_commands(result.best_run, result.codec == "abc", result.answers)
         lines += [f"best run  {result.best_run}", "", "next", *(f"  {command}" for command in commands)]
     return "\n".join(lines)
 

@@ -48,15 +48,15 @@ def show(result: Any) -> str:
     if not result.runs:
         return f"no runs in {result.folder}; begin with: unrolled train"
     where = "" if result.folder == "runs" else f" {shlex.quote(f'runs={result.folder}')}"
-    rows = [("run", "data", "steps", "bits/char", "")]
+    rows = [("run", "data", "steps", "score", "")]
     for one in result.runs:
-        score = "-" if one.score is None else f"{one.score:.4f}"
+        score = "-" if one.score is None else f"{one.score:.4f} {one.unit}"
         state = "" if one.finished else f"unfinished: unrolled train resume={one.name}{where}"
         rows.append((one.name, one.data, str(one.step), score, state))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    name, data, steps, bits = widths
+    name, data, steps, scores = widths
     return "\n".join(
-        f"{r[0]:<{name}}  {r[1]:<{data}}  {r[2]:>{steps}}  {r[3]:>{bits}}  {r[4]}".rstrip() for r in rows
+        f"{r[0]:<{name}}  {r[1]:<{data}}  {r[2]:>{steps}}  {r[3]:<{scores}}  {r[4]}".rstrip() for r in rows
     )
 
 

@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from unrolled.comparison.members import OPPONENT, Shape, field_of
+from unrolled.comparison.members import Shape, field_of
 from unrolled.comparison.result import ENOUGH_SEEDS
 from unrolled.errors import UserError
 from unrolled.training.budget import Budget
 from unrolled.training.device import choose_device
 from unrolled.training.recipe import Recipe
+from unrolled.training.setup import generates
 
-LONG = 300.0  # seconds of training below which a Transformer is still warming up
+LONG = 300.0  # seconds of training on text below which a Transformer is still warming up
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class Asked:
     device: str
     dtype: str
     threads: int | None
+    task: str = "auto"
+    input: str | None = None
+    target: str | None = None
+    group: str | None = "auto"
+    held: str | None = None
+    id: str | None = None
+    time: str | None = None
+    shuffled: bool = False
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Asked:
@@ -44,14 +53,18 @@ class Asked:
     def recipe(self, shape: Shape, seed: int, folder: Path) -> Recipe:
         """One member's recipe: its size is the common one, the rest its kind's defaults."""
         return Recipe.of(
-            data=self.data, budget=self.budget, seed=seed, codec=self.codec, split=self.split, device=self.device,
-            dtype=self.dtype, threads=self.threads, runs=str(folder), model={"kind": shape.kind, **shape.choice},
+            data=self.data, task=self.task, input=self.input, target=self.target, group=self.group, held=self.held,
+            id=self.id, time=self.time, shuffled=self.shuffled, codec=self.codec,
+            split=self.split, budget=self.budget, seed=seed, device=self.device, dtype=self.dtype, threads=self.threads,
+            runs=str(folder), model={"kind": shape.kind, **shape.choice},
         )  # fmt: skip
+
+    def open_recipe(self, folder: Path) -> Recipe:
+        """What all members have in common: the recipe without a model."""
+        return self.recipe(Shape("auto", 0, {}), self.seed, folder)
 
     def kinds(self) -> list[str]:
         """The kinds that race. Raises UserError for what can't be raced, whichever key says it."""
-        if not set(self.models) - {OPPONENT}:
-            raise UserError(f"models={','.join(self.models)}: name at least one beside {OPPONENT}.")
         for key in ("seeds", "parameters"):
             value = getattr(self, key)
             if value is not None and value < 1:
@@ -61,8 +74,7 @@ class Asked:
                 f"budget={self.budget}: a comparison needs one fixed budget, such as 1m, 2000steps or 5Mtok."
             )
         Budget.parse(self.budget)
-        kinds = field_of(self.models)
-        self.recipe(Shape(kinds[0], 0, {}), self.seed, Path())
+        kinds = field_of(self.models, answers=not generates(self.open_recipe(Path())))
         choose_device(self.device, lambda line: None)
         return kinds
 
@@ -84,11 +96,11 @@ class Asked:
 
     @property
     def short(self) -> bool:
-        """Whether its time is too little for models that learn slowly at first."""
+        """Whether its time is too little for models that learn text slowly at first."""
         budget = Budget.parse(self.budget)
         return budget.unit == "seconds" and budget.amount < LONG
 
-    def fair(self) -> Asked:
-        """The same race with enough seeds, and time enough."""
-        budget = "10m" if self.short else self.budget
+    def fair(self, text: bool = True) -> Asked:
+        """The same race with enough seeds and, on text, time enough."""
+        budget = "10m" if text and self.short else self.budget
         return replace(self, budget=budget, seeds=max(self.seeds, ENOUGH_SEEDS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,9 @@ from unrolled.music import write_files
 from unrolled.report import write
 from unrolled.running.generate import generate
 from unrolled.training.budget import Budget, pretty_seconds
+from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
+from unrolled.training.setup import generates
 
 if TYPE_CHECKING:
     from unrolled.training.session import Session
@@ -65,6 +68,11 @@ def demo(
     """
     if tunes < 1:
         raise UserError(f"tunes={tunes}: at least 1, to have one to play.")
+    if not generates(Recipe.of(data=data)):
+        raise UserError(
+            f"data={data}: the demo lets models write text or music, and these are rows with answers. "
+            f"Race models on them with: unrolled compare {shlex.quote(f'data={data}')}"
+        )
     began = monotonic()
     board = board or Board()
     comparison = compare(

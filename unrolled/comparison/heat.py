@@ -16,6 +16,7 @@ from unrolled.errors import NumericalFailure
 from unrolled.training import checkpoint as checkpoints
 from unrolled.training.budget import Budget
 from unrolled.training.interrupt import Interrupted, Interrupts
+from unrolled.training.material import Material
 from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
 from unrolled.training.session import Session
@@ -67,7 +68,7 @@ class Racer:
 
 
 def open_session(
-    folder: Path, entry: Entry, recipe: Recipe, shape: Shape, lane: Lane, started: str
+    folder: Path, entry: Entry, recipe: Recipe, shape: Shape, material: Material, lane: Lane, started: str
 ) -> Session:
     """The entry's session: begun, or gone on with where its last checkpoint was taken.
 
@@ -82,7 +83,7 @@ def open_session(
         for key in shape.choice
     }
     sources |= dict.fromkeys(("data", "model.kind", "budget", "seed"), "the comparison")
-    session = Session.begin(set_up(recipe, sources, lane), lane)
+    session = Session.begin(set_up(recipe, sources, lane, material), lane)
     session.started = started
     session.write_result(finished=False)
     entry.run = session.path.name

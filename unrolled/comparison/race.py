@@ -14,18 +14,19 @@ from unrolled.comparison import result
 from unrolled.comparison.asked import Asked
 from unrolled.comparison.board import Board
 from unrolled.comparison.heat import Entry, OnSlice, Racer, open_session, run_heat
-from unrolled.comparison.members import MODELS, common_size, matched
+from unrolled.comparison.members import MODELS, Sizes
 from unrolled.comparison.result import Comparison
 from unrolled.comparison.summary import summarise
 from unrolled.datasets import samples
 from unrolled.errors import UserError
-from unrolled.training.baselines import strong
 from unrolled.training.budget import Budget, Plan, pretty_seconds
-from unrolled.training.corpus import Corpus, name_of, prepare
+from unrolled.training.corpus import name_of
 from unrolled.training.device import choose_device
 from unrolled.training.folder import Lock, make, make_at
 from unrolled.training.interrupt import Interrupted, Interrupts
+from unrolled.training.material import Material
 from unrolled.training.run import Run
+from unrolled.training.setup import material_of
 
 
 def compare(
@@ -41,6 +42,14 @@ def compare(
     device: str = "auto",
     dtype: str = "auto",
     threads: int | None = None,
+    task: str = "auto",
+    input: str | None = None,  # noqa: A002 - the key's name everywhere
+    target: str | None = None,
+    group: str | None = "auto",
+    held: str | None = None,
+    id: str | None = None,  # noqa: A002 - the key's name everywhere
+    time: str | None = None,
+    shuffled: bool = False,
     runs: str = "runs",
     out: str | None = None,
     resume: str | None = None,
@@ -51,15 +60,19 @@ def compare(
 ) -> Comparison:
     """Races models of one size (within 5 %) on one split, each with its own `budget` and its kind's other defaults.
 
-    The fixed-window network and the best n-gram always stand in the table. `seeds` heats, beginning at `seed`;
-    `parameters`: the common number of weights; `resume`: the folder of a race that was stopped; `stem`: how the new
-    folder's name begins; `on_slice` is called after each turn. Afterwards `@last` is the race's best run. Raises
-    UserError for bad keys or data, Interrupted when stopped (everything is saved).
+    On text the fixed-window network and the best n-gram always stand in the table; on rows with answers `bag`, which
+    is blind to order, and the simple rivals do. `seeds` heats, beginning at `seed`; `parameters`: the common number of
+    weights; `task` to `shuffled`: how a table is read, as in `train`; `resume`: the folder of a race that
+    was stopped; `stem`: how the new folder's name begins; `on_slice` is called after each turn. Afterwards `@last` is
+    the race's best run. Raises UserError for bad keys or data, Interrupted when stopped (everything is saved).
     """
     board = board or Board()
     with Interrupts() as interrupts:
         names = tuple(models.split(",") if isinstance(models, str) else models)
-        asked = Asked(data, names, budget, seeds, seed, parameters, codec, split, device, dtype, threads)
+        asked = Asked(
+            data, names, budget, seeds, seed, parameters, codec, split, device, dtype, threads, task, input, target, group,
+            held, id, time, shuffled,
+        )  # fmt: skip
         if resume is None:
             asked = replace(asked, budget=_repeated(budget, runs))
             race = Race.begin(asked, runs, out, board, stem)
@@ -84,16 +97,19 @@ class Race:
     """The folder of a race, its members and how far they are. A context manager: it frees the folder's lock."""
 
     def __init__(
-        self, asked: Asked, folder: Path, corpus: Corpus, board: Board, entries: list[Entry], started: str
+        self, asked: Asked, folder: Path, material: Material, board: Board, entries: list[Entry], started: str
     ) -> None:
-        self.asked, self.folder, self.corpus, self.board = asked, folder, corpus, board
+        self.asked, self.folder, self.material, self.board = asked, folder, material, board
         self.entries, self.started = entries, started
+        kinds = list(dict.fromkeys(entry.kind for entry in entries))
+        sizes = Sizes(material, asked.open_recipe(folder))
         self.size, self.reason = (
-            common_size(corpus.codec.size) if asked.parameters is None else (asked.parameters, "as asked")
+            sizes.common() if asked.parameters is None else (asked.parameters, "as asked")
         )
-        self.shapes = {
-            k: matched(k, corpus.codec.size, self.size) for k in dict.fromkeys(e.kind for e in entries)
-        }
+        self.shapes = {kind: sizes.matched(kind, self.size) for kind in kinds}
+        self.rivals = (
+            material.rivals()
+        )  # before anybody trains: data that can't be compared on is told at once
         self._lock: Lock | None = None
 
     @classmethod
@@ -103,11 +119,11 @@ class Race:
         name = f"{stem}-{name_of(asked.data, samples.resolve(asked.data))}"
         folder = make_at(Path(out)) if out else make(Path(runs), name)
         try:
-            corpus = prepare(asked.data, asked.codec, asked.split, folder)
+            material = material_of(asked.open_recipe(folder), board)
             entries = [
                 Entry(kind, seed) for seed in range(asked.seed, asked.seed + asked.seeds) for kind in kinds
             ]
-            race = cls(asked, folder, corpus, board, entries, datetime.now(UTC).isoformat())
+            race = cls(asked, folder, material, board, entries, datetime.now(UTC).isoformat())
             race.save()
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -123,13 +139,13 @@ class Race:
         lock = Lock(folder)
         try:
             asked = Asked.of(kept["asked"])
-            corpus = prepare(asked.data, asked.codec, asked.split, folder)
-            if corpus.facts["files"] != kept["files"]:
+            material = material_of(asked.open_recipe(folder), board)
+            if material.facts["files"] != kept["files"]:
                 raise UserError(
                     f"{folder}: the data has changed since this comparison began. Restore it, or begin another one."
                 )
             entries = [Entry(**entry) for entry in kept["entries"]]
-            race = cls(asked, folder, corpus, board, entries, kept.get("started", ""))
+            race = cls(asked, folder, material, board, entries, kept.get("started", ""))
         except BaseException:
             lock.release()
             raise
@@ -154,7 +170,7 @@ class Race:
                 "asked": asdict(self.asked),
                 "command": self.asked.command(),
                 "started": self.started,
-                "files": self.corpus.facts["files"],
+                "files": self.material.facts["files"],
                 "entries": [asdict(entry) for entry in self.entries],
                 "result": None if comparison is None else comparison.to_dict(),
             },
@@ -162,17 +178,17 @@ class Race:
 
     def announce(self) -> None:
         """What is about to happen, before the first step."""
-        asked, corpus, say = self.asked, self.corpus, self.board.say
-        say(
-            f"data      {corpus.name}: {corpus.train.documents} training documents, {corpus.test.documents} held out "
-            f"for the test ({corpus.codec.kind}, {corpus.codec.size} tokens)"
-        )
-        for line in corpus.notes:
+        asked, material, baseline, say = self.asked, self.material, self.rivals[0].score, self.board.say
+        say(f"data      {material.name}: {material.amounts()}")
+        for line in material.notes:
             say(f"          {line}")
+        for choice in material.chosen:
+            say(f"chosen    {choice.key}={choice.value}  ({choice.reason})")
         say(f"size      {self.size:,} weights each, {self.reason}")
         for shape in self.shapes.values():
             keys = " ".join(f"{key}={value}" for key, value in shape.choice.items())
-            say(f"          {shape.kind:<12}{shape.parameters:>10,}  {keys}")
+            far = "" if shape.near(self.size) else "  (no width of its vectors comes nearer)"
+            say(f"          {shape.kind:<12}{shape.parameters:>10,}  {keys}{far}")
         amount = Budget.parse(asked.budget)
         whole = (
             f", about {pretty_seconds(amount.amount * len(self.entries))} of training"
@@ -182,8 +198,7 @@ class Race:
         say(
             f"race      {len(self.shapes)} models x {asked.seeds} seeds x {asked.budget}, in turns of a second{whole}"
         )
-        baseline = strong(corpus)
-        say(f"baseline  {baseline['name']}: {baseline['bits_per_character']:.4f} bits per character")
+        say(f"baseline  {baseline['name']}: {baseline['value']:.4f} {baseline['unit']}")
         say(f"folder    {self.folder}")
 
     def run(self, interrupts: Interrupts, on_slice: OnSlice | None) -> Comparison:
@@ -194,7 +209,9 @@ class Race:
                 self._heat(seed, interrupts, on_slice)
                 _heed(interrupts)
             device = choose_device(self.asked.device, lambda line: None)
-            comparison = summarise(self.folder, self.corpus, self.entries, self.asked, self.size, device)
+            comparison = summarise(
+                self.folder, self.material, self.rivals, self.entries, self.asked, self.size, device
+            )
             self.save(comparison)
             _heed(interrupts)
         except Interrupted as stop:
@@ -212,7 +229,7 @@ class Race:
                 shape, lane = self.shapes[entry.kind], self.board.lane(entry.kind)
                 recipe = self.asked.recipe(shape, seed, self.folder)
                 session = held.enter_context(
-                    open_session(self.folder, entry, recipe, shape, lane, self.started)
+                    open_session(self.folder, entry, recipe, shape, self.material, lane, self.started)
                 )
                 racers.append(Racer(entry, session, lane))
                 self.save()

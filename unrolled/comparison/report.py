@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from unrolled.report import (
 from unrolled.training.run import Run
 
 FEW = 8  # tunes that a report lets its model compose
+LOSS = "loss (less is better)"
 BITS = "bits per character (less is better)"
-BITS_OF = ("bits per character", "95 % interval")
-BYTES_OF = ("bits per byte", "95 % interval")
+INTERVAL = "95 % interval"
 
 
 def write_run(run: Run, tunes: int = FEW) -> Path:
@@ -129,7 +130,7 @@ def write_comparison(
     for row in comparison.rows:
         for run in finished(comparison, row):
             write_run(run, tunes=0)
-    if composition is None and comparison.best:
+    if composition is None and comparison.best and not comparison.answers:
         model = Run.at(comparison.best_run).model()
         composition = compose(model, FEW) if model.task.music else None
     for name, chart in (("scores", _intervals(comparison)), ("learning", _learning(comparison))):
@@ -171,74 +172,94 @@ def lead(comparison: Comparison) -> str:
     first = comparison.ranked[0]
     if first.mean is None:
         return "No member of this race came to its end."
-    b = comparison.baseline
+    b, shown = comparison.baseline, comparison.shown
+    if comparison.answers:
+        return (
+            f"After {comparison.budget} each, {first.kind} comes to {comparison.measure} {shown(first.mean)} on rows it "
+            f"has never seen, the {b.name} to {shown(b.mean)}: a glimpse, not a verdict."
+        )
     return (
         f"After {comparison.budget} each, {first.kind} needs {first.mean:.2f} bits for a character of text it has never "
-        f"seen, the {b.name} {b.bits_per_character:.2f}: a glimpse, not a verdict."
+        f"seen, the {b.name} {b.mean:.2f}: a glimpse, not a verdict."
     )
 
 
 def _table(comparison: Comparison) -> Table:
+    per_byte, answers = ["bits per byte", INTERVAL] if comparison.in_bytes else [], comparison.answers
     columns = [
-        "model", *BITS_OF, *(BYTES_OF if comparison.in_bytes else ()), "best run", "weights", "of the core", "width",
-        "tokens / s", "seconds", "steps", "epochs", "feeding", "state, bytes",
+        "model", comparison.measure, INTERVAL, *per_byte, *comparison.beside, "best run", "weights", "of the core", "width",
+        "answers / s" if answers else "tokens / s", "seconds", "steps", "epochs", "reads" if answers else "feeding",
+        "state, bytes",
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     for row in comparison.ranked:
         speed = None if row.tokens_per_second is None else round(row.tokens_per_second)
         seconds = None if row.seconds is None else round(row.seconds, 1)
         rows.append([
-            row.kind, *_scored(comparison, row.mean, row.low, row.high), row.best, row.parameters, row.core, row.width,
-            speed, seconds, round(row.steps), round(row.epochs, 1), row.feeding, row.state_bytes,
+            row.kind, *_scored(comparison, row.mean, row.low, row.high, row.beside), row.best, row.parameters, row.core,
+            row.width, speed, seconds, round(row.steps), round(row.epochs, 1), row.feeding, row.state_bytes,
         ])  # fmt: skip
-    b = comparison.baseline
-    scored = _scored(comparison, b.bits_per_character, b.low, b.high)
-    rows.append([b.name, *scored, *[None] * 8, "counts", None])
+    for rival in comparison.rivals:
+        scored = _scored(comparison, rival.mean, rival.low, rival.high, rival.beside)
+        rows.append([rival.name, *scored, *[None] * 8, None if answers else "counts", None])
     ranked = [row.kind for row in comparison.ranked]
     seeds = "one seed" if comparison.seeds == 1 else f"{comparison.seeds} seeds"
     return Table(
         columns,
         rows,
         f"{comparison.data}, {comparison.budget} each, {seeds}, all of about {comparison.parameters:,} weights. "
-        "Less is better.",
+        f"{_better(comparison).capitalize()}.",
         title="The race",
         highlight=ranked.index(comparison.winner) if comparison.winner else None,
-        muted=(len(rows) - 1,),
+        muted=range(len(ranked), len(rows)),
         notes=[*([comparison.verdict] if comparison.verdict else []), *comparison.notes],
     )
 
 
-def _scored(comparison: Comparison, mean: float | None, low: float | None, high: float | None) -> list[Cell]:
-    """A score and its interval, in bits per byte too where those say more."""
-    scales = [1.0, comparison.byte_share] if comparison.in_bytes else [1.0]
+def _better(comparison: Comparison) -> str:
+    return "more is better" if comparison.better == "higher" else "less is better"
+
+
+def _scored(
+    comparison: Comparison,
+    mean: float | None,
+    low: float | None,
+    high: float | None,
+    beside: Mapping[str, float | None],
+) -> list[Cell]:
+    """A score and its interval, in bits per byte too where those say more, and the second measure."""
+    scales, shown = [1.0, comparison.byte_share] if comparison.in_bytes else [1.0], comparison.shown
+    second: list[Cell] = [beside.get(name) for name in comparison.beside]
     if mean is None or low is None or high is None:
-        return [cell for _ in scales for cell in (None, "failed")]
-    return [cell for s in scales for cell in (s * mean, f"{s * low:.3f} – {s * high:.3f}")]
+        return [*(cell for _ in scales for cell in (None, "failed")), *second]
+    return [*(cell for s in scales for cell in (s * mean, f"{shown(s * low)} – {shown(s * high)}")), *second]
 
 
 def _intervals(comparison: Comparison) -> IntervalChart | None:
     rows = [
         IntervalRow(r.kind, r.scores, r.low, r.high, r.mean) for r in comparison.ranked if r.mean is not None
     ]
-    b = comparison.baseline
-    return (
-        IntervalChart(rows, f"held-out {BITS}", references=((b.name, b.bits_per_character),))
-        if rows
-        else None
-    )
+    if not rows:
+        return None
+    label = f"held-out {comparison.measure} ({_better(comparison)})"
+    # A weak rival, far away, would press all the others together.
+    return IntervalChart(rows, label, references=((comparison.baseline.name, comparison.baseline.mean),))
 
 
 def _learning(comparison: Comparison) -> LineChart | None:
     curves = [parts.validation_curve(finished(comparison, row), row.kind) for row in comparison.ranked]
     series = [curve for curve in curves if curve is not None]
-    level = comparison.baseline.bits_per_character
     if not series:
         return None
+    caption = "On the validation split." + (" Bands: the seeds." if comparison.seeds > 1 else "")
+    if comparison.answers:  # what they lower isn't what they are scored by: no rival stands on this axis
+        return LineChart(series, LOSS, title="How they learned", caption=caption)
+    level = comparison.baseline.mean
     return LineChart(
         series,
         BITS,
         title="How they learned",
-        caption="On the validation split." + (" Bands: the seeds." if comparison.seeds > 1 else ""),
+        caption=caption,
         references=((comparison.baseline.name, level),),
         y_range=parts.y_range(series, level),
     )

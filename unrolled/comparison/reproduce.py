@@ -122,12 +122,12 @@ def _irish(how: How) -> tuple[Path, list[Figure]]:
     for row in found.rows:
         if row.kind in ("lstm", "gru", "mingru"):
             ours = "failed" if row.mean is None else f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})"
-            met = row.high is not None and row.high < n.bits_per_character and not row.failed
+            met = row.high is not None and row.high < n.mean and not row.failed
             figures.append(
                 Figure(
                     f"{row.kind}, bits per character",
                     ours,
-                    f"below {n.bits_per_character:.3f} ({n.name})",
+                    f"below {n.mean:.3f} ({n.name})",
                     met,
                 )
             )
@@ -160,13 +160,13 @@ def _moby_dick(how: How) -> tuple[Path, list[Figure]]:
         found = compare(
             "moby_dick", [kind], "5m", codec="bpe", runs=how.runs, threads=how.threads, board=how.board
         )  # fmt: skip
-    row, ahead, n = found.row(kind), found.against_ngram(kind), found.baseline
-    asked = f"below {n.bits_per_byte:.3f} ({n.name})"
+    row, ahead, n = found.row(kind), found.against_baseline(kind), found.baseline
+    scale = found.byte_share
+    asked = f"below {scale * n.mean:.3f} ({n.name})"
     if row.bits_per_byte is None or ahead is None:
         return found.path, [Figure(f"{kind}, bits per byte", "failed", asked, False)]
-    scale = found.byte_share
     gain = f"{scale * ahead.difference:.3f} ({scale * ahead.low:.3f} to {scale * ahead.high:.3f})"
-    met = row.bits_per_byte < n.bits_per_byte
+    met = row.bits_per_byte < scale * n.mean
     return found.path, [
         Figure(f"{kind}, bits per byte", f"{row.bits_per_byte:.3f}", asked, met),
         Figure("fewer than the n-gram's, by", gain, "interval above 0", ahead.decided),

@@ -7,6 +7,7 @@ import os
 import shlex
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from math import floor, log10
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -25,7 +26,7 @@ STEADY = 0.10
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of model. Scores are bits per character on the test split; lists have one entry a seed."""
+    """One kind of model. Scores are on the test split, in the comparison's measure; lists have one entry a seed."""
 
     kind: str
     runs: list[str]  # folders inside the comparison's
@@ -33,10 +34,11 @@ class Row:
     core: int  # of these, the core's: without embedder and head
     width: int
     layers: int  # mixers of the core
-    feeding: str  # streams (state carried on) or windows (from nothing)
-    state_bytes: int  # remembered for one sequence
+    # Text: streams (state carried on) or windows (from nothing). Rows: in order, whole rows or no order.
+    feeding: str
+    state_bytes: int | None  # remembered for one sequence; None: the whole row
     context: str  # what each token is given when scored
-    tokens_per_second: float | None = None
+    tokens_per_second: float | None = None  # of text; else answers
     spread: float | None = (
         None  # largest change of its own speed, second half of a run against the first; None: unknown
     )
@@ -49,27 +51,30 @@ class Row:
     bits_per_byte: float | None = None
     failed: list[str] = field(default_factory=list)  # why a seed has no score
     seconds: float | None = None  # of optimizer steps, the mean of its runs
+    better: str = "lower"
+    beside: dict[str, float | None] = field(default_factory=dict)  # a second measure by its name, the mean
 
     @property
     def best(self) -> float | None:
         """The best single run."""
-        return min(self.scores, default=None)
+        return (max if self.better == "higher" else min)(self.scores, default=None)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The best n-gram over the same tokens."""
+    """A simple rival: on text the best n-gram over the same tokens, on rows a linear model or what knows no input."""
 
     name: str
-    bits_per_character: float
-    bits_per_byte: float
+    mean: float
+    bits_per_byte: float | None  # of text
     low: float
     high: float
+    beside: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """By how many bits per character `better` is ahead of `other`, document by document and seed by seed."""
+    """By how much `better` is ahead of `other` in the measure, document by document or row by row and seed by seed."""
 
     better: str
     other: str
@@ -94,26 +99,59 @@ class Comparison:
     budget: str
     seeds: int
     parameters: int  # the common target
-    documents: int  # held out
-    characters: int
+    documents: int  # held out, or rows
+    characters: int  # of text
     rows: list[Row]
     baseline: Baseline
     bytes: int = 0  # of the held-out text, as UTF-8
-    pairs: list[Pair] = field(default_factory=list)  # the first-placed against each other, the n-gram too
-    against: list[Pair] = field(default_factory=list)  # every kind against the n-gram
+    pairs: list[Pair] = field(default_factory=list)  # the first-placed against each other, the baseline too
+    against: list[Pair] = field(default_factory=list)  # every kind against the baseline
     verdict: str = ""
     notes: list[str] = field(default_factory=list)
     best: str = ""  # folder of the best single run
     command: str = ""
+    task: str = "generate"
+    measure: str = "bits per character"
+    better: str = "lower"  # or higher: the figures that are better
+    others: list[Baseline] = field(default_factory=list)  # rivals weaker than `baseline`
+
+    @property
+    def answers(self) -> bool:
+        """Whether these models answer rows, and don't go on with text."""
+        return self.task != "generate"
 
     @property
     def ranked(self) -> list[Row]:
-        """The rows with a score, the fewest bits first; those without after them."""
-        return sorted(self.rows, key=lambda row: (row.mean is None, row.mean or 0.0))
+        """The rows with a score, the best first; those without after them."""
+        sign = -1 if self.better == "higher" else 1
+        return sorted(self.rows, key=lambda row: (row.mean is None, sign * (row.mean or 0.0)))
+
+    @property
+    def rivals(self) -> list[Baseline]:
+        """Who stands beside the models, the strongest first."""
+        return [self.baseline, *self.others]
+
+    @property
+    def beside(self) -> list[str]:
+        """The names of the second measures."""
+        lines: list[Row | Baseline] = [*self.rows, *self.rivals]
+        return list(dict.fromkeys(name for line in lines for name in line.beside))
+
+    @property
+    def decimals(self) -> int:
+        """Digits behind the point: three of a share or of a few bits, of others' figures about four in all."""
+        lines: list[Row | Baseline] = [*self.rows, *self.rivals]
+        known = [abs(line.mean) for line in lines if line.mean]
+        size = floor(log10(max(known, default=1.0)))
+        return max(0, 2 - size if size < -1 else 3 - max(size, 0))
+
+    def shown(self, figure: float) -> str:
+        """A figure in the measure, or a difference of two."""
+        return f"{figure:.{self.decimals}f}"
 
     @property
     def winner(self) -> str | None:
-        """The kind that the verdict puts before everybody else, the n-gram too; None where it doesn't."""
+        """The kind that the verdict puts before everybody else, the baseline too; None where it doesn't."""
         shown = bool(self.verdict and self.pairs) and all(pair.decided for pair in self.pairs)
         return self.pairs[0].better if shown else None
 
@@ -135,15 +173,15 @@ class Comparison:
     @property
     def unit(self) -> str:
         """What differences are told in."""
-        return "bits per byte" if self.in_bytes else "bits per character"
+        return "bits per byte" if self.in_bytes else self.measure
 
     @property
     def unit_scale(self) -> float:
-        """Bits per character -> `unit`."""
+        """The measure -> `unit`."""
         return self.byte_share if self.in_bytes else 1.0
 
-    def against_ngram(self, kind: str) -> Pair | None:
-        """By how much a kind is ahead of the n-gram; None where one of its seeds failed."""
+    def against_baseline(self, kind: str) -> Pair | None:
+        """By how much a kind is ahead of the baseline; None where one of its seeds failed."""
         return next((pair for pair in self.against if pair.better == kind), None)
 
     def row(self, kind: str) -> Row:
@@ -179,7 +217,8 @@ class Comparison:
         """The inverse of `to_dict`, wherever the folder is now."""
         parts = {
             "rows": [_made(Row, row) for row in kept["rows"]],
-            "baseline": _made(Baseline, kept["baseline"]),
+            "baseline": _made(Baseline, _named(kept["baseline"])),
+            "others": [_made(Baseline, rival) for rival in kept.get("others", [])],
             "pairs": [_made(Pair, pair) for pair in kept["pairs"]],
             "against": [_made(Pair, pair) for pair in kept.get("against", [])],
             "path": path,
@@ -212,6 +251,11 @@ def read(folder: Path) -> dict[str, Any]:
 def save(folder: Path, kept: dict[str, Any]) -> None:
     """Writes comparison.json, whole or as it was."""
     write_json(folder / FILE, {"format": FORMAT, **kept})
+
+
+def _named(baseline: dict[str, Any]) -> dict[str, Any]:
+    """A comparison of text alone called the baseline's score by its unit."""
+    return baseline if "mean" in baseline else baseline | {"mean": baseline["bits_per_character"]}
 
 
 def _names(cls: type) -> set[str]:

@@ -27,14 +27,16 @@ def bits_a_nat(run: Run) -> float:
 
 
 def axes(run: Run, rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """Time, steps and tokens at which these metrics were written."""
+    """Time, steps and, of text, tokens at which these metrics were written."""
     recipe = run.recipe
     each = (recipe.batch or 1) * (recipe.length or 1)
-    return {
+    found = {
         "seconds": [float(row["seconds"]) for row in rows],
         "steps": [float(row["step"]) for row in rows],
-        "tokens": [float(row["step"] * each) for row in rows],
     }
+    if recipe.task == "generate":
+        found["tokens"] = [float(row["step"] * each) for row in rows]
+    return found
 
 
 def training_curve(run: Run) -> Series | None:
@@ -45,7 +47,8 @@ def training_curve(run: Run) -> Series | None:
 
 
 def validation_curve(runs: Sequence[Run], name: str) -> Series | None:
-    """Held-out bits a character of one kind; of several seeds the mean, with a band from the least to the most.
+    """The validation loss (of text bits a character) of one kind; of several seeds the mean, with a band from the least
+    to the most.
 
     Evaluations stand at the same shares of each run, so the k-th of all seeds are averaged, on every axis.
     """

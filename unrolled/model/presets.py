@@ -8,7 +8,7 @@ from typing import Any
 
 from unrolled.errors import UserError, positive, unknown
 from unrolled.mixers import MIXERS
-from unrolled.model.spec import Spec, build
+from unrolled.model.spec import Spec
 
 Layers = list[dict[str, Any]]
 
@@ -154,11 +154,9 @@ def answering(
     made = preset(kind, 1, **options)
     width = made["embedder"]["width"]
     layers = made["core"]["layers"]
-    if not stepwise:
-        layers = [
-            *layers,
-            {"kind": "pool", "width": layers[-1]["width"] if layers else width, "reduce": pool},
-        ]
+    if not stepwise or not layers:  # of stepwise answers a bag holds one step each
+        summed = {"kind": "pool", "width": layers[-1]["width"] if layers else width}
+        layers = [*layers, summed | {"reduce": "last" if stepwise else pool}]
     return {
         "embedder": {**embedder, "width": width},
         "core": {**made["core"], "layers": layers},
@@ -166,14 +164,11 @@ def answering(
     }
 
 
-def matched_width(kind: str, vocabulary: int, parameters: int, **options: Any) -> int:
+def matched_width(size: Callable[[int], int], parameters: int) -> int:
     """The width whose model comes nearest to `parameters` trainable ones: a multiple of 8, which vector units like, where
-    that comes within 2.5 %, else of what the kind allows (2 x heads with rotary positions, 1 elsewhere).
+    that comes within 2.5 %, else of what the kind allows (2 x heads with rotary positions, 1 elsewhere). size: the
+    parameters of the model of a width; it raises UserError for one that the kind refuses.
     """
-
-    def size(width: int) -> int:
-        return build(preset(kind, vocabulary, width=width, **options)).parameter_count()
-
     finest = _narrowest(size)
     for step in (lcm(8, finest), finest):
         low, high = 1, 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,17 @@ class Part:
     targets: Sequence[np.ndarray]  # encoded
 
 
+class Placed(NamedTuple):
+    """A rival and how good it is."""
+
+    name: str
+    score: Scored
+
+    def to_dict(self) -> dict[str, Any]:
+        """The score as plain data, with the name: a rival lowers no objective."""
+        return self.score.to_dict() | {"name": self.name, "objective": None}
+
+
 class Rivals:
     """Rivals of one task, fitted on the training rows and scored on the test rows."""
 
@@ -33,14 +45,16 @@ class Rivals:
         self.task = task.plain()
         self.train, self.test = train, test
 
-    def naive(self) -> dict[str, Any]:
+    @cached_property
+    def naive(self) -> Placed:
         """The most frequent class or tag, or the mean."""
         if self.task.stepwise:
             return self._tagged("most frequent tag", blind=True)
         rival = MeanOf() if isinstance(self.task, Regress) else Majority(self._classes)
         return self._scored(rival, self.train.inputs, self.test.inputs)
 
-    def strong(self) -> dict[str, Any]:
+    @cached_property
+    def strong(self) -> Placed:
         """Word n-grams for text, all pixels for pictures, summary statistics for other numbers, each with a linear model;
         for tags the most frequent one of each token.
         """
@@ -61,14 +75,14 @@ class Rivals:
     def _classes(self) -> int | None:
         return None if isinstance(self.task, Regress) else self.task.answers.size
 
-    def _scored(self, rival: Any, train: Sequence[Any], test: Sequence[Any]) -> dict[str, Any]:
+    def _scored(self, rival: Any, train: Sequence[Any], test: Sequence[Any]) -> Placed:
         said = rival.fit(train, np.asarray(self.train.targets)).predict(test)
         truth = np.asarray(self.test.targets)
         if isinstance(self.task, Regress):
             said = self.task.answers.decode(said)
         return _said(self.task.rated(said, truth), rival.name)
 
-    def _tagged(self, name: str, blind: bool) -> dict[str, Any]:
+    def _tagged(self, name: str, blind: bool) -> Placed:
         """blind: as if all steps were one token."""
 
         def seen(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -78,8 +92,8 @@ class Rivals:
         return _said(self.task.rated(rival.predict(seen(self.test.inputs)), self.test.targets), name)
 
 
-def _said(report: Any, name: str) -> dict[str, Any]:
-    return Scored(report, float("nan")).to_dict() | {"name": name, "objective": None}
+def _said(report: Any, name: str) -> Placed:
+    return Placed(name, Scored(report, float("nan")))
 
 
 def _joined(values: Sequence[Any]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unrolled.tasks.measures import Report
+from unrolled.tasks.units import Units
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class Scored:
     def interval(self) -> tuple[float, float]:
         """95 %, of the report's value; the value itself where there are too few items for one."""
         return self.report.interval or (self.report.value, self.report.value)
+
+    @property
+    def units(self) -> Units | None:
+        """What each held-out row adds to the value; None where the value isn't a mean."""
+        return self.report.each
 
     @property
     def value(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +27,12 @@ from unrolled.tasks.answering import Answering
 from unrolled.tasks.rivals import Part, Rivals
 from unrolled.tasks.scored import Scored
 from unrolled.tasks.tag import Tags
+from unrolled.tasks.units import Units
 from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import fingerprints, name_of
 from unrolled.training.dealt import Dealt, deal_rows
 from unrolled.training.defaults import Chosen
+from unrolled.training.material import Rival
 from unrolled.training.recipe import ModelChoice, Recipe
 
 if TYPE_CHECKING:
@@ -150,12 +153,20 @@ class Labelled:
         found: Scored = model.task.score(model, examples.inputs[::step], examples.targets[::step])
         return found
 
+    def units(self, model: Model, context: int | None = None) -> Units:
+        return _units_of(self.score(model, "test"))
+
+    def rivals(self) -> list[Rival]:
+        placed = self._rivals.strong, self._rivals.naive
+        return [Rival(one.to_dict(), _units_of(one.score)) for one in placed]
+
     def settle(self, model: Model) -> bool:
         """Fits temperature and threshold on the validation part."""
         valid, before = self._examples["valid"], model.task
         model.task = model.task.calibrated(model, valid.inputs, valid.targets)
         return bool(model.task != before)
 
+    @cached_property
     def _rivals(self) -> Rivals:
         return Rivals(self._task, self._seen("train"), self._seen("test"))
 
@@ -174,10 +185,10 @@ class Labelled:
         return (self._task.value(row) for i, row in enumerate(self.dealt.of(part)) if i not in empty)
 
     def naive(self) -> dict[str, Any]:
-        return self._rivals().naive()
+        return self._rivals.naive.to_dict()
 
     def strong(self) -> dict[str, Any]:
-        return self._rivals().strong()
+        return self._rivals.strong.to_dict()
 
     def words(self, score: dict[str, Any]) -> str:
         low, high = score["interval"]
@@ -208,6 +219,16 @@ class Labelled:
             f"{does} {reading.target} of a row's {reading.reads}, trained by Unrolled on `{self.name}` "
             f"({len(self._examples['train'])} rows)"
         )
+
+
+def _units_of(score: Scored) -> Units:
+    """What each row adds to the score. Raises UserError for a score that isn't made so."""
+    if score.units is None:
+        raise UserError(
+            f"{score.report.measures[score.report.primary].words} isn't a mean over rows, and a comparison pairs its "
+            "models row by row. Train them one by one: unrolled train"
+        )
+    return score.units
 
 
 def prepare_labelled(recipe: Recipe) -> Labelled:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from unrolled.training.recipe import ModelChoice, Recipe
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from unrolled.datasets.sampler import Batch
     from unrolled.model import Model
     from unrolled.tasks import Task
+    from unrolled.tasks.units import Units
     from unrolled.training.defaults import Chosen
     from unrolled.training.learner import Sampler
 
@@ -33,6 +34,13 @@ class Scored(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         ...
+
+
+class Rival(NamedTuple):
+    """A simple rival's score on the test part, with its `name`, and what that score is made of."""
+
+    score: dict[str, Any]
+    units: Units
 
 
 class Material(Protocol):
@@ -81,6 +89,14 @@ class Material(Protocol):
 
     def score(self, model: Model, part: str, context: int | None = None) -> Scored:
         """The model's score on `valid` (of a long one its beginning) or `test`."""
+        ...
+
+    def units(self, model: Model, context: int | None = None) -> Units:
+        """What the test part's documents or rows add to the model's score."""
+        ...
+
+    def rivals(self) -> list[Rival]:
+        """The simple rivals that stand beside a comparison's models, the strongest first."""
         ...
 
     def settle(self, model: Model) -> bool:

@@ -112,6 +112,16 @@ class Run:
         return None if known is None else float(known["value"])
 
     @property
+    def unit(self) -> str:
+        """What `score` is, in words; "" where there is none yet."""
+        return str((self.test or self.valid or {}).get("unit", ""))
+
+    @property
+    def better(self) -> str:
+        """Whether the `lower` or the `higher` score is the better one."""
+        return str((self.test or self.valid or {}).get("better", "lower"))
+
+    @property
     def recipe(self) -> Recipe:
         """The recipe as it was resolved when the run began. Raises UserError that names the damaged line."""
         return resolve(Recipe, files=[self.path / "config.toml"], environ={}).value
@@ -146,12 +156,14 @@ def _last_or_best(name: str, runs: Path) -> Run:
     if name == "@last":
         return known[-1]
     same = [run for run in known if run.data == known[-1].data and run.score is not None]
+    same = [run for run in same if run.unit == same[-1].unit]  # one table may be asked for several columns
     tested = [run for run in same if run.test is not None] or same
     if not tested:
         raise UserError(
             f"@best: no run on {known[-1].data!r} in {runs} has a score yet. @last is {known[-1].name}."
         )
-    return min(tested, key=lambda run: run.score or 0.0)
+    best = max if tested[-1].better == "higher" else min
+    return best(tested, key=lambda run: run.score or 0.0)
 
 
 def located(name: str | Path = "@last", runs: str | Path = "runs") -> Path:

@@ -57,16 +57,15 @@ class Setup:
         return 3.0 * x.shape[0] * self.learner.model.flops(x.shape[1])
 
 
-def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
-    """Decides open keys, reads the data, builds the model. Raises UserError for what can't be."""
+def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Material | None = None) -> Setup:
+    """Decides open keys, reads the data unless `material` has it, builds the model. Raises UserError for what can't be."""
     device = choose_device(recipe.device, talk.warn)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     command = command_of(recipe)
-    material = _material(recipe, talk)
+    material = material or material_of(recipe, talk)
     found = material.chosen
-    recipe = replace(recipe, **{choice.key: choice.value for choice in found})
-    recipe, filled = fill(recipe, known_kinds(whole=recipe.task != "generate"), device.type)
+    recipe, filled = filled_in(recipe, material, device.type)
     chosen = [*filled, *found]
     bfloat16, dtype_reason = choose_dtype(recipe.dtype, device, talk.warn)
     if recipe.dtype == "auto":
@@ -95,10 +94,21 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
     return Setup(recipe, chosen, said, material, device, bfloat16, dtype_reason, learner, command, notes)
 
 
-def _material(recipe: Recipe, talk: Talk) -> Material:
-    """The data, made ready for the task that the recipe asks for or, where it doesn't say, that its files suggest."""
+def filled_in(recipe: Recipe, material: Material, device: str) -> tuple[Recipe, list[Chosen]]:
+    """The recipe with what was found out about its data and every open key decided, and the latter decisions."""
+    recipe = replace(recipe, **{choice.key: choice.value for choice in material.chosen})
+    return fill(recipe, known_kinds(whole=recipe.task != "generate"), device)
+
+
+def generates(recipe: Recipe) -> bool:
+    """Whether it goes on with text: as asked or, where it doesn't say, as its files suggest. Raises UserError for none."""
+    return recipe.task == "generate" or (recipe.task == "auto" and continues(samples.resolve(recipe.data)))
+
+
+def material_of(recipe: Recipe, talk: Talk) -> Material:
+    """The data, made ready for its task. Raises UserError for what can't be read, or isn't of the task."""
     text = continues(samples.resolve(recipe.data))
-    if recipe.task == "generate" or (recipe.task == "auto" and text):
+    if generates(recipe):
         if not text:
             raise UserError(
                 f"{recipe.data}: task=generate goes on with text (.txt, .md, .abc), and this is a table."

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from math import log
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from unrolled.datasets.sampler import Batch, Streams, Windows
 from unrolled.model import preset
 from unrolled.running.generate import Writer
 from unrolled.running.sampling import Draw
 from unrolled.tasks import GenerateText, Score
-from unrolled.training.baselines import beaten, naive, strong
+from unrolled.tasks.score import nats
+from unrolled.tasks.units import Units, cut, pieces_of
+from unrolled.training.baselines import beaten, naive, ngram_nats, strong
 from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import AS_ASKED, Corpus
 from unrolled.training.defaults import Chosen
+from unrolled.training.material import Rival
 from unrolled.training.recipe import ModelChoice, Recipe
 
 if TYPE_CHECKING:
@@ -76,6 +83,21 @@ class Text:
         documents = self._valid if part == "valid" else self.corpus.documents(part)
         found: Score = model.task.score(model, *documents, context)
         return found
+
+    def units(self, model: Model, context: int | None = None) -> Units:
+        documents = self.corpus.documents("test")[0]
+        return self._units(nats(model, documents, context or model.task.context))
+
+    def _units(self, found: Sequence[np.ndarray]) -> Units:
+        """Nats of each test document's tokens, whatever these are -> bits per character, over the codec's own tokens."""
+        documents, characters, _ = self.corpus.documents("test")
+        pieces = pieces_of([len(document) + 1 for document in documents])
+        _, tokens = cut([np.zeros(len(document) + 1) for document in documents], pieces)
+        return Units(cut(found, pieces)[0], tokens, float(tokens.sum()) / (log(2) * max(characters, 1)))
+
+    def rivals(self) -> list[Rival]:
+        best = self.strong()
+        return [Rival(best, self._units(ngram_nats(self.corpus, best["order"], best["codec"])))]
 
     def settle(self, model: Model) -> bool:
         return False

@@ -36,9 +36,15 @@ class ClassRow:
     predicted: int
 
 
+def hits(probabilities: Numbers, truth: Whole) -> Numbers:
+    """(N,) 1 where the most probable class is the true one."""
+    hit: Numbers = (probabilities.argmax(1) == truth).astype(np.float64)
+    return hit
+
+
 def accuracy(probabilities: Numbers, truth: Whole) -> Statistic:
     """Share of items whose most probable class is the true one."""
-    hit = (probabilities.argmax(1) == truth).astype(np.float64)
+    hit = hits(probabilities, truth)
     return lambda weights: weights @ hit / weights.sum(1)
 
 
@@ -146,7 +152,8 @@ def measure_classes(
     p, y = checked(probabilities, truth, len(classes))
     said = p if decided is None else np.eye(len(classes))[np.asarray(decided)]
     made = {name: measure.of(said if name in DECIDED else p, y) for name, measure in MEASURES.items()}
-    return ClassReport(**headed(MEASURES, primary, made, len(y), groups, seed), **per_class(said, y, classes))
+    found = headed(MEASURES, primary, made, len(y), groups, seed, {"accuracy": hits(said, y)})
+    return ClassReport(**found, **per_class(said, y, classes))
 
 
 def paired_classes(

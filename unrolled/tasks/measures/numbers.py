@@ -104,7 +104,8 @@ def measure_numbers(
     notes = (
         [f"R2 is undefined for {', '.join(constant)}: the truth is one value throughout."] if constant else []
     )
-    return NumberReport(**headed(MEASURES, primary, made, len(y), groups, seed), targets=rows, notes=notes)
+    found = headed(MEASURES, primary, made, len(y), groups, seed, {"mae": np.abs(p - y).mean(1)})
+    return NumberReport(**found, targets=rows, notes=notes)
 
 
 def paired_numbers(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite, isnan
 from typing import Any, ClassVar, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from unrolled.errors import unknown
-from unrolled.tasks.measures.bootstrap import Statistic, intervals, resamples_for, units_of, value_of
+from unrolled.tasks.measures.bootstrap import Numbers, Statistic, intervals, resamples_for, units_of, value_of
+from unrolled.tasks.units import Units, grouped
 
 WIDTH = 100  # columns of a terminal
 
@@ -32,7 +33,8 @@ class Report:
     """How good predictions are: the measure that decides with its 95 % interval, and all the others.
 
     `values`: every measure by name; NaN (null in JSON) where it is undefined. `intervals`: of most of them. `interval`
-    is None where fewer than two items, groups or sequences were scored. `notes`: what a reader has to know, in words.
+    is None where fewer than two items, groups or sequences were scored. `each`: what every one of them adds to the value,
+    where that is a mean over items; not in `to_dict`. `notes`: what a reader has to know, in words.
     """
 
     kind: ClassVar[str] = ""
@@ -48,11 +50,13 @@ class Report:
     resamples: int
     values: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+    each: Units | None = field(default=None, repr=False, compare=False)
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: no NaN, no tuples, no numpy."""
-        plain: dict[str, Any] = _plain({"kind": self.kind} | asdict(self))
+        plain: dict[str, Any] = _plain({"kind": self.kind} | asdict(replace(self, each=None)))
+        del plain["each"]
         return plain
 
     def text(self) -> str:
@@ -88,11 +92,14 @@ def headed(
     items: int,
     groups: ArrayLike | None,
     seed: int,
+    means: Mapping[str, Numbers] | None = None,
 ) -> dict[str, Any]:
-    """The fields that every `Report` has, from its statistics by name. Raises UserError for an unknown primary measure."""
+    """The fields that every `Report` has, from its statistics by name. means: of measures that are a mean over items, what
+    each item adds (N,). Raises UserError for an unknown primary measure.
+    """
     if primary not in measures:
         raise unknown("measure", primary, measures)
-    units = int(units_of(items, groups).max()) + 1
+    unit = units_of(items, groups)
     quick = {name: made[name] for name in made if measures[name].quick or name == primary}
     found = intervals(quick, items, groups, seed=seed)
     values = {name: found[name].value if name in found else value_of(made[name], items) for name in made}
@@ -104,10 +111,11 @@ def headed(
         "higher_is_better": measures[primary].higher_is_better,
         "unit": measures[primary].unit,
         "items": items,
-        "units": units,
+        "units": int(unit.max()) + 1,
         "resamples": resamples_for(items),
         "values": values,
         "intervals": known,
+        "each": grouped(means[primary], unit) if means and primary in means else None,
     }
 
 

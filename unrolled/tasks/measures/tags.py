@@ -62,7 +62,7 @@ def measure_tags(
     p, y, sequence = _joined(probabilities, truth, len(classes))
     made = {name: _of(name, p, y, sequence) for name in MEASURES}
     units = _units(sequence, groups, len(truth))
-    found = headed(MEASURES, primary, made, len(y), units, seed)
+    found = headed(MEASURES, primary, made, len(y), units, seed, {"accuracy": one.hits(p, y)})
     rest = one.per_class(p, y, classes)
     count = len(np.unique(sequence))
     if count < len(truth):
