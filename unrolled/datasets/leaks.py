@@ -7,7 +7,7 @@ with counts. Nothing is changed or refused here: that is the caller's to decide.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import isfinite
@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.datasets.duplicates import Index
+from unrolled.datasets.duplicates import Index, key_of
 from unrolled.datasets.labels import name_of
+from unrolled.datasets.media import Clip, MediaFile
 
 LEAST = 20  # rows on which a column must give the target away
 CHANCE = 1e-6  # how likely that may be by chance
@@ -53,7 +54,7 @@ class Leaks:
         self.target, self.ids, self.inputs = target, tuple(ids), inputs
         self._parts: list[str] = []
         self._part = array("B")
-        self._rows = array("Q")
+        self._rows, self._alike = array("Q"), array("Q")
         self._values: dict[str, array[int]] = {name: array("Q") for name in self.ids}
         self._texts: list[int] = []
         self._index = Index()
@@ -68,6 +69,7 @@ class Leaks:
         self._part.append(self._parts.index(part))
         names = [name for name in (self.inputs or row) if name != self.target and name not in self.ids]
         self._rows.append(_hash([(name, _key(row.get(name))) for name in names]))
+        self._alike.append(_hash([(name, key_of(row.get(name))) for name in names]))
         for name in self.ids:
             value = name_of(row.get(name))
             self._values[name].append(_hash(value) if value else 0)
@@ -92,7 +94,8 @@ class Leaks:
         same = _across(rows, part)
         if len(same):
             found.append(self._rows_finding("identical", "identical to", same, part))
-        near = np.setdiff1d(self._near(part), same)
+        alike = _across(np.array(self._alike, np.uint64), part)
+        near = np.setdiff1d(np.union1d(self._near(part), alike), same)
         if len(near):
             found.append(self._rows_finding("near", "nearly identical to", near, part))
         return found
@@ -253,10 +256,11 @@ def _sketch(series: NDArray[Any]) -> NDArray[np.float64]:
     return sums
 
 
-def _key(value: Any) -> bytes:
+def _key(value: Any) -> Hashable:
+    """What is equal for identical values only."""
     if isinstance(value, np.ndarray):
-        return repr(value.shape).encode() + value.astype(np.float64).tobytes()
-    return name_of(value).encode("utf-8", "surrogatepass")
+        return value.shape, value.astype(np.float64).tobytes()
+    return key_of(value) if isinstance(value, (MediaFile, Clip)) else name_of(value)
 
 
 def _hash(value: object) -> int:

@@ -36,7 +36,8 @@ def deal(
     shares: Sequence[float] = SHARES,
     seed: int = 0,
 ) -> Parts:
-    """Deals rows in `shares`, the same for the same seed. `keys`: rows of equal keys (the same input) stay together;
+    """Deals rows in `shares`, the same for the same seed. `keys`: rows of equal keys (`duplicates.key_of` their input)
+    stay together;
     `labels`: every label's rows are dealt in these shares; `groups`: all rows of a group go to one part. `given`: the
     part that each row says it belongs to; where none is for validation, some of training is.
 
@@ -52,9 +53,13 @@ def deal(
         notes.append(f"{len(units)} groups, each in one part")
     elif len(units) < len(keys):
         notes.append(
-            f"{len(keys) - len(units)} rows repeat another row's input: each such set is in one part"
+            f"{len(keys) - len(units)} rows repeat another row's input{_loosely(keys)}: each such set is in one part"
         )
     return _checked(found, len(keys), notes)
+
+
+def _loosely(keys: Sequence[Hashable]) -> str:
+    return " (but for case, punctuation and spaces)" if any(isinstance(key, str) for key in keys) else ""
 
 
 def _units(keys: Sequence[Hashable]) -> list[list[int]]:
