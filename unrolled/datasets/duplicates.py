@@ -1,9 +1,9 @@
 """What is there twice: a key that values share which are read alike, and near-duplicate documents.
 
-Near-duplicates are the same tune under two names, a text saved twice with small changes. Documents are compared by their shingles (runs of 8 characters of the body, white space removed); two are
-near-duplicates when at least half of the smaller one's shingles occur in the other. Exact by an inverted
-index, no sampling up to `KEPT` shingles; above that a fixed part of all shingles stands for them (A. Broder,
-"On the resemblance and containment of documents", 1997).
+Near-duplicates are the same tune under two names, a text saved twice with small changes. Documents are compared by
+their shingles (runs of 8 characters of the body, white space removed); two are near-duplicates when at least half of
+the smaller one's shingles occur in the other. Exact by an inverted index, no sampling up to `KEPT` shingles; above that
+a fixed part of all shingles stands for them (A. Broder, "On the resemblance and containment of documents", 1997).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from math import isfinite
 from typing import Any, Literal
@@ -41,6 +42,17 @@ class Finding:
     count: int
     rows: tuple[int, ...]
     column: str = ""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Rows whose inputs stand in an earlier row: `identical`, `alike` but for spelling (`duplicates.key_of`), and about
+    how many more that are nearly the same.
+    """
+
+    identical: int
+    alike: int
+    near: int
 
 
 class Leaks:
@@ -100,6 +112,21 @@ class Leaks:
             found.append(self._rows_finding("near", "nearly identical to", near, part))
         return found
 
+    def repeats(self) -> Repeats:
+        """How many rows stand there already, in whatever part."""
+        everywhere = np.arange(len(self._part))
+        identical, alike = len(everywhere) - len(set(self._rows)), len(everywhere) - len(set(self._alike))
+        texts = sum(len(group) - 1 for group in self._groups)
+        series = sum(
+            int(_close(np.stack(sketches), everywhere[: len(sketches)]).sum()) // 2
+            for _, sketches in self._series.values()
+        )
+        return Repeats(identical, alike - identical, max(0, texts + series - alike))
+
+    @cached_property
+    def _groups(self) -> list[list[int]]:
+        return self._index.groups() if len(self._texts) > 1 else []
+
     def _shared_ids(self, name: str, values: Hashes, part: NDArray[np.uint8]) -> list[Finding]:
         known = np.flatnonzero(values)
         rows = known[_across(values[known], part[known])]
@@ -127,7 +154,7 @@ class Leaks:
     def _near(self, part: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Rows with a near-duplicate in another part: texts by their shingles, series by their sketches."""
         found: list[int] = []
-        for group in self._index.groups() if len(self._texts) > 1 else []:
+        for group in self._groups:
             rows = [self._texts[n] for n in group]
             if len({int(part[row]) for row in rows}) > 1:
                 found += rows
@@ -234,7 +261,7 @@ def _across(values: Hashes, part: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.flatnonzero(low[which] != high[which])
 
 
-def _close(sketches: NDArray[np.float64], part: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _close(sketches: NDArray[np.float64], part: NDArray[Any]) -> NDArray[np.bool_]:
     """Which of (N, SKETCH) have a neighbour in another part that is within `CLOSE` of the spread in every number."""
     spread = sketches.std(0)
     scaled = np.divide(sketches, spread, out=np.zeros_like(sketches), where=spread > 0)

@@ -21,12 +21,21 @@ def continues(path: Path) -> bool:
 
 
 def rows_of(path: Path) -> tuple[list[Record], list[str]]:
+    """The rows as `shaped` makes them, and what is to be said aloud of them. Raises UserError as readers do."""
+    return shaped(list(raw_rows(path)))
+
+
+def raw_rows(path: Path) -> Iterator[Record]:
+    """The rows as they stand there, one by one. Raises UserError as readers do."""
+    media = media_records(path)
+    return records(path) if media is None else _parted(media)
+
+
+def shaped(rows: list[Record]) -> tuple[list[Record], list[str]]:
     """The rows, numbered columns gathered into one series each, and what is to be said aloud of them.
 
-    A grid of numbered columns (p00 ... p77) is read row by row: a step is one row of it. Raises UserError as readers do.
+    A grid of numbered columns (p00 ... p77) is read row by row: a step is one row of it.
     """
-    media = media_records(path)
-    rows = list(records(path) if media is None else _parted(media))
     notes = [note for row in rows for note in row.pop("notes", [])]
     for stem, names in numbered(list(rows[0])).items():
         shape = grid(names)
