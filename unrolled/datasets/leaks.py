@@ -184,7 +184,10 @@ class Columns:
         ]
         for name in names if not self._count else list(self._hashes):
             value = name_of(row.get(name))
-            self._hashes.setdefault(name, array("Q")).append(_hash(value) if value else 0)
+            told = (
+                value and len(value) < LONG
+            )  # a sentence that repeats has its answer each time, as it should
+            self._hashes.setdefault(name, array("Q")).append(_hash(value) if told else 0)
             self._numbers.setdefault(name, array("d")).append(_number(row.get(name)))
         self._count += 1
 
