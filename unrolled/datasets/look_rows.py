@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.datasets.folders import load
 from unrolled.datasets.histogram import Bin, bars, histogram, ranges
 from unrolled.datasets.images import image_header
 from unrolled.datasets.leaks import Finding, Repeats
@@ -22,7 +23,7 @@ from unrolled.datasets.rows import raw_rows, shaped
 from unrolled.datasets.seen import Seen, seen
 from unrolled.datasets.sound import sound_header
 from unrolled.datasets.split import PARTS
-from unrolled.datasets.trial import Trial, answers_of, inputs_of, try_out
+from unrolled.datasets.trial import Trial, answers_of, inputs_of, spread, try_out
 from unrolled.datasets.understand import Asked, Column, Reading, columns, understand
 from unrolled.datasets.unread import unread
 from unrolled.errors import UserError
@@ -32,6 +33,7 @@ CLASSES = 12  # shown
 NOTES = 6  # shown
 ROWS = 131_072  # held to be looked at
 ROOM = 64 << 20  # bytes, by and large, that they may take
+MASK = (1 << 64) - 1
 CELL = 90  # bytes of a cell beside its text
 COSTLY = 20_000  # rows for the split, repeats, leaks and codecs
 FILES = 2_000  # the same of sounds, images and videos, which have to be opened
@@ -86,7 +88,7 @@ class RowsLook:
 
     data: str
     rows: int
-    looked: int  # rows, evenly spaced, that columns, lengths and classes are counted on
+    looked: int  # rows, spread over all, that columns, lengths and classes are counted on
     columns: list[ColumnLook]
     lengths: list[Lengths]
     reading: Reading | None
@@ -102,7 +104,7 @@ class RowsLook:
         """For a terminal of 100 columns."""
         lines = [f"{self.data}: {self.rows:,} rows", ""]
         if self.looked < self.rows:
-            lines[1:1] = [f"  looked at {self.looked:,} of them, evenly spaced: counts below are of these"]
+            lines[1:1] = [f"  looked at {self.looked:,} of them, spread over all: counts below are of these"]
         lines += self._columns()
         for lengths in self.lengths:
             lines += ["", *_lengths(lengths)]
@@ -152,6 +154,8 @@ def look_rows(data: str, path: Path) -> RowsLook:
     try:
         reading = understand(found, Asked(), data)
     except UserError as error:
+        for row in rows[:FITTED] if any(column.media for column in found.values()) else []:
+            load(row)  # what is broken is told all the same
         open = unread(data, rows, found, str(error))
         return RowsLook(data, total, len(rows), looks, lengths, None, open, {}, None, said + notes)
     classes: dict[str, int] = {}
@@ -167,22 +171,33 @@ def look_rows(data: str, path: Path) -> RowsLook:
 def sampled(
     rows: Iterable[Record], most: int = ROWS, room: int = ROOM
 ) -> tuple[list[Record], int, list[str]]:
-    """Evenly spaced rows, at most so many and so large, how many there are, and what readers said of all of them."""
-    held: list[Record] = []
-    sizes: list[int] = []
+    """Rows spread over all of them, at most so many and so large, how many there are, and what readers said.
+
+    Which rows is a hash of their numbers: every n-th row would be of one class where classes take turns.
+    """
+    held: list[tuple[int, Record]] = []
     notes: list[str] = []
-    every, total, size = 1, 0, 0
+    mask, total, size = 0, 0, 0
     for row in rows:
         notes += row.pop("notes", [])
-        if total % every == 0:
-            held.append(row)
-            sizes.append(_size(row))
-            size += sizes[-1]
-            while len(held) > most or (size > room and len(held) > 1):
-                held, sizes, every = held[::2], sizes[::2], every * 2
-                size = sum(sizes)
+        mark = _mark(total)
         total += 1
-    return held, total, notes
+        if mark & mask:
+            continue
+        held.append((mark, row))
+        size += _size(row)
+        while (len(held) > most or size > room) and len(held) > 1:
+            mask = mask * 2 + 1
+            held = [(mark, row) for mark, row in held if not mark & mask] or held[:1]
+            size = sum(_size(row) for _, row in held)
+    return [row for _, row in held], total, notes
+
+
+def _mark(number: int) -> int:
+    """Bits that look drawn at random (the finisher of splitmix64)."""
+    mixed = (number + 1) * 0x9E3779B97F4A7C15 & MASK
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    return mixed ^ mixed >> 27
 
 
 def _size(row: Record) -> int:
@@ -202,7 +217,7 @@ def _tried(
 ) -> tuple[Dealt | None, str]:
     """The reading tried out; where the rows don't allow it, why not."""
     media = any(found[name].media for name in inputs_of(reading))
-    few = rows[:: -(-len(rows) // (FILES if media else COSTLY))]
+    few = spread(rows, FILES if media else COSTLY)
     try:
         trial = try_out(few, reading, found, data, fit=FITTED if media else None)
         if not media or len(trial.rows) <= FITTED:
@@ -240,9 +255,10 @@ def _measured(column: Column, rows: list[Record]) -> Lengths | None:
     unit = COUNTED.get(column.kind)
     if unit is None or column.kind == "category":
         return None
-    values = [row[column.name] for row in rows if row.get(column.name) is not None]
-    if column.kind in ("sound", "image"):
-        values = values[:: -(-len(values) // FILES)]
+    some = spread(rows, FILES) if column.kind in ("sound", "image") else rows
+    values = [row[column.name] for row in some if row.get(column.name) is not None]
+    if not values:
+        return None
     lengths = Counter(_length(value) for value in values)
     if unit == "words" and max(lengths) == 1:
         unit, lengths = "characters", Counter(map(len, values))
@@ -275,7 +291,7 @@ def _lengths(lengths: Lengths) -> list[str]:
 
 def _dealt(dealt: Dealt, looked: int) -> list[str]:
     """The split, repeats and leaks, and what the model sees."""
-    tried = f", tried with {dealt.rows:,} rows, evenly spaced" if dealt.rows < looked else ""
+    tried = f", tried with {dealt.rows:,} rows, spread over all" if dealt.rows < looked else ""
     shares = ", ".join(f"{count:,} for {part}" for part, count in dealt.parts.items())
     lines = ["", f"  split: {shares}{tried}"]
     left = [f"{dealt.left:,} rows have no input or no answer: left out"] if dealt.left else []

@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 from unrolled.datasets.parts import SHARES
-from unrolled.datasets.readers import records
+from unrolled.datasets.readers import Record, records
 from unrolled.datasets.rows import continues, raw_rows, shaped
 from unrolled.datasets.samples import resolve
+from unrolled.datasets.split import GENERATE, split
 from unrolled.datasets.trial import inputs_of, try_out
 from unrolled.datasets.understand import Asked, columns, understand
 from unrolled.errors import UserError
@@ -17,7 +18,8 @@ from unrolled.errors import UserError
 ROWS = 20_000  # that are read; of more rows the first so many are, and the rest is left to the reading that follows
 CELLS = 500_000  # the same
 FILES = 200  # of sound or images that are decoded
-PIECES = 8  # of about a million characters of plain text
+TEXT = 8_000_000  # characters of plain text
+SHORT = 10_000  # the same, up to which a text is split
 
 
 def precheck(
@@ -28,16 +30,18 @@ def precheck(
     Raises what training would raise for it: UserError with file and line, row, byte or frame.
     """
     try:
-        _checked(resolve(data), data, asked, task, codec, shares or SHARES)
+        _checked(resolve(data), data, asked, task, codec, shares)
     except UserError as error:
         if Path(data).name in str(error):
             raise
         raise UserError(f"{data}: {error}") from error
 
 
-def _checked(path: Path, data: str, asked: Asked, task: str, codec: str, shares: Sequence[float]) -> None:
+def _checked(
+    path: Path, data: str, asked: Asked, task: str, codec: str, shares: Sequence[float] | None
+) -> None:
     if continues(path):
-        _read_text(path)
+        _check_text(path, shares)
         return
     if task == "generate":
         return
@@ -49,9 +53,17 @@ def _checked(path: Path, data: str, asked: Asked, task: str, codec: str, shares:
     reading = understand(found, asked, data)
     if any(found[name].media for name in inputs_of(reading)) and len(rows) > FILES:
         return
-    try_out(rows, reading, found, data, codec=codec, shares=shares).check()
+    try_out(rows, reading, found, data, codec=codec, shares=shares or SHARES).check()
 
 
-def _read_text(path: Path) -> None:
-    for _ in islice(records(path), PIECES * 1000):
-        pass
+def _check_text(path: Path, shares: Sequence[float] | None) -> None:
+    """The text's beginning; a short text is dealt to its parts too, as it may leave some of them empty."""
+    held, size = list[Record](), 0
+    for record in records(path):
+        size += len(record["text"])
+        if size <= SHORT:
+            held.append(record)
+        elif size > TEXT:
+            break
+    if size <= SHORT:
+        split(held, fractions=shares or GENERATE)

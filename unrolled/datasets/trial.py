@@ -77,7 +77,7 @@ def try_out(
         raise UserError(f"{data}: no row has both {' and '.join(names)} and {reading.target}.")
     parts = split_rows(kept, reading, shares)
     train = [kept[number] for number in parts.train]
-    few = train[:: -(-len(train) // fit)] if fit else train
+    few = train if fit is None else spread(train, fit)
     codecs: dict[str, InputCodec | None] = {}
     for name in names:
         codecs[name] = _codec(found[name], codec)
@@ -87,6 +87,13 @@ def try_out(
         answer for row in train for answer in answers_of(row[reading.target])
     )
     return Trial(reading, kept, parts, codecs, answers, len(rows) - len(kept), len(few))
+
+
+def spread(rows: list[Record], most: int) -> list[Record]:
+    """So many of the rows in their order, drawn the same each time."""
+    if len(rows) <= most:
+        return rows
+    return [rows[n] for n in np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))]
 
 
 def inputs_of(reading: Reading) -> tuple[str, ...]:
