@@ -33,9 +33,9 @@ CLASSES = 12  # shown
 NOTES = 6  # shown
 ROWS = 131_072  # held to be looked at
 ROOM = 64 << 20  # bytes, by and large, that they may take
-MASK = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it, modulo 2^64, lie spread and in no period
 CELL = 90  # bytes of a cell beside its text
-COSTLY = 20_000  # rows for the split, repeats, leaks and codecs
+COSTLY = 10_000  # rows for the split, repeats, leaks and codecs
 FILES = 2_000  # the same of sounds, images and videos, which have to be opened
 FITTED = 200  # of them, decoded to fit a codec
 EXAMPLES = {"text": 3, "category": 3, "tokens": 3}  # rows shown; two of the other kinds
@@ -173,31 +173,24 @@ def sampled(
 ) -> tuple[list[Record], int, list[str]]:
     """Rows spread over all of them, at most so many and so large, how many there are, and what readers said.
 
-    Which rows is a hash of their numbers: every n-th row would be of one class where classes take turns.
+    Which ones is told by a hash of their numbers: every n-th row would be of one class where classes take turns.
     """
     held: list[tuple[int, Record]] = []
     notes: list[str] = []
-    mask, total, size = 0, 0, 0
+    limit, total, size = 1 << 64, 0, 0
     for row in rows:
         notes += row.pop("notes", [])
-        mark = _mark(total)
+        mark = total * GOLDEN % (1 << 64)
         total += 1
-        if mark & mask:
+        if mark >= limit:
             continue
         held.append((mark, row))
         size += _size(row)
         while (len(held) > most or size > room) and len(held) > 1:
-            mask = mask * 2 + 1
-            held = [(mark, row) for mark, row in held if not mark & mask] or held[:1]
+            limit //= 2
+            held = [(mark, row) for mark, row in held if mark < limit]
             size = sum(_size(row) for _, row in held)
     return [row for _, row in held], total, notes
-
-
-def _mark(number: int) -> int:
-    """Bits that look drawn at random (the finisher of splitmix64)."""
-    mixed = (number + 1) * 0x9E3779B97F4A7C15 & MASK
-    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & MASK
-    return mixed ^ mixed >> 27
 
 
 def _size(row: Record) -> int:
