@@ -99,3 +99,12 @@ def test_a_given_split_that_parts_them_is_told(tmp_path: Path) -> None:
     for part, name in (("train", "a.wav"), ("test", "b.wav")):
         leaks.add(part, {"sound": MediaFile(tmp_path / name), "label": "x"})
     assert [f.kind for f in leaks.findings()] == ["identical"]
+
+
+def test_a_sentence_that_repeats_does_not_give_the_answer_away() -> None:
+    """Its answer is the same each time, as it should be; a short code that does so is another matter."""
+    leaks = Leaks("label")
+    for n in range(200):
+        text = f"the film number {n % 20} was as long as a winter"
+        leaks.add("train", {"text": text, "label": "ab"[n % 2], "code": f"code {n % 20}"})
+    assert [(f.kind, f.column) for f in leaks.findings()] == [("target", "code")]

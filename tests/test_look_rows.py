@@ -194,6 +194,7 @@ def broken_sound(folder: Path) -> str:
 def broken(folder: Path) -> dict[str, tuple[str, str]]:
     """Data -> what the refusal says."""
     (folder / "sounds").mkdir()
+    split = [f"{row},train" for row in sentences(40)] + ["this is new,c,test"]
     (folder / "utf16.txt").write_text("text " * 100, encoding="utf-16")
     return {
         table(folder / "ragged.csv", ["a,b,c"]): r"ragged.csv:2",
@@ -201,6 +202,9 @@ def broken(folder: Path) -> dict[str, tuple[str, str]]:
             folder / "class.csv", [f"word {n} is here,a" for n in range(30)]
         ): "class.csv: .*one class only",
         table(folder / "two.csv", sentences(2)): "two.csv: ",
+        table(
+            folder / "new.csv", split, "text,label,split"
+        ): "new.csv.*the class 'c' does not occur in training",
         broken_sound(folder / "sounds"): "broken.wav",
         str(folder / "utf16.txt"): "UTF-16",
         str(folder / "gone.csv"): "gone.csv",
@@ -236,7 +240,7 @@ def test_the_commands_refuse_it_without_torch_and_in_little_memory(tmp_path: Pat
     *lines, peak = [line for line in done.stdout.splitlines() if line.isdigit()]
     assert len(lines) == 2 * len(data) and int(peak) <= 300
     looked_at = {
-        str(tmp_path / name) for name in ("class.csv", "two.csv")
+        str(tmp_path / name) for name in ("class.csv", "two.csv", "new.csv")
     }  # whole files, that say too little
     assert lines == [code for path in data for code in ("2", "0" if path in looked_at else "2")]
 
