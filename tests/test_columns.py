@@ -108,6 +108,26 @@ def test_one_pass_in_any_blocks_keeps_the_digits() -> None:
         assert found.deviation[0] == pytest.approx(x.std(), rel=1e-4)
 
 
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.float32, (9, 2), elements=st.floats(-100, 100, width=32)), st.integers(0, 9), st.data())
+def test_blocks_with_and_without_gaps_come_together(
+    values: np.ndarray, cut: int, data: st.DataObject
+) -> None:
+    """A block that is all finite takes another path than one with gaps: the sums are those of what is there."""
+    gap = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]))
+    values[cut:, 0] = gap
+    found = Moments(2)
+    for block in (values[:cut], values[cut:]):
+        found.add(block)
+        assert found.mean.shape == (2,)  # reading between blocks changes nothing
+    assert found.count.tolist() == [cut, 9]
+    assert (found.missing[0], found.infinite[0]) == ((9 - cut, 0) if np.isnan(gap) else (0, 9 - cut))
+    assert found.mean[1] == pytest.approx(values[:, 1].mean(dtype=float), abs=1e-9)
+    assert found.deviation[1] == pytest.approx(values[:, 1].std(dtype=float), abs=1e-6)
+    if cut:
+        assert found.mean[0] == pytest.approx(values[:cut, 0].mean(dtype=float), abs=1e-9)
+
+
 def test_quartiles_of_many_rows_are_those_of_evenly_spaced_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "KEPT", 100)
     x = np.random.default_rng(1).normal(size=(5000, 2))

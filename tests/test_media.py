@@ -26,9 +26,10 @@ from unrolled.datasets.inputs import input_codec_from_dict
 from unrolled.datasets.media import Clip, MediaFile
 from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN
 from unrolled.datasets.mel import cosine_basis, hertz_to_mel, mel_to_hertz
+from unrolled.datasets.moments import Moments
 from unrolled.datasets.pixels import FrameVectors, Patches, Pixels, PixelSteps, resized
 from unrolled.datasets.samples import resolve
-from unrolled.datasets.scaling import Moments
+from unrolled.datasets.scaling import scale_of
 from unrolled.datasets.sketch import shades, spectrogram, waveform
 from unrolled.datasets.sound import Sound, read_sound, resampled, sound_header
 from unrolled.datasets.spectra import LogMel, Mfcc, Waveform
@@ -509,6 +510,15 @@ def test_moments_in_pieces_are_moments_of_the_whole(values: Any, cut: int) -> No
     assert np.allclose(moments.mean, values.mean(0), atol=1e-9)
     spread = values.std(0)
     assert np.allclose(moments.deviation[spread > 1e-3], spread[spread > 1e-3])
+
+
+def test_what_hardly_varies_is_scaled_by_one() -> None:
+    """A thousandth of a millionth around 5 is rounding; around 0 a deviation of 1e-9 is a quantity."""
+    moments = Moments(3)
+    moments.add(np.array([[5, 1e-9, 2], [5 + 5e-9, -1e-9, 4]]))
+    mean, deviation = scale_of(moments)
+    assert deviation == pytest.approx([1, 1e-9, 1], rel=1e-6) and mean == pytest.approx([5, 0, 3])
+    assert moments.deviation[0] > 0, "what is exactly constant is another question"
 
 
 def test_the_table_of_codecs_names_each_by_its_kind() -> None:

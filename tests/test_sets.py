@@ -19,7 +19,7 @@ from unrolled.datasets.holdings import cache_folder, here, is_meant, located
 from unrolled.datasets.media import MediaFile, array_column
 from unrolled.datasets.named_records import RECORDS, named_records, set_files
 from unrolled.datasets.pixels import FrameVectors, Patches, Pixels
-from unrolled.datasets.rows import continues, data_files, rows_of
+from unrolled.datasets.rows import Rows, continues, data_files
 from unrolled.datasets.sets import DataSet, SetFile
 from unrolled.errors import UserError
 
@@ -181,7 +181,8 @@ def test_a_zip_is_known_by_its_sounds_whatever_is_around_them(tmp_path: Path) ->
 
 def test_ball_is_deterministic_and_needs_no_file() -> None:
     path = samples.resolve("ball")
-    rows, notes = rows_of(path)
+    read = Rows(path)
+    rows, notes = list(read), read.notes
     assert (
         len(rows) == 1200
         and not notes
@@ -295,7 +296,7 @@ def test_mnist_reads_row_by_row_or_as_patches(tmp_path: Path, monkeypatch: pytes
         contents[f"{stem}-labels-idx1-ubyte.gz"] = gzip.compress(idx((count,), bytes(range(count))))
     at(tmp_path, "mnist", contents, monkeypatch)
     path = samples.resolve("mnist")
-    rows, _ = rows_of(path)
+    rows = list(Rows(path))
     assert [row["split"] for row in rows] == ["train"] * 6 + ["test"] * 2
     assert [row["label"] for row in rows] == list("01234501")
     assert array_column(rows[0]["image"]) == "image"
@@ -364,7 +365,7 @@ def test_parallel_texts_keep_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_digits_table_is_read_as_sixteen_patches() -> None:
-    rows, _ = rows_of(samples.resolve("digits"))
+    rows = list(Rows(samples.resolve("digits")))
     grids = [row["series"] for row in rows]
     codec = Patches().fit(grids[:1000])
     steps = codec.encode(grids[0])
@@ -418,5 +419,5 @@ def test_bytes_of_two_dimensions_and_more_are_pictures(
 def test_the_real_files_are_the_ones_that_are_meant(
     name: str, count: int, split: dict[str | None, int], bench: None
 ) -> None:
-    rows, _ = rows_of(samples.resolve(name))
+    rows = list(Rows(samples.resolve(name)))
     assert len(rows) == count and Counter(row.get("split") for row in rows) == split

@@ -12,8 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unrolled.datasets.dealt import deal_rows
 from unrolled.datasets.inputs import INPUTS, codec_for, embedder_of, input_codec_from_dict
 from unrolled.datasets.items import Items
+from unrolled.datasets.labels import Labels, Tags
 from unrolled.datasets.long import long_of
 from unrolled.datasets.rows import Rows
 from unrolled.datasets.store import Ragged
@@ -23,12 +25,9 @@ from unrolled.errors import UserError
 from unrolled.layout import Layout
 from unrolled.model import answering, build
 from unrolled.tasks.classify import Classify
-from unrolled.tasks.tag import Tags
-from unrolled.training.dealt import deal_rows
 from unrolled.training.evaluate import evaluate
 from unrolled.training.predict import predict
 from unrolled.training.progress import Talk
-from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
 from unrolled.training.train import train
 
@@ -177,7 +176,7 @@ def test_the_test_is_what_comes_last_or_who_is_held_out(tmp_path: Path) -> None:
     path = put(tmp_path, "t.csv", lines)
 
     def dealt(**keys: Any) -> Any:
-        return deal_rows(path, Recipe.of(data=str(path), **keys))
+        return deal_rows(Rows(path), Asked(**keys), "t.csv")
 
     late = dealt(time="when", group=None)
     days = {part: {row["when"] for row in late.of(part)} for part in ("train", "valid", "test")}
@@ -322,8 +321,6 @@ def test_a_threshold_moves_what_is_said_and_no_probability(tmp_path: Path) -> No
 
 
 def _labels(**counts: int) -> Any:
-    from unrolled.datasets.labels import Labels
-
     return Labels(counts)
 
 

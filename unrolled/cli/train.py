@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unrolled.cli.arguments import Arguments
+    from unrolled.training.recipe import Recipe
     from unrolled.training.run import Run
 
 EXAMPLES = (
@@ -30,6 +31,7 @@ def run(arguments: Arguments) -> Run | None:
     from unrolled.training.recipe import Recipe
 
     resolved = arguments.resolve(Recipe)  # before torch is imported: a mistyped key is told at once
+    _precheck(resolved.value)  # so is a broken file
     from unrolled.training.progress import Talk
     from unrolled.training.train import train
 
@@ -44,6 +46,15 @@ def run(arguments: Arguments) -> Run | None:
 
         write_run(done)
     return done
+
+
+def _precheck(recipe: Recipe) -> None:
+    """Refuses data that can't be trained on, while a second and 200 MB of torch are still to be spent."""
+    if recipe.resume is not None:
+        return
+    from unrolled.datasets.precheck import precheck
+
+    precheck(recipe.data, recipe.asked())
 
 
 def show(result: Any) -> str:

@@ -130,6 +130,26 @@ class MultiLabels(Labels):
         return list(dict.fromkeys(name for each in many if (name := name_of(each))))
 
 
+class Tags(Labels):
+    """One class a step: a list, or words with spaces between -> (T,) class numbers."""
+
+    kind: ClassVar[str] = "tags"
+
+    def fit(self, values: Iterable[object]) -> Self:
+        """Learns the tags of the training split."""
+        return super().fit(tag for value in values for tag in pieces(value))
+
+    def encode(self, value: object, origin: str = "") -> NDArray[np.int64]:  # type: ignore[override]
+        """(T,). Raises UserError, naming `origin`, for a tag that training doesn't hold."""
+        encode = super().encode
+        return np.array([encode(tag, origin) for tag in pieces(value)], np.int64)
+
+
+def pieces(value: object) -> Any:
+    """The steps of a value: words of a text, anything else as it is."""
+    return value.split() if isinstance(value, str) else value
+
+
 def name_of(value: object) -> str:
     """A label as text: the white space around it dropped, 3.0 as "3", a missing one as ""."""
     if type(value) is str:

@@ -7,8 +7,9 @@ with counts. Nothing is changed or refused here: that is the caller's to decide.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from math import isfinite
 from typing import Any, Literal
@@ -16,8 +17,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.datasets.duplicates import Index
+from unrolled.datasets.duplicates import Index, key_of
 from unrolled.datasets.labels import name_of
+from unrolled.datasets.media import Clip, MediaFile
 
 LEAST = 20  # rows on which a column must give the target away
 CHANCE = 1e-6  # how likely that may be by chance
@@ -42,6 +44,17 @@ class Finding:
     column: str = ""
 
 
+@dataclass(frozen=True)
+class Repeats:
+    """Rows whose inputs stand in an earlier row: `identical`, `alike` but for spelling (`duplicates.key_of`), and about
+    how many more that are nearly the same.
+    """
+
+    identical: int
+    alike: int
+    near: int
+
+
 class Leaks:
     """Collects rows with their part ("train", "valid", "test"). `target`: its column; `ids`: columns that name a
     speaker, user, patient; `inputs`: the columns that a model reads, all but target and ids when not given.
@@ -53,7 +66,7 @@ class Leaks:
         self.target, self.ids, self.inputs = target, tuple(ids), inputs
         self._parts: list[str] = []
         self._part = array("B")
-        self._rows = array("Q")
+        self._rows, self._alike = array("Q"), array("Q")
         self._values: dict[str, array[int]] = {name: array("Q") for name in self.ids}
         self._texts: list[int] = []
         self._index = Index()
@@ -68,6 +81,7 @@ class Leaks:
         self._part.append(self._parts.index(part))
         names = [name for name in (self.inputs or row) if name != self.target and name not in self.ids]
         self._rows.append(_hash([(name, _key(row.get(name))) for name in names]))
+        self._alike.append(_hash([(name, key_of(row.get(name))) for name in names]))
         for name in self.ids:
             value = name_of(row.get(name))
             self._values[name].append(_hash(value) if value else 0)
@@ -92,10 +106,26 @@ class Leaks:
         same = _across(rows, part)
         if len(same):
             found.append(self._rows_finding("identical", "identical to", same, part))
-        near = np.setdiff1d(self._near(part), same)
+        alike = _across(np.array(self._alike, np.uint64), part)
+        near = np.setdiff1d(np.union1d(self._near(part), alike), same)
         if len(near):
             found.append(self._rows_finding("near", "nearly identical to", near, part))
         return found
+
+    def repeats(self) -> Repeats:
+        """How many rows stand there already, in whatever part."""
+        everywhere = np.arange(len(self._part))
+        identical, alike = len(everywhere) - len(set(self._rows)), len(everywhere) - len(set(self._alike))
+        texts = sum(len(group) - 1 for group in self._groups)
+        series = sum(
+            int(_close(np.stack(sketches), everywhere[: len(sketches)]).sum()) // 2
+            for _, sketches in self._series.values()
+        )
+        return Repeats(identical, alike - identical, max(0, texts + series - alike))
+
+    @cached_property
+    def _groups(self) -> list[list[int]]:
+        return self._index.groups() if len(self._texts) > 1 else []
 
     def _shared_ids(self, name: str, values: Hashes, part: NDArray[np.uint8]) -> list[Finding]:
         known = np.flatnonzero(values)
@@ -124,7 +154,7 @@ class Leaks:
     def _near(self, part: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Rows with a near-duplicate in another part: texts by their shingles, series by their sketches."""
         found: list[int] = []
-        for group in self._index.groups() if len(self._texts) > 1 else []:
+        for group in self._groups:
             rows = [self._texts[n] for n in group]
             if len({int(part[row]) for row in rows}) > 1:
                 found += rows
@@ -154,7 +184,10 @@ class Columns:
         ]
         for name in names if not self._count else list(self._hashes):
             value = name_of(row.get(name))
-            self._hashes.setdefault(name, array("Q")).append(_hash(value) if value else 0)
+            told = (
+                value and len(value) < LONG
+            )  # a sentence that repeats has its answer each time, as it should
+            self._hashes.setdefault(name, array("Q")).append(_hash(value) if told else 0)
             self._numbers.setdefault(name, array("d")).append(_number(row.get(name)))
         self._count += 1
 
@@ -231,7 +264,7 @@ def _across(values: Hashes, part: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.flatnonzero(low[which] != high[which])
 
 
-def _close(sketches: NDArray[np.float64], part: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _close(sketches: NDArray[np.float64], part: NDArray[Any]) -> NDArray[np.bool_]:
     """Which of (N, SKETCH) have a neighbour in another part that is within `CLOSE` of the spread in every number."""
     spread = sketches.std(0)
     scaled = np.divide(sketches, spread, out=np.zeros_like(sketches), where=spread > 0)
@@ -253,10 +286,11 @@ def _sketch(series: NDArray[Any]) -> NDArray[np.float64]:
     return sums
 
 
-def _key(value: Any) -> bytes:
+def _key(value: Any) -> Hashable:
+    """What is equal for identical values only."""
     if isinstance(value, np.ndarray):
-        return repr(value.shape).encode() + value.astype(np.float64).tobytes()
-    return name_of(value).encode("utf-8", "surrogatepass")
+        return value.shape, value.astype(np.float64).tobytes()
+    return key_of(value) if isinstance(value, (MediaFile, Clip)) else name_of(value)
 
 
 def _hash(value: object) -> int:

@@ -28,7 +28,7 @@ def long_of(
     for row in rows:
         if not count:
             names = [name for name in row if name not in BESIDE]
-            id, time = _named(names, id, time)
+            id, time = named(names, id, time)
             if id is None or not (asked or time):
                 return None
             found = {name: Column(name) for name in names}
@@ -55,8 +55,8 @@ def long_of(
     return Long(id, time, numbers, others, constants)
 
 
-def _named(names: list[str], id: str | None, time: str | None) -> tuple[str | None, str | None]:
-    """The columns that name a row's sequence and its place in it."""
+def named(names: list[str], id: str | None, time: str | None) -> tuple[str | None, str | None]:
+    """The columns that name a row's sequence and its place in it. Raises UserError for an asked one that isn't there."""
     for key, name in (("id", id), ("time", time)):
         if name is not None and name not in names:
             raise unknown(f"column ({key}=)", name, names)

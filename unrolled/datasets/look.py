@@ -6,19 +6,14 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle
 from typing import NamedTuple
 
-import numpy as np
-
 from unrolled.datasets.codecs import CODECS, Codec, choose
+from unrolled.datasets.histogram import bars, histogram, ranges
 from unrolled.datasets.readers import Record, describe, files_of, records
 from unrolled.datasets.samples import resolve
 from unrolled.datasets.split import PARTS, Split, split
 
-BINS = 8
-BAR = 30  # columns of the longest bar
-EIGHTHS = " ▏▎▍▌▋▊▉"
 FITTED = 4 << 20  # characters of training that a look fits a codec on
 SHOWN = 60  # tokens
 WIDTH = 100  # columns
@@ -58,7 +53,7 @@ class Look:
             f"({self.bytes:,} bytes), {self.distinct} distinct",
             "",
             f"  characters a {self.measured}",
-            *_bars(self.lengths),
+            *bars(ranges(self.lengths)),
             "",
             "  split",
             *self._shares(),
@@ -117,7 +112,7 @@ def look(data: str) -> Look:
         bytes=sizes.bytes,
         distinct=len(sizes.seen),
         measured="line" if few else "document",
-        lengths=_histogram(sizes.lines if few else Counter(sizes.documents)),
+        lengths=histogram(sizes.lines if few else Counter(sizes.documents)),
         split=_counted(dealt, records(path)),
         cut=few,
         duplicates=dealt.duplicates,
@@ -165,36 +160,6 @@ def _counted(dealt: Split, read: Iterator[Record]) -> dict[str, tuple[int, int]]
         found[part][0] += not record.get("continues")
         found[part][1] += len(record["text"])
     return {part: (documents, characters) for part, (documents, characters) in found.items()}
-
-
-def _histogram(lengths: Counter[int]) -> list[tuple[int, int, int]]:
-    """(from, to, how many) in at most `BINS` equal bins of round width."""
-    low, high = min(lengths), max(lengths)
-    width = _round_up((high - low + 1) / BINS)
-    first = low // width * width
-    counts = np.zeros((high - first) // width + 1, np.int64)
-    for length, number in lengths.items():
-        counts[(length - first) // width] += number
-    return [(first + i * width, first + (i + 1) * width - 1, int(n)) for i, n in enumerate(counts)]
-
-
-def _round_up(width: float) -> int:
-    """The next of 1, 2, 5, 10, 20, 50, ..."""
-    step = 1
-    for factor in cycle((2, 2.5, 2)):
-        if step >= width:
-            return step
-        step = int(step * factor)
-    raise AssertionError
-
-
-def _bars(lengths: list[tuple[int, int, int]]) -> Iterator[str]:
-    most = max(number for _, _, number in lengths)
-    edge = len(f"{lengths[-1][1]:,}")
-    for begin, end, number in lengths:
-        eighths = round(8 * BAR * number / most) or (1 if number else 0)
-        bar = "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
-        yield f"    {begin:>{edge},} to {end:>{edge},}  {bar:<{BAR}} {number:,}"
 
 
 def _shown(codec: Codec, ids: list[int]) -> list[str]:

@@ -35,10 +35,12 @@ def deal(
     given: Sequence[str] | None = None,
     shares: Sequence[float] = SHARES,
     seed: int = 0,
+    loosely: bool = False,
 ) -> Parts:
-    """Deals rows in `shares`, the same for the same seed. `keys`: rows of equal keys (the same input) stay together;
-    `labels`: every label's rows are dealt in these shares; `groups`: all rows of a group go to one part. `given`: the
-    part that each row says it belongs to; where none is for validation, some of training is.
+    """Deals rows in `shares`, the same for the same seed. `keys`: rows of equal keys (`duplicates.key_of` their input)
+    stay together; `labels`: every label's rows are dealt in these shares; `groups`: all rows of a group go to one part.
+    `given`: the part that each row says it belongs to; where none is for validation, some of training is. `loosely`:
+    keys are those of texts, equal but for case, punctuation and spaces; it is only said.
 
     Raises UserError where a part would be empty.
     """
@@ -51,8 +53,9 @@ def deal(
     if groups is not None:
         notes.append(f"{len(units)} groups, each in one part")
     elif len(units) < len(keys):
+        how = " (but for case, punctuation and spaces)" if loosely else ""
         notes.append(
-            f"{len(keys) - len(units)} rows repeat another row's input: each such set is in one part"
+            f"{len(keys) - len(units)} rows repeat another row's input{how}: each such set is in one part"
         )
     return _checked(found, len(keys), notes)
 

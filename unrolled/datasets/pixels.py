@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from unrolled.datasets.images import frames_of, image_of
 from unrolled.datasets.media import Clip, MediaFile
-from unrolled.datasets.scaling import Moments, scale_from, scale_to
+from unrolled.datasets.moments import Moments
+from unrolled.datasets.scaling import scale_from, scale_of, scale_to
 from unrolled.errors import UserError, positive
 
 Values = NDArray[np.float64]
@@ -53,7 +54,7 @@ class Pixels:
         moments = Moments(self.channels)
         for picture in pictures:
             moments.add(self._sized(picture).reshape(-1, self.channels))
-        self.mean, self.deviation = moments.mean, moments.deviation
+        self.mean, self.deviation = scale_of(moments)
         return self
 
     def encode(self, value: Picture) -> Steps:

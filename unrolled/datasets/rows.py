@@ -48,19 +48,31 @@ class Long:
 
 
 class Rows:
-    """The records of a data set, in their order, as often as they are asked for. Small data are read once and kept.
+    """The records of a path, or of a list, in their order, as often as they are asked for. Small data are read once and
+    kept.
 
     Numbered columns are one series each; a grid of them (p00 ... p77) is read row by row: a step is one row of it.
     Notes of records are taken out and stand in `notes` after the first pass. Raises UserError as readers do.
     """
 
-    def __init__(self, path: Path, long: Long | None = None, held: int = HELD) -> None:
-        self.path, self.long = path, long
+    def __init__(self, source: Path | list[Record], long: Long | None = None, held: int = HELD) -> None:
+        self.source, self.long = source, long
         self.notes: list[str] = []
         self._passed = False
         self._kept: list[Record] | None = None
-        if _size(path) <= held:
+        if isinstance(source, list) or _size(source) <= held:
             self._kept = list(self._read())
+
+    @classmethod
+    def ready(cls, rows: list[Record], long: Long | None) -> Self:
+        """Rows that are sequences already, as they come out of others."""
+        made = cls([])
+        made._kept, made.long = rows, long
+        return made
+
+    def gathered(self, long: Long) -> Rows:
+        """The same data, the rows of one id together."""
+        return Rows(self.source, long)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._kept) if self._kept is not None else self._read()
@@ -81,13 +93,10 @@ class Rows:
         )
 
     def _shaped(self, notes: list[str]) -> Iterator[Record]:
-        if wanted := sets.of(self.path):
-            return named_records(wanted)
-        media = media_records(self.path)
-        if media is not None:
-            return _parted(media)
-        rows = linked(records(self.path), self.path if self.path.is_dir() else self.path.parent)
-        head = next(rows)  # readers raise rather than give nothing
+        rows = iter(self.source) if isinstance(self.source, list) else raw_rows(self.source)
+        head = next(rows, None)
+        if head is None:
+            return rows
         rows = chain([head], rows)
         for stem, names in numbered(list(head)).items():
             shape = grid(names)
@@ -95,6 +104,16 @@ class Rows:
             steps = f", a step a row of {shape[1]}" if shape else ""
             notes.append(f"the {len(names)} columns {names[0]} ... {names[-1]} are one series{steps}")
         return rows
+
+
+def raw_rows(path: Path) -> Iterator[Record]:
+    """The rows as they stand there, one by one, paths as files. Raises UserError as readers do."""
+    if wanted := sets.of(path):
+        return named_records(wanted)
+    media = media_records(path)
+    if media is not None:
+        return _parted(media)
+    return linked(records(path), path if path.is_dir() else path.parent)
 
 
 def _gathered(

@@ -1,4 +1,4 @@
-"""Mean and deviation of training values, gathered piece by piece, and how a codec saves them."""
+"""The mean and deviation that a codec scales by, and how it saves them."""
 
 from __future__ import annotations
 
@@ -6,38 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from unrolled.datasets.moments import Floats, Moments
 from unrolled.errors import UserError
 
-Floats = NDArray[np.float64]
 LEAST = 1e-6  # deviation, relative to the mean's size or 1, below which a value counts as constant
 
 
-class Moments:
-    """Running mean and deviation of each column, exact in one pass (T. F. Chan, G. H. Golub, R. J. LeVeque, 1979)."""
-
-    def __init__(self, width: int) -> None:
-        self.count, self.mean, self._squares = 0, np.zeros(width), np.zeros(width)
-
-    def add(self, rows: NDArray[Any]) -> None:
-        """Takes in (n, width) values."""
-        if not len(rows):
-            return
-        values = rows.astype(np.float64, copy=False)
-        mean = values.mean(0)
-        shift, total = mean - self.mean, self.count + len(values)
-        self._squares = (
-            self._squares + ((values - mean) ** 2).sum(0) + shift**2 * self.count * len(values) / total
-        )
-        self.mean = self.mean + shift * len(values) / total
-        self.count = total
-
-    @property
-    def deviation(self) -> Floats:
-        """The standard deviation; 1 for a column that is constant, which scaling then leaves at 0."""
-        deviation = np.sqrt(self._squares / max(self.count, 1))
-        return np.where(deviation > LEAST * np.maximum(np.abs(self.mean), LEAST), deviation, 1.0)
+def scale_of(moments: Moments) -> tuple[Floats, Floats]:
+    """Mean and deviation to scale by; the deviation is 1 for a column that is constant, which scaling then leaves at 0."""
+    mean, deviation = moments.mean, moments.deviation
+    varies = deviation > LEAST * np.maximum(np.abs(mean), LEAST)
+    return mean, np.where(varies, deviation, 1.0)
 
 
 def scale_to(mean: Floats, deviation: Floats) -> dict[str, list[float]]:

@@ -20,6 +20,19 @@ def waveform(samples: NDArray[Any], columns: int = 60) -> str:
     return "".join(BARS[level] for level in _levels(peaks, 0.0, len(BARS)))
 
 
+def sparkline(values: NDArray[Any], columns: int = 60) -> str:
+    """One line from the lowest to the highest of `values (T,)`, means of stretches where there are more than columns;
+    a dot where a value is missing.
+    """
+    pieces = np.array_split(np.asarray(values, np.float64), max(1, min(columns, len(values))))
+    known = [piece[np.isfinite(piece)] for piece in pieces]
+    means = np.array([piece.mean() if len(piece) else np.nan for piece in known])
+    there = np.isfinite(means)
+    low = float(means[there].min()) if there.any() else 0.0
+    levels = _levels(np.where(there, means, low), low, len(BARS))
+    return "".join(BARS[level] if known else "·" for level, known in zip(levels, there, strict=True))
+
+
 def spectrogram(encoded: NDArray[Any], columns: int = 60, rows: int = 8) -> list[str]:
     """Lines from the highest band down, time to the right, of an encoded sound (T, bands)."""
     return shades(encoded.T[::-1], columns, rows)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from unrolled.datasets.media import MediaFile
 from unrolled.datasets.mel import Floats, cosine_basis, mel_filters, power_spectra
-from unrolled.datasets.scaling import Moments, scale_from, scale_to
+from unrolled.datasets.moments import Moments
+from unrolled.datasets.scaling import scale_from, scale_of, scale_to
 from unrolled.datasets.sound import Sound, resampled, sound_header, sound_of
 from unrolled.errors import UserError, positive, unknown
 
@@ -72,7 +73,7 @@ class LogMel:
         moments = Moments(self.width)
         for sound in sounds:
             moments.add(self.features(sound))
-        self.mean, self.deviation = moments.mean, moments.deviation
+        self.mean, self.deviation = scale_of(moments)
         return self
 
     def encode(self, value: Audio) -> Steps:
@@ -179,7 +180,7 @@ class Waveform:
         moments = Moments(1)
         for sound in sounds:
             moments.add(self._samples(sound)[:, None])
-        self.mean, self.deviation = moments.mean, moments.deviation
+        self.mean, self.deviation = scale_of(moments)
         return self
 
     def encode(self, value: Audio) -> Steps:

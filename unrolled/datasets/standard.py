@@ -53,8 +53,8 @@ class Values:
         for value in values:
             rows = _series(value)
             moments = moments or Moments(rows.shape[1], quartiles=self.robust)
-            if rows.shape[1] != len(moments.mean):
-                raise UserError(f"a series of {rows.shape[1]} channels after one of {len(moments.mean)}.")
+            if rows.shape[1] != moments.channels:
+                raise UserError(f"a series of {rows.shape[1]} channels after one of {moments.channels}.")
             moments.add(rows)
         if moments is None or not moments.count.any():
             raise UserError("no number in the training data: all values are missing. Expected at least one.")
@@ -126,8 +126,8 @@ class Numbers:
         for value in values:
             row = _target(value, "training")
             moments = moments or Moments(len(row))
-            if len(row) != len(moments.mean):
-                raise UserError(f"a target of {len(row)} numbers after one of {len(moments.mean)}.")
+            if len(row) != moments.channels:
+                raise UserError(f"a target of {len(row)} numbers after one of {moments.channels}.")
             moments.add(row[None])
         if moments is None:
             raise UserError("the training data hold no target. Expected at least one number.")

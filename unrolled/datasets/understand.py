@@ -126,13 +126,19 @@ class Reading:
 @dataclass(frozen=True)
 class Asked:
     """What the user said of the table. None: to be found. `input`, `target`: one column, or several with commas. `group`:
-    "auto" is to be found, None is none.
+    "auto" is to be found, None is none; `held`: its values that are the test. `id`, `time`: the columns that make rows
+    steps of sequences. `shares`: of train, valid and test.
     """
 
     task: str | None = None
     input: str | None = None
     target: str | None = None
     group: str | None = "auto"
+    held: str | None = None
+    id: str | None = None
+    time: str | None = None
+    codec: str = "auto"
+    shares: tuple[float, float, float] | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -183,11 +189,9 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
     targets = asked.targets or (_target(found, why, data),)
     split = SPLIT if SPLIT in found else None
     group = asked.group
-    if group == "auto" and split:
-        group = None
     if group == "auto":
         group = next((n for n in found if n.lower() in GROUPS and n not in targets), None)
-    if group and asked.group == "auto":
+    if group and asked.group == "auto" and not split:
         why.append(
             ("group", group, f"a column is called {group}: all of one {group} on one side of the split")
         )

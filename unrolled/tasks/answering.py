@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from unrolled.datasets.dealt import value_of
 from unrolled.datasets.inputs import InputCodec, input_codec_from_dict
 from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import Long
@@ -76,10 +77,7 @@ class Answering:
 
     def value(self, row: Record) -> Any:
         """What the codec reads of a row: the one column, or a dict of several. None where one is missing."""
-        values = [row.get(name) for name in self.inputs]
-        if len(values) == 1:
-            return values[0]
-        return None if any(v is None for v in values) else dict(zip(self.inputs, values, strict=True))
+        return value_of(row, self.inputs, self.stepwise)
 
     def encoded(self, row: Record) -> np.ndarray:
         """The steps (T,) or (T, D) of a row. Raises UserError, naming the row, where there is nothing to read."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from unrolled.datasets.labels import Labels
+from unrolled.datasets.labels import Tags
 from unrolled.datasets.readers import Record
 from unrolled.errors import UserError
 from unrolled.tasks.answer import BATCH, every_answer
@@ -20,26 +20,6 @@ from unrolled.tasks.scored import Scored
 
 if TYPE_CHECKING:
     from unrolled.model import Model
-
-
-class Tags(Labels):
-    """The tags of a sequence, a list or words with spaces between -> (T,) class numbers."""
-
-    kind: ClassVar[str] = "tags"
-
-    def fit(self, values: Iterable[object]) -> Self:
-        """Learns the tags of the training split."""
-        return super().fit(tag for value in values for tag in pieces(value))
-
-    def encode(self, value: object, origin: str = "") -> np.ndarray:  # type: ignore[override]
-        """(T,) int64. Raises UserError, naming `origin`, for a tag that training doesn't hold."""
-        encode = super().encode
-        return np.array([encode(tag, origin) for tag in pieces(value)], np.int64)
-
-
-def pieces(value: object) -> Any:
-    """The steps of a value: words of a text, anything else as it is."""
-    return value.split() if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +39,6 @@ class Tag(Answering):
         return {"kind": "labels", "classes": self.answers.size, "stepwise": True} | loss_settings(
             self.answers, self.smoothing, self.balanced
         )
-
-    def value(self, row: Record) -> Any:
-        """What the codec reads of a row, texts cut into their words."""
-        found = super().value(row)
-        if isinstance(found, dict):
-            return {name: pieces(part) for name, part in found.items()}
-        return pieces(found)
 
     def answer(self, row: Record, steps: np.ndarray) -> np.ndarray:
         """A row's own tags. Raises UserError where there aren't as many as steps."""

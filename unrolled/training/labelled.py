@@ -11,26 +11,23 @@ import numpy as np
 
 from unrolled.datasets import samples
 from unrolled.datasets.augment import for_codec
+from unrolled.datasets.dealt import Dealt, deal_rows, own_of
 from unrolled.datasets.examples import Bundles, Examples
-from unrolled.datasets.inputs import codec_for, embedder_of
-from unrolled.datasets.labels import Labels, MultiLabels
-from unrolled.datasets.leaks import Leaks
-from unrolled.datasets.rows import data_files
+from unrolled.datasets.inputs import embedder_of
+from unrolled.datasets.rows import Rows, data_files
 from unrolled.datasets.sampler import Batch
 from unrolled.datasets.split import PARTS
-from unrolled.datasets.standard import Numbers
 from unrolled.datasets.store import Ragged
+from unrolled.datasets.trial import fit_input, leaks_of
 from unrolled.errors import UserError
 from unrolled.model import answering
 from unrolled.tasks import Classify, ClassifySeveral, Regress, Tag
 from unrolled.tasks.answering import Answering
 from unrolled.tasks.rivals import Part, Rivals
 from unrolled.tasks.scored import Scored
-from unrolled.tasks.tag import Tags
 from unrolled.tasks.units import Units
 from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import fingerprints, name_of
-from unrolled.training.dealt import Dealt, deal_rows
 from unrolled.training.defaults import Chosen
 from unrolled.training.material import Rival
 from unrolled.training.recipe import ModelChoice, Recipe
@@ -54,34 +51,11 @@ class Labelled:
         self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
         self.chosen: list[Chosen] = []
         self._empty: dict[str, set[int]] = {}
-        self.notes += self._leaks()
-        task.codec.fit(self._fitting())
-        task.answers.fit(self._answers("train"))
+        self.notes += [finding.says for finding in leaks_of(dealt).findings()]
+        fit_input(dealt, task.codec)
+        task.answers.fit(dealt.answer(row) for row in dealt.of("train"))
         self.notes += [*getattr(task.codec, "notes", []), *getattr(task.answers, "notes", [])]
         self._examples = {part: self._encoded(part) for part in PARTS}
-
-    def _fitting(self) -> Any:
-        """What the input's codec is fitted to: training values, in one pass, or of several columns one pass each."""
-
-        def values() -> Iterator[Any]:
-            return (self._task.value(row) for row in self.dealt.of("train"))
-
-        return values if self._task.codec.kind == "together" else values()
-
-    def _answers(self, part: str) -> Iterator[Any]:
-        targets = self._task.targets
-        for row in self.dealt.of(part):
-            values = [row.get(name) for name in targets]
-            yield values[0] if len(values) == 1 else values
-
-    def _leaks(self) -> list[str]:
-        """What the test part may know of training, in words."""
-        reading = self.dealt.reading
-        leaks = Leaks(reading.target, [reading.group] if reading.group else [], reading.inputs)
-        for part in PARTS:
-            for row in self.dealt.of(part):
-                leaks.add(part, row)
-        return [finding.says for finding in leaks.findings()]
 
     def _encoded(self, part: str) -> Examples:
         """The part's rows, but for those in which there is nothing to read."""
@@ -234,7 +208,7 @@ def _units_of(score: Scored) -> Units:
 def prepare_labelled(recipe: Recipe) -> Labelled:
     """Reads, understands, splits and encodes a table. Raises UserError for what can't be, and where a choice is open."""
     path = samples.resolve(recipe.data)
-    dealt = deal_rows(path, recipe)
+    dealt = deal_rows(Rows(path), recipe.asked(), recipe.data, own_of(path))
     reading = dealt.reading
     made = Labelled(name_of(recipe.data, path), dealt, task_of(dealt, recipe), recipe.shuffled)
     made.chosen = [Chosen(key, value, reason) for key, value, reason in reading.why]
@@ -251,23 +225,23 @@ def prepare_labelled(recipe: Recipe) -> Labelled:
 def task_of(dealt: Dealt, recipe: Recipe) -> Answering:
     """The task with new codecs. Raises UserError for keys that it doesn't take."""
     reading = dealt.reading
-    long = dealt.rows.long
+    codec, answers = dealt.codecs()
     shared: dict[str, Any] = {
-        "codec": codec_for(reading.inputs, reading.kinds, dealt.codec, long is not None),
-        "inputs": reading.inputs, "targets": reading.targets, "long": long,
+        "codec": codec, "answers": answers, "inputs": reading.inputs, "targets": reading.targets,
+        "long": dealt.rows.long,
     }  # fmt: skip
     loss: dict[str, Any] = {"smoothing": recipe.smoothing or 0.0}
     balanced = recipe.weights == "balanced"
     if reading.task == "regress":
         if recipe.smoothing or balanced or recipe.threshold is not None:
             raise UserError("smoothing, weights and threshold are for classes, and the task is regress.")
-        return Regress(answers=Numbers(), **shared)
+        return Regress(**shared)
     if reading.several:
         if balanced:
             raise UserError("weights=balanced: each label is learnt by itself; use threshold=auto.")
-        return ClassifySeveral(answers=MultiLabels(), threshold=recipe.threshold, **loss, **shared)
+        return ClassifySeveral(threshold=recipe.threshold, **loss, **shared)
     if reading.task == "tag":
         if recipe.threshold is not None:
             raise UserError("threshold= is for one answer a row, and the task is tag.")
-        return Tag(answers=Tags(), balanced=balanced, **loss, **shared)
-    return Classify(answers=Labels(), threshold=recipe.threshold, balanced=balanced, **loss, **shared)
+        return Tag(balanced=balanced, **loss, **shared)
+    return Classify(threshold=recipe.threshold, balanced=balanced, **loss, **shared)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from unrolled.config.keys import out_of_range
 from unrolled.config.resolve import resolve
+from unrolled.datasets.understand import Asked
 from unrolled.errors import UserError
 from unrolled.training.budget import Budget
 
@@ -129,6 +130,13 @@ class Recipe:
             problems.append(f"betas={self.betas}: two numbers from 0 to below 1")
         if problems:
             raise UserError("; ".join(problems) + ".")
+
+    def asked(self) -> Asked:
+        """What it says of a table's columns and rows."""
+        task = None if self.task == "auto" else self.task
+        return Asked(
+            task, self.input, self.target, self.group, self.held, self.id, self.time, self.codec, self.split
+        )
 
     @classmethod
     def of(cls, **keys: Any) -> Recipe:

@@ -1,0 +1,217 @@
+"""A table understood and dealt: what its columns are for, and which of its rows are for training, validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unrolled.datasets import sets
+from unrolled.datasets.assemble import seconds
+from unrolled.datasets.duplicates import key_of
+from unrolled.datasets.inputs import choose_input, codec_for
+from unrolled.datasets.labels import Labels, MultiLabels, Tags, pieces
+from unrolled.datasets.long import long_of
+from unrolled.datasets.parts import SHARES, deal
+from unrolled.datasets.readers import Record
+from unrolled.datasets.rows import SERIES, Rows
+from unrolled.datasets.split import PARTS
+from unrolled.datasets.standard import Numbers
+from unrolled.datasets.understand import Asked, Reading, columns, understand
+from unrolled.errors import UserError, unknown
+
+NONE = 255  # in the place of a part: a row that is left out
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Rows, how they are read, and the part that each belongs to."""
+
+    rows: Rows
+    reading: Reading
+    codec: str  # kind of the input's codec, "auto" of several columns
+    places: bytes  # a number of `PARTS` for each row, or NONE
+    notes: list[str]
+
+    def of(self, part: str) -> Iterator[Record]:
+        """The rows of `train`, `valid` or `test`, in reading order, read anew."""
+        wanted = PARTS.index(part)
+        return (row for row, place in zip(self.rows, self.places, strict=True) if place == wanted)
+
+    def count(self, part: str) -> int:
+        """How many rows a part has."""
+        return self.places.count(PARTS.index(part))
+
+    def codecs(self) -> tuple[Any, Any]:
+        """New codecs of what is read and of what is foretold, not fitted yet."""
+        reading = self.reading
+        read = codec_for(reading.inputs, reading.kinds, self.codec, self.rows.long is not None)
+        if reading.task == "regress":
+            return read, Numbers()
+        return read, (MultiLabels if reading.several else Tags if reading.task == "tag" else Labels)()
+
+    def value(self, row: Record) -> Any:
+        """What the codec reads of a row."""
+        return value_of(row, self.reading.inputs, self.reading.task == "tag")
+
+    def value_in(self, row: Record, name: str) -> Any:
+        """What the codec of one of several columns reads of a row."""
+        return value_of(row, (name,), self.reading.task == "tag")
+
+    def answer(self, row: Record) -> Any:
+        """What a row says is to be foretold."""
+        values = [row.get(name) for name in self.reading.targets]
+        return values[0] if len(values) == 1 else values
+
+
+def value_of(row: Record, inputs: Sequence[str], stepwise: bool) -> Any:
+    """The one column that is read, or a dict of several; None where one is missing. stepwise: texts cut into words."""
+    values = [row.get(name) for name in inputs]
+    values = list(map(pieces, values)) if stepwise else values
+    if len(values) == 1:
+        return values[0]
+    return None if any(value is None for value in values) else dict(zip(inputs, values, strict=True))
+
+
+def deal_rows(rows: Rows, asked: Asked, data: str, own: Mapping[str, str] | None = None) -> Dealt:
+    """Finds out what a table is and deals its rows. own: what a named set says of its columns, where the user is silent.
+
+    Raises UserError for what can't be read, and where a choice is open.
+    """
+    rows, reading = understood(rows, asked, data, own or {})
+    return dealt_as(rows, reading, asked, data)
+
+
+def understood(rows: Rows, asked: Asked, data: str, own: Mapping[str, str]) -> tuple[Rows, Reading]:
+    """The rows, gathered to sequences where they are steps, and how they are read."""
+    own = {key: value for key, value in own.items() if getattr(asked, key) is None}
+    said = replace(asked, **dict[str, Any](own))
+    rows, steps = _sequences(rows, said)
+    reading = understand(columns(rows), said, data, steps)
+    why = tuple((key, value, f"what {data} is for") for key, value in own.items())
+    return rows, replace(reading, why=(*why, *reading.why))
+
+
+def dealt_as(rows: Rows, reading: Reading, asked: Asked, data: str) -> Dealt:
+    """Rows dealt to their parts, as their reading says."""
+    codec = asked.codec
+    if codec == "auto" and len(reading.inputs) == 1:
+        words = reading.task == "tag" and reading.kinds[0] == "text"
+        codec = "items" if words else choose_input(reading.kinds[0])
+    found = _Found()
+    whole = np.array([found.take(row, reading, asked) for row in rows], bool)
+    if not found.keys:
+        raise UserError(f"{data}: no row has both {reading.reads} and {reading.target}.")
+    places, notes = _places(whole, found, reading, asked)
+    if reading.left_out:
+        notes.append(f"columns left out: {', '.join(reading.left_out)}")
+    return Dealt(rows, reading, codec, places, notes)
+
+
+def own_of(path: Path) -> Mapping[str, str]:
+    """What a named set says of its columns; of other data nothing."""
+    wanted = sets.of(path)
+    return wanted.reads if wanted else {}
+
+
+def _sequences(rows: Rows, asked: Asked) -> tuple[Rows, tuple[str, ...]]:
+    """The rows, gathered to sequences where they are steps, and which columns then say something of every step."""
+    long = long_of(rows, asked.id, asked.time, asked.inputs)
+    if long is None:
+        return rows, ()
+    made = rows.gathered(long)
+    made.notes.append(
+        f"the rows of one {long.id} are one sequence" + (f", by {long.time}" if long.time else "")
+    )
+    return made, (*([SERIES] if long.values else []), *long.categories)
+
+
+@dataclass
+class _Found:
+    """What dealing has to know of each row that has an input and an answer. Keys are hashes, to hold no data."""
+
+    keys: list[Hashable] = field(default_factory=list)
+    labels: list[Hashable] = field(default_factory=list)
+    groups: list[Hashable] = field(default_factory=list)
+    given: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+    def take(self, row: Record, reading: Reading, asked: Asked) -> bool:
+        """Whether the row has all that it needs; if so, notes what it says."""
+        if any(row.get(name) is None for name in reading.inputs):
+            return False
+        if not reading.several and any(_blank(row.get(name)) for name in reading.targets):
+            return False
+        self.keys.append(hash(tuple(key_of(row[name]) for name in reading.inputs)))
+        if reading.task == "classify" and not reading.several:
+            self.labels.append(str(row[reading.targets[0]]))
+        if reading.group:
+            self.groups.append(row.get(reading.group))
+        if (
+            reading.split and asked.shares is None and asked.group == "auto"
+        ):  # what is asked for stands above it
+            self.given.append(str(row.get(reading.split)))
+        if asked.time and asked.time in row:  # where rows were gathered by it, it is in none
+            self.times.append(_seconds(row, asked.time))
+        return True
+
+
+def _places(whole: np.ndarray, found: _Found, reading: Reading, asked: Asked) -> tuple[bytes, list[str]]:
+    """Each row's part, and what is to be said of it."""
+    shares = asked.shares or SHARES
+    given, groups = found.given, found.groups
+    if found.times:
+        given, groups = _by_time(found.times, shares), []
+    if asked.held:
+        given, groups = _held(asked.held, reading, groups), []
+    loosely = any(kind in ("text", "category") for kind in reading.kinds)
+    parts = deal(
+        found.keys,
+        found.labels or None,
+        groups=groups or None,
+        given=given or None,
+        shares=shares,
+        loosely=loosely,
+    )
+    notes = [*parts.notes]
+    if left := len(whole) - len(found.keys):
+        notes.append(f"{left} rows have no {reading.target} or no {reading.reads}: left out")
+    numbers = np.flatnonzero(whole)
+    places = np.full(len(whole), NONE, np.uint8)
+    for place, part in enumerate(PARTS):
+        places[numbers[parts.of(part)]] = place
+    return places.tobytes(), notes
+
+
+def _by_time(times: list[float], shares: Sequence[float]) -> list[str]:
+    """The part of each row: the earliest are for training, the last ones the test. Rows of one moment stay together."""
+    ordered = np.sort(np.array(times))
+    borders = [ordered[min(len(times) - 1, round(len(times) * sum(shares[:n])))] for n in (1, 2)]
+    return [PARTS[sum(time >= border for border in borders)] for time in times]
+
+
+def _held(wanted: str, reading: Reading, groups: list[Hashable]) -> list[str]:
+    """The part of each row where some groups are the test. Raises UserError for a group that there isn't."""
+    if not reading.group:
+        raise UserError(f"held={wanted}: say which column names the groups, as in group=speaker.")
+    names = {name.strip() for name in wanted.split(",")}
+    known = sorted({str(group) for group in groups})
+    if missing := sorted(names - {*known}):
+        raise unknown(f"value of {reading.group} (held=)", missing[0], known)
+    return ["test" if str(group) in names else "train" for group in groups]
+
+
+def _seconds(row: Record, column: str) -> float:
+    try:
+        return seconds(row.get(column))
+    except ValueError as error:
+        raise UserError(
+            f"{row['origin']}: column {column!r}: {error}. Expected a number or an ISO date."
+        ) from error
+
+
+def _blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value)

@@ -1,0 +1,83 @@
+"""A reading tried out without a model: rows dealt to parts, and codecs fitted on the training part only. What fails here
+fails in training, in the same words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from unrolled.datasets.dealt import Dealt
+from unrolled.datasets.leaks import Finding, Leaks, Repeats
+from unrolled.datasets.readers import Record
+from unrolled.datasets.split import PARTS
+from unrolled.datasets.together import Together
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Rows dealt to parts, with fitted codecs. `fitted`: training rows that the input's codec was fitted on."""
+
+    dealt: Dealt
+    codec: Any
+    answers: Any
+    fitted: int
+
+    def check(self) -> None:
+        """Encodes every row. Raises UserError for one that can't be, as training would."""
+        for part in PARTS:
+            for row in self.dealt.of(part):
+                self.answers.encode(self.dealt.answer(row), str(row["origin"]))
+                self.codec.encode(self.dealt.value(row))
+
+    def leaks(self) -> tuple[list[Finding], Repeats]:
+        """What parts know of each other, and how many rows stand there more than once."""
+        leaks = leaks_of(self.dealt)
+        return leaks.findings(), leaks.repeats()
+
+    def columns(self) -> dict[str, Any]:
+        """Each column that is read, with its own codec."""
+        if isinstance(self.codec, Together):
+            return {field.name: field.codec for field in self.codec.fields}
+        return {self.dealt.reading.inputs[0]: self.codec}
+
+
+def try_out(dealt: Dealt, fit: int | None = None) -> Trial:
+    """Fits new codecs as training does. `fit`: training rows at most that the input's codec is fitted on.
+
+    Raises UserError where a single class or a broken file is left.
+    """
+    codec, answers = dealt.codecs()
+    many = dealt.count("train") if fit is None else min(fit, dealt.count("train"))
+    fit_input(dealt, codec, many)
+    answers.fit(dealt.answer(row) for row in dealt.of("train"))
+    return Trial(dealt, codec, answers, many)
+
+
+def fit_input(dealt: Dealt, codec: Any, most: int | None = None) -> None:
+    """Fits the input's codec to the training rows, in one pass; of several columns one pass each."""
+
+    def values() -> Any:
+        return (dealt.value(row) for row in islice(dealt.of("train"), most))
+
+    codec.fit(values if isinstance(codec, Together) else values())
+
+
+def leaks_of(dealt: Dealt) -> Leaks:
+    """Every row that was dealt, looked at for what parts know of each other."""
+    reading = dealt.reading
+    leaks = Leaks(reading.target, [reading.group] if reading.group else [], reading.inputs)
+    for part in PARTS:
+        for row in dealt.of(part):
+            leaks.add(part, row)
+    return leaks
+
+
+def spread(rows: list[Record], most: int) -> list[Record]:
+    """So many of the rows in their order, drawn the same each time."""
+    if len(rows) <= most:
+        return rows
+    return [rows[n] for n in np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))]
