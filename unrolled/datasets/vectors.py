@@ -149,7 +149,7 @@ def _start(path: Path, source: Iterator[str]) -> tuple[int | None, int, str, Ite
     first = head[0][1].split()
     if len(first) == 2 and all(part.isdecimal() and len(part) < 19 for part in first):
         count, width = map(int, first)
-        if not 0 < count or not 0 < width <= 1_000_000:
+        if not (count and 0 < width <= 1_000_000):
             raise UserError(f"{path}:{head[0][0]}: {count} words of {width} numbers. {HEADER}")
         body = head[1:]
     else:

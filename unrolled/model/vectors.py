@@ -22,8 +22,8 @@ def start_from(table: nn.Embedding, matrix: np.ndarray | Tensor, ids: np.ndarray
             f"vectors of the shape {tuple(rows.shape)} for {len(places)} rows of a table {table.embedding_dim} wide: make "
             "the embedding as wide as the vectors."
         )
-    known = places[(places >= 0) & (places < table.num_embeddings)]
-    if len(known.unique()) < len(places):
+    known = {place for place in places.tolist() if 0 <= place < table.num_embeddings}
+    if len(known) < len(places):
         raise UserError(
             f"ids of a table of {table.num_embeddings} rows, each once, are wanted; got {places.tolist()[:8]}."
         )
