@@ -46,8 +46,9 @@ def test_the_first_points_are_named_first_and_the_rest_on_hover() -> None:
 
 def test_groups_have_a_colour_each_and_a_key() -> None:
     points = [Dot("a", 0, 0, "ships"), Dot("b", 1, 1, "seas"), Dot("c", 2, 0)]
-    assert styles(points) == {"": "u-s6", "ships": "u-s0", "seas": "u-s1"}
-    assert "u-s6" not in list(styles([Dot("a", 0, 0, str(i)) for i in range(9)]).values())[1:]
+    assert styles(points) == {"": "u-dot u-s6", "ships": "u-dot u-s0", "seas": "u-dot u-s1"}
+    many = list(styles([Dot("a", 0, 0, str(i)) for i in range(14)]).values())
+    assert len(set(many)) == 15 and sum("u-ring" in style for style in many) == 7
     text = svg(Scatter(points, "one", "two", title="Map"))
     root = ElementTree.fromstring(text)
     assert (

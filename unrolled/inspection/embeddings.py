@@ -197,9 +197,9 @@ def sections(made: Embeddings, asked: bool) -> list[Section]:
     table = Table(
         ["token", *(str(rank) for rank in range(1, most + 1))],
         rows,
-        f"Of {made.tokens:,} tokens with {made.width} numbers each: those whose vectors point the same way, with the cosine "
-        f"of the angle between them (1 the same direction, 0 unrelated, -1 opposite).{which} The nearest of as many random "
-        f"vectors would have {made.chance:.2f}: less than that says nothing.",
+        f"Of {made.tokens:,} tokens with {made.width} numbers each: those whose vectors point the same way, with the "
+        f"cosine of the angle between them (1 the same direction, 0 unrelated, -1 opposite).{which} The nearest of as "
+        f"many random vectors would have {made.chance:.2f}: less than that says nothing.",
         title="Nearest neighbours",
         notes=made.notes,
     )

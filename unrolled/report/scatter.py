@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unrolled.report.frame import LETTER, NARROW, STYLES, Picture, dots, px, words, x_axis, y_axis
+from unrolled.report.frame import LETTER, NARROW, STYLES, Picture, dots, words, x_axis, y_axis
 from unrolled.report.heat import visible
 from unrolled.report.kinds import Dot, Scatter
-from unrolled.report.markup import Markup, columns, join, shorten, tag
+from unrolled.report.markup import Markup, columns, join, shorten
 from unrolled.report.scale import Scale, finite, number
 
 LETTERS = 16  # of a name at most
@@ -86,10 +86,12 @@ def placed(
 
 
 def styles(points: Sequence[Dot]) -> dict[str, str]:
-    """Group -> style, in the order in which groups come up."""
+    """Group -> style, in the order in which groups come up: a colour each, and rings once the colours are used up."""
     groups = [group for group in dict.fromkeys(point.group for point in points) if group]
     coloured = [f"u-s{i}" for i in range(STYLES) if f"u-s{i}" != PLAIN]
-    return {"": PLAIN} | {group: coloured[i % len(coloured)] for i, group in enumerate(groups)}
+    ringed = [f"u-mid u-ring {style}" for style in coloured]
+    kinds = [f"u-dot {style}" for style in coloured] + ringed
+    return {"": f"u-dot {PLAIN}"} | {group: kinds[i % len(kinds)] for i, group in enumerate(groups)}
 
 
 def draw_scatter(chart: Scatter, width: float) -> Picture:
@@ -109,12 +111,13 @@ def draw_scatter(chart: Scatter, width: float) -> Picture:
     free = [None] * len(shown) if chart.written else placed(names, at, frame, radius)
     for point, name, (px_x, px_y), label in zip(shown, names, at, free, strict=True):
         style, hint = of[point.group], f"{point.name}{f' ({point.group})' if point.group else ''}"
+        colour = style.rpartition(" ")[2]
         if chart.written:
-            marks.append(words(px_x, px_y + 4, name, f"u-row {style}", "middle", hint))
+            marks.append(words(px_x, px_y + 4, name, f"u-row {colour}", "middle", hint))
             continue
-        marks.append(dots(px_x, px_y, f"u-dot {style}", radius, hint))
+        marks.append(dots(px_x, px_y, style, radius, hint))
         if label is not None:
-            labels.append(words(label.x, label.y, label.text, f"u-row {style}", label.anchor, point.name))
+            labels.append(words(label.x, label.y, label.text, f"u-row {colour}", label.anchor, point.name))
     parts = [
         y_axis(y, left, right, chart.y_label, width),
         x_axis(x, bottom, chart.x_label, width),
@@ -135,10 +138,9 @@ def _key(groups: Sequence[str], of: dict[str, str], left: float, width: float) -
         wide = columns(text) * LETTER + 28
         if x + wide > width and x > left:
             x, y = left, y + 18
-        mark = tag("circle", class_=f"u-dot {of[group]}", cx=px(x + 5), cy=px(y - 4), r=4)
-        parts += [mark, words(x + 14, y, text, "u-tick", full=group)]
+        parts += [dots(x + 5, y - 4, of[group]), words(x + 14, y, text, "u-tick", full=group)]
         x += wide
-    return join(*parts), (y + 32 if groups else 36.0)
+    return join(*parts), (y + 40 if groups else 36.0)
 
 
 def describe(chart: Scatter, shown: Sequence[Dot]) -> str:
