@@ -208,7 +208,7 @@ def test_words_of_the_same_gaps_come_together_and_the_gap_is_not_among_what_is_s
     text = " ".join(f"{draw.choice(pairs[at])} a{at} b{at} c{at} " for at in draw.integers(0, 4, 1500))
     codec = Words(1).fit([text])
     model, _ = embeddings.trained(codec, codec.encode(text), 0.08)
-    table = model.embedder.table.weight.detach().numpy()
+    table = embeddings.vectors_of(model)
     ids = {word: int(codec.encode(word)[0]) for pair in pairs for word in pair}
     among = np.array(list(ids.values()))
     for one, other in pairs:

@@ -15,7 +15,8 @@ from unrolled.inspection.geometry import cosines, neighbours, plane
 from unrolled.lessons.corpora import texts_of
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import drill
-from unrolled.model import Model, answering, build
+from unrolled.model import Model, TokenEmbedder, answering, build
+from unrolled.model.heads import LabelHead
 from unrolled.report import Dot, Scatter, Table
 
 WIDTH, STEPS, BATCH, AROUND, MINIMUM = 64, 1600, 512, 3, 8
@@ -43,7 +44,7 @@ def run(size: float, broken: bool = False) -> Outcome:
     if broken:
         book = np.random.default_rng(0).permutation(book)
     model, said = trained(codec, book, size)
-    table = model.embedder.table.weight.detach().numpy()
+    table = vectors_of(model)
     ids = {codec.token_text(token): token for token in range(codec.size)}
     topics = [topic for topic, of in TOPICS.items() for _ in of.split()]
     listed = [word for of in TOPICS.values() for word in of.split()]
@@ -73,6 +74,7 @@ def trained(codec: Words, book: Ids, size: float) -> tuple[Model, str]:
     model = build(answering("bag", {"kind": "tokens", "vocabulary": codec.size}, head(codec), width=WIDTH))
     counts = np.bincount(book, minlength=codec.size)
     # How common each word is need not be learned.
+    assert isinstance(model.head, LabelHead)
     model.head.scores.bias.data = torch.from_numpy(np.log((counts + 1.0) / counts.sum())).float()
     draw, around = np.random.default_rng(0), torch.tensor([i for i in range(-AROUND, AROUND + 1) if i])
     gaps, tokens = gaps_of(book, counts), torch.from_numpy(book)
@@ -87,13 +89,20 @@ def trained(codec: Words, book: Ids, size: float) -> tuple[Model, str]:
     return model, str(drill(model, loss, max(2, round(STEPS * size)), limit=50, lr=5e-3, unit="gaps"))
 
 
+def vectors_of(model: Model) -> NDArray[np.float32]:
+    """(tokens, width): the model's table."""
+    assert isinstance(model.embedder, TokenEmbedder)
+    table: NDArray[np.float32] = model.embedder.table.weight.detach().numpy()
+    return table
+
+
 def head(codec: Words) -> dict[str, object]:
     """The spec of a head that names a word."""
     return {"kind": "labels", "classes": codec.size}
 
 
 def gaps_of(book: Ids, counts: NDArray[np.int64]) -> Ids:
-    """Places whose word is to be named: all but the book's ends, and of frequent words the smaller a part the more frequent."""
+    """Places whose word is to be named: all but the book's ends, and of a frequent word's places a part only."""
     share = counts / counts.sum()
     keep = np.sqrt(np.minimum(1.0, FREQUENT / np.maximum(share, 1e-12)))
     places = np.arange(AROUND, len(book) - AROUND)

@@ -17,7 +17,7 @@ from unrolled.layout import Layout
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import drill
 from unrolled.model import Model, answering, build
-from unrolled.report import Dot, Heatmap, LineChart, Scatter, Series
+from unrolled.report import Dot, Heatmap, LineChart, Scatter, Section, Series
 
 ROWS, WIDTH, STEPS, BRIGHTEST, HELD_OUT = 8, 128, 600, 16, 5  # every 5th picture is held out
 EVERY, LAST = "asked after every row", "asked at the end only"
@@ -57,7 +57,7 @@ def run(size: float, broken: bool = False) -> Outcome:
         Figure("first row: the same from the other rows' pixels, without any memory", guessed),
     ]
     chosen = telling(answers, wanted)
-    sections = [
+    sections: list[Section] = [
         curves(right, wanted, len(y)),
         *one(test[chosen], answers[chosen], int(wanted[chosen])),
         memory(kept, guessed),

@@ -111,7 +111,7 @@ def strip(train: Examples, mixed: Examples) -> Heatmap:
         low=0.0,
         high=1.0,
         caption=f"The first {SHOWN} of a clip's frames: above as they follow one another (the ball goes {direction}), "
-        "below shuffled. The ball visits every place once whatever its direction, so frames without their order tell nothing.",
+        "below shuffled. The ball visits every place once whatever its direction: without order the frames tell nothing.",
     )
 
 

@@ -12,7 +12,7 @@ from unrolled.report.markup import Markup, columns, join, shorten
 from unrolled.report.scale import Scale, finite, number
 
 LETTERS = 16  # of a name at most
-TALL = 12.0  # px: a line of text
+TALL = 14.0  # px: a line of text
 PLAIN = "u-s6"  # the style of points of no group
 
 
@@ -65,7 +65,8 @@ def placed(
     """A label for each dot, in order of their rank, or None where there is no room: within the frame, on no other
     label, and on no other dot.
     """
-    marks = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in at]
+    free_of = radius + 1.5  # rings are drawn a little larger than dots
+    marks = [Box(x - free_of, y - free_of, x + free_of, y + free_of) for x, y in at]
     taken: list[Box] = []
     found: list[Label | None] = []
     for rank, (name, (x, y)) in enumerate(zip(names, at, strict=True)):
@@ -95,11 +96,11 @@ def styles(points: Sequence[Dot]) -> dict[str, str]:
 
 
 def draw_scatter(chart: Scatter, width: float) -> Picture:
-    """The points with a key to the groups above them."""
+    """The points with a key to the groups above them, unless the points are written and so name themselves."""
     narrow = width < NARROW
     height, left, radius = (380.0, 46.0, 2.6) if narrow else (560.0, 56.0, 3.6)
     of = styles(chart.points)
-    key, top = _key([group for group in of if group], of, left, width)
+    key, top = _key([group for group in of if group and not chart.written], of, left, width)
     right, bottom = width - 12, height + top - 48
     shown = [p for p in chart.points if len(finite((p.x, p.y))) == 2]
     x = Scale.around([p.x for p in shown], left, right, pad=0.05)
