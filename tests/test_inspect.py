@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tiny_runs import Heard, tiny
 import unrolled
 from unrolled.cli.main import main
 from unrolled.errors import UserError
-from unrolled.inspection.embeddings import PAGE
+from unrolled.inspection.embeddings import PAGE, frequent, telling
 from unrolled.inspection.geometry import by_chance, cosines, directions, neighbours, plane
 from unrolled.training.run import Run
 from unrolled.training.train import train
@@ -120,7 +121,10 @@ def test_without_words_the_closest_frequent_tokens_are_listed(moods: Path, tmp_p
     firsts = [near[0].cosine for near in found.neighbours.values()]
     assert firsts == sorted(firsts, reverse=True)
     assert set(list(found.neighbours)[:6]) <= {*GOOD, *BAD}
-    assert "." not in found.neighbours and "<unknown>" not in (tmp_path / PAGE).read_text("utf-8")
+    page = (tmp_path / PAGE).read_text("utf-8")
+    assert "unknown&gt;" not in page and "end&gt;" not in page and found.mapped == found.tokens - 2
+    codec = Run.open("@last", moods / "runs").model().task.codec
+    assert telling("good", codec) and not telling(".", codec)
 
 
 def test_a_model_that_writes_has_a_table_too(place: Path, tmp_path: Path) -> None:
@@ -130,6 +134,11 @@ def test_a_model_that_writes_has_a_table_too(place: Path, tmp_path: Path) -> Non
     assert set(found.neighbours) == {"X", "\n"} and found.width == run.model().embedder.width
     page = Path(found.page).read_text("utf-8")
     assert "↵" in page and found.notes == []
+    model = run.model()
+    ranked = [model.task.codec.token_text(token) for token in frequent(run, model, [])]
+    assert ranked[:5] == [letter for letter, _ in Counter(data).most_common(5)] and len(ranked) == len(
+        set(ranked)
+    )
     every = unrolled.inspect(run)
     assert 0 < len(every.neighbours) <= 12 and every.mapped == min(200, every.tokens - 1)
     (place / "tunes.abc").unlink()

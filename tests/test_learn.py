@@ -200,9 +200,8 @@ def test_topics_are_counted_among_the_nearest_and_dealt_vectors_fall_to_chance()
 
 
 def test_words_of_the_same_gaps_come_together_and_the_gap_is_not_among_what_is_seen() -> None:
-    """Pairs of words that stand in the same places: each comes to lie with its twin. Were the word itself seen, naming it
-    would be easy and no twin would be needed.
-    """
+    """Pairs of words that stand in the same places: each comes to lie with its twin."""
+    assert embeddings.around(torch.arange(20), torch.tensor([9])).tolist() == [[6, 7, 8, 10, 11, 12]]
     draw = np.random.default_rng(0)
     pairs = [("two", "three"), ("red", "blue"), ("cat", "dog"), ("run", "jump")]
     text = " ".join(f"{draw.choice(pairs[at])} a{at} b{at} c{at} " for at in draw.integers(0, 4, 1500))

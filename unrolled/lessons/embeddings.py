@@ -76,17 +76,21 @@ def trained(codec: Words, book: Ids, size: float) -> tuple[Model, str]:
     # How common each word is need not be learned.
     assert isinstance(model.head, LabelHead)
     model.head.scores.bias.data = torch.from_numpy(np.log((counts + 1.0) / counts.sum())).float()
-    draw, around = np.random.default_rng(0), torch.tensor([i for i in range(-AROUND, AROUND + 1) if i])
-    gaps, tokens = gaps_of(book, counts), torch.from_numpy(book)
+    draw, gaps, tokens = np.random.default_rng(0), gaps_of(book, counts), torch.from_numpy(book)
 
     def loss(step: int) -> tuple[Tensor, int]:
         at = torch.from_numpy(draw.choice(gaps, BATCH))
-        x, _, _ = model.embedder(tokens[at[:, None] + around])
+        x, _, _ = model.embedder(around(tokens, at))
         y, _ = model.core(x)
         total, count = model.head.loss(model.head(y[:, -1:]), tokens[at])
         return total / count, BATCH
 
     return model, str(drill(model, loss, max(2, round(STEPS * size)), limit=50, lr=5e-3, unit="gaps"))
+
+
+def around(tokens: Tensor, at: Tensor) -> Tensor:
+    """(B, 2 AROUND): the words before and after each gap `at` (B,), without the one that is missing."""
+    return tokens[at[:, None] + torch.tensor([i for i in range(-AROUND, AROUND + 1) if i])]
 
 
 def vectors_of(model: Model) -> NDArray[np.float32]:
