@@ -29,9 +29,10 @@ ORDER = [
     ["mixers"],
     ["law"],
     ["model"],
-    ["transfer", "running", "inspection"],
+    ["transfer", "running"],
     ["tasks"],
     ["training"],
+    ["inspection"],  # looks at runs; the lessons look with it
     ["comparison", "serving", "page", "lessons"],
     ["cli"],
 ]

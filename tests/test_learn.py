@@ -16,11 +16,14 @@ import torch
 import unrolled
 from unrolled.cli.main import main
 from unrolled.datasets.codecs import CODECS
+from unrolled.datasets.synthetic import DIRECTIONS
+from unrolled.datasets.words import Words
 from unrolled.errors import RunFailed, UserError
-from unrolled.lessons import bptt, gates, next_word
+from unrolled.lessons import bptt, embeddings, gates, images, next_word, order
 from unrolled.lessons import tour as course
 from unrolled.lessons.corpora import Corpus, in_header
 from unrolled.lessons.places import ROOT, find
+from unrolled.lessons.practice import drill
 from unrolled.lessons.quiz import ask
 from unrolled.lessons.sheets import SHEETS
 from unrolled.lessons.stops import FOLDER, ORDER, Card, every, parse, read, sentences
@@ -171,6 +174,94 @@ def test_a_letter_in_a_header_is_no_note() -> None:
 
 def test_the_window_sees_as_many_tokens_as_it_says() -> None:
     assert build(next_word.spec("window", 9)).reach.past == next_word.WINDOW - 1
+
+
+def test_a_drill_ends_on_time_and_passes_over_what_is_no_number() -> None:
+    torch.manual_seed(0)
+    model = build(preset("rnn", 5, width=4, embedding=3))
+    weight = model.embedder.table.weight
+    before = weight.detach().clone()
+    done = drill(model, lambda step: (weight.sum() * float("nan"), 7), 3, limit=60, lr=0.1)
+    assert (done.steps, done.items, done.skipped) == (3, 21, 3) and torch.equal(weight.detach(), before)
+    assert drill(model, lambda step: (weight.sum(), 1), 10**9, limit=0.1, lr=0.1, unit="clips").seconds < 5
+    assert not torch.equal(weight.detach(), before) and not model.training
+
+
+def test_topics_are_counted_among_the_nearest_and_dealt_vectors_fall_to_chance() -> None:
+    draw = np.random.default_rng(0)
+    topics = [f"t{i // 8}" for i in range(64)]
+    vectors = np.repeat(np.eye(8), 8, 0) + draw.normal(0, 0.05, (64, 8))
+    assert embeddings.same_topic(vectors, topics) == 1.0
+    assert embeddings.same_topic(draw.normal(size=(64, 8)), topics) < 0.25
+    dealt = embeddings.shuffled(vectors, topics)
+    assert dealt.mean() == pytest.approx(7 / 63, abs=0.02) and dealt.max() < 0.5
+    listed = [word for of in embeddings.TOPICS.values() for word in of.split()]
+    assert len(set(listed)) == len(listed) >= 80
+
+
+def test_words_of_the_same_gaps_come_together_and_the_gap_is_not_among_what_is_seen() -> None:
+    """Pairs of words that stand in the same places: each comes to lie with its twin."""
+    assert embeddings.around(torch.arange(20), torch.tensor([9])).tolist() == [[6, 7, 8, 10, 11, 12]]
+    draw = np.random.default_rng(0)
+    pairs = [("two", "three"), ("red", "blue"), ("cat", "dog"), ("run", "jump")]
+    text = " ".join(f"{draw.choice(pairs[at])} a{at} b{at} c{at} " for at in draw.integers(0, 4, 1500))
+    codec = Words(1).fit([text])
+    model, _ = embeddings.trained(codec, codec.encode(text), 0.08)
+    table = embeddings.vectors_of(model)
+    ids = {word: int(codec.encode(word)[0]) for pair in pairs for word in pair}
+    among = np.array(list(ids.values()))
+    for one, other in pairs:
+        assert embeddings.neighbours(table, ids[one], among, 1)[0][0] == ids[other]
+    counts = np.array([0, 0, 10**6, 10])
+    book = np.array([2] * 1000 + [3] * 50)
+    kept = embeddings.gaps_of(book, counts)
+    assert 0 < (book[kept] == 2).sum() < 100 and (book[kept] == 3).sum() == 50 - embeddings.AROUND
+    assert kept.min() >= embeddings.AROUND
+
+
+def test_a_shuffled_clip_has_the_same_frames_and_only_a_network_with_a_state_sees_the_order() -> None:
+    train, test = order.clips(1200, 0), order.clips(200, 1)
+    mixed = order.shuffled(train, 0)
+    for clip, other in zip(train.inputs[:20], mixed.inputs[:20], strict=True):
+        assert not np.array_equal(clip, other)
+        assert np.array_equal(np.sort(clip.sum(1)), np.sort(other.sum(1)))
+    assert mixed.targets == train.targets and max(map(int, np.stack(test.targets))) == len(DIRECTIONS) - 1
+    gru, bag = (order.trained(kind, train, 280, 0)[0] for kind in ("gru", "bag"))
+    tested = order.shuffled(test, 1)
+    assert order.accuracy(gru, test) > 0.6 > 0.3 > max(order.accuracy(gru, tested), order.accuracy(bag, test))
+    assert order.accuracy(bag, test) == order.accuracy(bag, tested)
+
+
+def test_an_erased_state_knows_the_last_row_only() -> None:
+    (x, y), (test, wanted) = images.digits()
+    assert (len(y), len(wanted)) == (1437, 360) and x.shape[1:] == (8, 8) and x.max() == 1
+    assert len({row.tobytes() for row in [*x, *test]}) == 1797, "no digit stands on both sides"
+    model, _ = images.trained(x[:64], y[:64], True, False, 0.01)
+    alone = images.read(model, test[:5, 4:5], False)[0][:, 0]
+    assert np.allclose(images.read(model, test[:5], True)[0][:, 4], alone, atol=1e-5)
+    carried = images.read(model, test[:5], False)[0]
+    assert not np.allclose(carried[:, 4], alone, atol=1e-2)
+    assert np.allclose(images.read(model, test[:5, :4], False)[0], carried[:, :4], atol=1e-5), "early answers"
+
+
+def test_what_is_read_back_is_what_ridge_regression_reads() -> None:
+    from sklearn.linear_model import Ridge
+    from sklearn.metrics import r2_score
+
+    draw = np.random.default_rng(0)
+    states, pixels = draw.normal(size=(200, 6)), draw.normal(size=(200, 3))
+    pixels[:, :2] += states[:, :2]
+    found = images.known(states[:150], pixels[:150], states[150:], pixels[150:])
+    said = Ridge(images.RIDGE).fit(states[:150], pixels[:150]).predict(states[150:])
+    assert found == pytest.approx(r2_score(pixels[150:], said, multioutput="variance_weighted"))
+
+
+def test_the_digit_shown_is_the_one_named_late_and_rightly() -> None:
+    answers = np.full((4, 8, 10), -1.0, np.float32)
+    wanted = np.array([1, 2, 3, 4])
+    answers[0, :, 1] = answers[1, 3:, 2] = answers[2, 6:, 3] = answers[3, :7, 4] = 1
+    answers[3, 7, 0] = 1
+    assert images.telling(answers, wanted) == 2
 
 
 def test_the_list_imports_no_torch_and_names_every_stop(capsys: pytest.CaptureFixture[str]) -> None:

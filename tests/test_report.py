@@ -23,12 +23,14 @@ from unrolled.report import (
     Cards,
     Code,
     Definitions,
+    Dot,
     Heatmap,
     HiddenLines,
     IntervalChart,
     IntervalRow,
     LineChart,
     Sample,
+    Scatter,
     Section,
     Sentence,
     Series,
@@ -105,6 +107,8 @@ def everything(name: str, value: float = 1.5) -> list[Section]:
         Cards([(name, name)], name),
         Heatmap([[1, value], [0, 3]], [name, name], [name, name], name, name, name, name),
         HiddenLines([[1, value], [0, 3]], [name, name], {0: name}, name, name, name, name),
+        Scatter([Dot(name, 1, 2, name), Dot(name, value, 5)], name, name, name, name),
+        Scatter([Dot(name, 1, 2), Dot(name, value, 5, name)], name, name, written=True),
     ]
 
 

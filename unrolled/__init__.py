@@ -31,6 +31,7 @@ _HOMES = {
     "evaluate": "unrolled.training.evaluate",
     "from_torch": "unrolled.model",
     "generate": "unrolled.running.generate",
+    "inspect": "unrolled.inspection.inspect",
     "learn": "unrolled.lessons.tour",
     "load": "unrolled.training.run",
     "predict": "unrolled.training.predict",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from unrolled.comparison.demo import demo
     from unrolled.comparison.race import compare
     from unrolled.comparison.reproduce import reproduce
+    from unrolled.inspection.inspect import inspect
     from unrolled.layout import Layout
     from unrolled.lessons.tour import learn
     from unrolled.mixer import Mixer
@@ -76,6 +78,7 @@ __all__ = [
     "evaluate",
     "from_torch",
     "generate",
+    "inspect",
     "law",
     "learn",
     "load",

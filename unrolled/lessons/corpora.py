@@ -35,7 +35,7 @@ class Corpus:
 
 
 @lru_cache(maxsize=2)
-def _texts(data: str) -> dict[str, list[str]]:
+def texts_of(data: str) -> dict[str, list[str]]:
     """The split every verb makes of this data with seed 0."""
     every = list(records(resolve(data)))
     return split(every, seed=0).texts(every)
@@ -43,7 +43,7 @@ def _texts(data: str) -> dict[str, list[str]]:
 
 def tunes(kind: str) -> Corpus:
     """The shipped Irish tunes in characters or ABC tokens."""
-    texts = _texts("irish")
+    texts = texts_of("irish")
     return _encoded(CODECS[kind]().fit(texts["train"]), texts["train"], texts["test"])
 
 
@@ -51,7 +51,7 @@ def novel(vocabulary: int, share: float) -> Corpus:
     """Moby-Dick in byte pairs; `share` of its training text, from the front."""
     from unrolled.datasets.bpe import Bpe
 
-    texts = _texts("moby_dick")
+    texts = texts_of("moby_dick")
     train = [text[: max(20_000, round(min(share, 1.0) * len(text)))] for text in texts["train"]]
     test = [text[: max(2_000, round(min(share, 1.0) * 60_000))] for text in texts["test"]]
     return _encoded(Bpe(vocabulary).fit(train), train, test)

@@ -1,13 +1,14 @@
-"""A short training, plain enough to be read as a lesson: one loop, truncated backpropagation through time."""
+"""Short trainings, plain enough to be read as a lesson: one loop, and truncated backpropagation through time over it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from time import perf_counter
 
 import torch
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from unrolled.datasets.codecs import Ids
@@ -28,13 +29,48 @@ class Practice:
     """What a training came to."""
 
     steps: int
-    tokens: int
+    items: int
     seconds: float
     skipped: int  # steps whose gradient wasn't finite
+    unit: str = "tokens"  # what the items are
 
     def __str__(self) -> str:
         cut = f", {self.skipped} skipped" if self.skipped else ""
-        return f"{self.steps} steps, {self.tokens:,} tokens, {self.seconds:.0f} s{cut}"
+        return f"{self.steps} steps, {self.items:,} {self.unit}, {self.seconds:.0f} s{cut}"
+
+
+def drill(
+    model: Model,
+    loss: Callable[[int], tuple[Tensor, int]],
+    steps: int,
+    *,
+    limit: float,
+    lr: float,
+    unit: str = "tokens",
+) -> Practice:
+    """Lowers `loss(step)` -> (mean loss, items it is the mean of); stops after `limit` seconds at the latest.
+
+    The learning rate decays as steps or time run out, whichever comes first, so a slow machine ends well too.
+    """
+    optimizer = adamw(model, lr, (0.9, 0.99), 0.01)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    begun, done, items, skipped = perf_counter(), 0, 0, 0
+    model.train()
+    for step in range(steps):
+        progress = max(step / steps, (perf_counter() - begun) / limit)
+        if progress >= 1:
+            break
+        set_rate(optimizer, lr * min(1.0, (step + 1) / WARMUP, (1 - progress) / DECAY))
+        mean, count = loss(step)
+        optimizer.zero_grad()
+        mean.backward()  # type: ignore[no-untyped-call]
+        done, items = step + 1, items + count
+        if isfinite(float(clip_grad_norm_(parameters, CLIP))):
+            optimizer.step()
+        else:
+            skipped += 1
+    model.eval()
+    return Practice(done, items, perf_counter() - begun, skipped, unit)
 
 
 def practise(
@@ -50,31 +86,18 @@ def practise(
 ) -> Practice:
     """Trains on contiguous streams with carried, detached state; stops after `limit` seconds at the latest.
 
-    The learning rate decays as steps or time run out, whichever comes first, so a slow machine ends well too.
     `resets`: a document's start forgets; without it the stream runs on and the model must forget by itself.
     """
-    optimizer = adamw(model, lr, (0.9, 0.99), 0.01)
     sampler = Streams(joined(documents), batch, length)
-    parameters = [p for p in model.parameters() if p.requires_grad]
     state: State = None
-    begun, done, tokens, skipped = perf_counter(), 0, 0, 0
-    model.train()
-    for step in range(steps):
-        progress = max(step / steps, (perf_counter() - begun) / limit)
-        if progress >= 1:
-            break
-        set_rate(optimizer, lr * min(1.0, (step + 1) / WARMUP, (1 - progress) / DECAY))
+
+    def loss(step: int) -> tuple[Tensor, int]:
+        nonlocal state
         x, y, start, _ = sampler.batch(step)
         assert start is not None
         state = model.start(len(x)) if state is None else detach(state)  # truncation: history ends here
         logits, state = model(x, state, Layout(torch.ones_like(start), start) if resets else None)
         total, count = model.head.loss(logits, y)
-        optimizer.zero_grad()
-        (total / count).backward()  # type: ignore[no-untyped-call]
-        done, tokens = step + 1, tokens + x.numel()
-        if isfinite(float(clip_grad_norm_(parameters, CLIP))):
-            optimizer.step()
-        else:
-            skipped += 1
-    model.eval()
-    return Practice(done, tokens, perf_counter() - begun, skipped)
+        return total / count, x.numel()
+
+    return drill(model, loss, steps, limit=limit, lr=lr)

@@ -19,7 +19,8 @@ from unrolled.errors import UserError, unknown
 
 FOLDER = Path(__file__).parent / "stops"
 SECTIONS = ("Why", "Equation", "Break it on purpose", "Flashcards", "Glossary")
-ORDER = ("rnn", "unrolled-bptt", "gates", "next-word", "music")  # the way through the course
+# The way through the course.
+ORDER = ("rnn", "unrolled-bptt", "gates", "next-word", "embeddings", "order", "images-as-sequences", "music")
 
 
 @dataclass(frozen=True)

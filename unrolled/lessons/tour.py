@@ -24,6 +24,9 @@ EXPERIMENTS = {
     "unrolled-bptt": "bptt",
     "gates": "gates",
     "next-word": "next_word",
+    "embeddings": "embeddings",
+    "order": "order",
+    "images-as-sequences": "images",
     "music": "music",
 }
 FOLDER = "learn"  # where pages go

@@ -16,6 +16,7 @@ from unrolled.report.kinds import (
     IntervalChart,
     LineChart,
     Sample,
+    Scatter,
     Section,
     Sentence,
     Table,
@@ -149,12 +150,14 @@ def _caption(text: str) -> Markup:
     return tag("figcaption", text, dir="auto") if text else Markup("")
 
 
-def _both(section: LineChart | IntervalChart | Tune | Heatmap | HiddenLines, x: str | None = None) -> Markup:
+def _both(
+    section: LineChart | IntervalChart | Tune | Heatmap | HiddenLines | Scatter, x: str | None = None
+) -> Markup:
     """The wide and the telephone form; page.css shows one, and hides the other from screen readers too."""
     return join(draw(section, WIDE, x).inline("wide"), draw(section, TELEPHONE, x).inline("narrow"))
 
 
-def figure(section: LineChart | IntervalChart | Heatmap | HiddenLines, index: int) -> Markup:
+def figure(section: LineChart | IntervalChart | Heatmap | HiddenLines | Scatter, index: int) -> Markup:
     """A chart with its caption; radio buttons switch between x vectors without any script."""
     labels = x_labels(section) if isinstance(section, LineChart) else []
     if len(labels) < 2:

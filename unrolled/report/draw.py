@@ -6,9 +6,10 @@ from unrolled.errors import UserError
 from unrolled.report.frame import Picture
 from unrolled.report.heat import draw_heatmap, draw_hidden
 from unrolled.report.intervals import draw_intervals
-from unrolled.report.kinds import Chart, Heatmap, HiddenLines, IntervalChart, LineChart, Tune
+from unrolled.report.kinds import Chart, Heatmap, HiddenLines, IntervalChart, LineChart, Scatter, Tune
 from unrolled.report.lines import draw_lines, x_labels
 from unrolled.report.roll import draw_roll
+from unrolled.report.scatter import draw_scatter
 
 WIDE, TELEPHONE = 960.0, 360.0  # px: a page holds both forms of a chart and shows the one that fits
 
@@ -26,6 +27,8 @@ def draw(chart: Chart, width: float, x: str | None = None) -> Picture:
             return draw_heatmap(chart, width)
         case HiddenLines():
             return draw_hidden(chart, width)
+        case Scatter():
+            return draw_scatter(chart, width)
 
 
 def svg(chart: Chart, width: float = 720, x: str | None = None) -> str:

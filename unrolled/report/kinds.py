@@ -168,5 +168,30 @@ class HiddenLines:
     caption: str = ""
 
 
-Chart = LineChart | IntervalChart | Tune | Heatmap | HiddenLines
+@dataclass(frozen=True)
+class Dot:
+    """One point of a scatter plot; those of one `group` share a colour, those of none ("") are grey."""
+
+    name: str
+    x: float
+    y: float
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Named points. Names stand beside their dots as far as there is room, the first points' first; hover tells the rest.
+
+    written: each point is drawn as its name, without a dot: for names of a letter or two.
+    """
+
+    points: Sequence[Dot]
+    x_label: str
+    y_label: str
+    title: str = ""
+    caption: str = ""
+    written: bool = False
+
+
+Chart = LineChart | IntervalChart | Tune | Heatmap | HiddenLines | Scatter
 Section = Sentence | Table | Sample | Code | Definitions | Cards | Chart
