@@ -28,7 +28,9 @@ from unrolled.tasks.classify import Classify
 from unrolled.training.evaluate import evaluate
 from unrolled.training.predict import predict
 from unrolled.training.progress import Talk
+from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
+from unrolled.training.setup import set_up
 from unrolled.training.train import train
 
 TINY: dict[str, Any] = {"budget": "60steps", "batch": 16, "threads": 1, "dtype": "float32", "lr": 0.02}
@@ -334,6 +336,22 @@ def test_keys_that_do_not_suit_the_task_are_refused(tmp_path: Path) -> None:
     run = train(model="bilstm", **{**keys, "budget": "2steps"})
     with pytest.raises(UserError, match="sees a sequence as a whole and has no early answers"):
         predict(run or "", str(path), every=True)
+
+
+def test_words_start_from_vectors_learned_elsewhere(tmp_path: Path) -> None:
+    path = put(tmp_path, "t.csv", ["text,label", *(f"so it goes {i} again,{'ab'[i % 2]}" for i in range(60))])
+    vectors = put(
+        tmp_path, "glove.txt", ["so 1 0 0 0 0 0 0 0", "goes 0 2 0 0 0 0 0 0", "never 1 1 1 1 1 1 1 1"]
+    )
+    keys = dict(data=str(path), vectors=str(vectors), input="text", runs=str(tmp_path), **TINY)
+    for kind in ("gru", "transformer", "bag"):
+        setup = set_up(Recipe.of(model=kind, **keys), {}, Heard())
+        table, codec = setup.learner.model.embedder.table.weight, setup.material.task_codec
+        so, goes = (table[codec.encode(word)[0]] for word in ("so", "goes"))
+        assert table.shape[1] == 8 and goes[1] == 2 * so[0] and so[1:].abs().sum() == 0
+        assert any("2 of " in note and "8 numbers each" in note for note in setup.material.notes)
+    with pytest.raises(UserError, match="they are for the codec words"):
+        train(**{**keys, "codec": "bytes"}, talk=Heard())
 
 
 def test_shuffled_steps_leave_only_what_order_does_not_say(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled.datasets.items import Items
 from unrolled.datasets.readers import records
-from unrolled.datasets.rows import continues, rows_of
+from unrolled.datasets.rows import Rows, continues
 from unrolled.datasets.samples import resolve
 from unrolled.datasets.words import UNKNOWN, Words
 from unrolled.errors import UserError, nearest, positive
@@ -122,11 +123,11 @@ def frequent(run: Run, model: Model, notes: list[str]) -> list[int]:
     ordered, else as counted at the front of the run's data, or, where that is gone, in the codec's order.
     """
     codec = model.task.codec
-    if isinstance(codec, Words):
+    if isinstance(codec, Words | Items):  # both number theirs by frequency
         return list(range(UNKNOWN + 1, codec.size))
     counts: Counter[int] = Counter()
     try:
-        for text in _texts(run.recipe.data, getattr(model.task, "input", "text")):
+        for text in _texts(run.recipe.data, getattr(model.task, "inputs", ("text",))[0]):
             counts.update(codec.encode(text).tolist())
     except UserError as error:
         notes.append(
@@ -138,7 +139,7 @@ def frequent(run: Run, model: Model, notes: list[str]) -> list[int]:
 def _texts(data: str, column: str) -> Iterable[str]:
     """Texts from the front of the data, about `READ` characters of them."""
     path, read = resolve(data), 0
-    rows: Iterable[dict[str, Any]] = records(path) if continues(path) else rows_of(path)[0]
+    rows: Iterable[dict[str, Any]] = records(path) if continues(path) else Rows(path)
     for row in rows:
         text = row.get(column) or ""
         yield text[: READ - read]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.datasets.examples import Bundles, Examples
-from unrolled.datasets.rows import rows_of
+from unrolled.datasets.rows import Rows
 from unrolled.datasets.samples import resolve
+from unrolled.datasets.store import Ragged
 from unrolled.inspection.geometry import plane
 from unrolled.layout import Layout
 from unrolled.lessons.outcome import Figure, Outcome
@@ -69,7 +70,7 @@ def run(size: float, broken: bool = False) -> Outcome:
 @lru_cache(maxsize=1)
 def digits() -> tuple[tuple[Array, NDArray[np.int64]], tuple[Array, NDArray[np.int64]]]:
     """Training and held-out digits: pictures (N, 8, 8) in [0, 1], a row a step, and which digit each is."""
-    rows, _ = rows_of(resolve("digits"))
+    rows = list(Rows(resolve("digits")))
     order = np.random.default_rng(0).permutation(len(rows))
     x = np.stack([rows[i]["series"] for i in order]).astype(np.float32) / BRIGHTEST
     y = np.array([int(rows[i]["label"]) for i in order])
@@ -85,7 +86,7 @@ def trained(x: Array, y: NDArray[np.int64], every: bool, erased: bool, size: flo
         answering("gru", {"kind": "values", "inputs": ROWS}, head, width=WIDTH, stepwise=True, dropout=0.1)
     )
     targets = [np.full(ROWS, digit) if every else np.array(digit) for digit in y]
-    feed = Bundles(Examples(list(x), targets, [""] * len(y), stepwise=every), 32)
+    feed = Bundles(Examples(Ragged.of(x), targets, [""] * len(y), stepwise=every), 32)
 
     def loss(step: int) -> tuple[Tensor, int]:
         batch = feed.batch(step)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unrolled.datasets.examples import Bundles, Examples
+from unrolled.datasets.store import Ragged
 from unrolled.datasets.synthetic import DIRECTIONS, ball
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import drill
@@ -58,7 +59,7 @@ def clips(count: int, seed: int) -> Examples:
     made = list(ball(count, seed))
     names = list(DIRECTIONS)
     return Examples(
-        [(row["frames"].reshape(len(row["frames"]), -1) / 255).astype(np.float32) for row in made],
+        Ragged.of((row["frames"].reshape(len(row["frames"]), -1) / 255).astype(np.float32) for row in made),
         [np.array(names.index(row["label"])) for row in made],
         [row["origin"] for row in made],
     )
@@ -67,7 +68,8 @@ def clips(count: int, seed: int) -> Examples:
 def shuffled(examples: Examples, seed: int) -> Examples:
     """The same clips, the frames of each in an order drawn for it alone."""
     draw = np.random.default_rng(seed)
-    return Examples([draw.permutation(clip) for clip in examples.inputs], examples.targets, examples.origins)
+    clips = Ragged.of(draw.permutation(clip) for clip in examples.inputs)
+    return Examples(clips, examples.targets, examples.origins)
 
 
 def trained(kind: str, examples: Examples, steps: int, seed: int) -> tuple[Model, float]:

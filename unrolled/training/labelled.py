@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrolled.datasets import samples
+from unrolled.datasets import samples, words
 from unrolled.datasets.augment import for_codec
 from unrolled.datasets.dealt import Dealt, deal_rows, own_of
 from unrolled.datasets.examples import Bundles, Examples
@@ -19,8 +20,11 @@ from unrolled.datasets.sampler import Batch
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.store import Ragged
 from unrolled.datasets.trial import fit_input, leaks_of
+from unrolled.datasets.vectors import Vectors, read_vectors
 from unrolled.errors import UserError
 from unrolled.model import answering
+from unrolled.model.embedders import TokenEmbedder
+from unrolled.model.vectors import start_from
 from unrolled.tasks import Classify, ClassifySeveral, Regress, Tag
 from unrolled.tasks.answering import Answering
 from unrolled.tasks.rivals import Part, Rivals
@@ -44,6 +48,8 @@ class Labelled:
 
     verb: str = "predict"
     verb_keys: tuple[str, ...] = ("data=YOUR_FILE",)
+
+    vectors: Vectors | None = None  # that the words' table starts from
 
     def __init__(self, name: str, dealt: Dealt, task: Answering, shuffled: bool = False) -> None:
         self.name, self.dealt, self._task, self._shuffled = name, dealt, task, shuffled
@@ -80,6 +86,11 @@ class Labelled:
             )
         return Examples(inputs, targets, origins, task.stepwise)
 
+    @property
+    def task_codec(self) -> Any:
+        """The fitted codec of what is read."""
+        return self._task.codec
+
     def examples(self, part: str) -> Examples:
         """The encoded rows of `train`, `valid` or `test`."""
         return self._examples[part]
@@ -98,10 +109,23 @@ class Labelled:
 
     def spec(self, choice: ModelChoice) -> dict[str, Any]:
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
-        stepwise = self._task.stepwise
-        return answering(
-            choice.kind, embedder_of(self._task.codec), self._task.head(), stepwise=stepwise, **options
-        )
+        if (
+            self.vectors is not None
+        ):  # the table is as wide as they are, and where the core goes along, it too
+            options["embedding"] = self.vectors.width
+        made = self._spec(choice.kind, options)
+        if self.vectors is not None and made["embedder"]["width"] != self.vectors.width:
+            made = self._spec(choice.kind, options | {"width": self.vectors.width})
+        return made
+
+    def _spec(self, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+        task = self._task
+        return answering(kind, embedder_of(task.codec), task.head(), stepwise=task.stepwise, **options)
+
+    def begin(self, model: Model) -> None:
+        if self.vectors is not None:
+            assert isinstance(model.embedder, TokenEmbedder)
+            start_from(model.embedder.table, self.vectors.matrix, self.vectors.places + words.FIRST)
 
     def task(self, model: Model, recipe: Recipe) -> Answering:
         return self._task
@@ -211,6 +235,9 @@ def prepare_labelled(recipe: Recipe) -> Labelled:
     dealt = deal_rows(Rows(path), recipe.asked(), recipe.data, own_of(path))
     reading = dealt.reading
     made = Labelled(name_of(recipe.data, path), dealt, task_of(dealt, recipe), recipe.shuffled)
+    if recipe.vectors is not None:
+        made.vectors = _vectors(recipe.vectors, made)
+        made.notes += [f"{recipe.vectors}: {made.vectors}", *made.vectors.notes]
     made.chosen = [Chosen(key, value, reason) for key, value, reason in reading.why]
     reason = f"{reading.reads} is {' and '.join(reading.kinds)}"
     if recipe.codec == "auto" and dealt.codec != "auto":
@@ -220,6 +247,16 @@ def prepare_labelled(recipe: Recipe) -> Labelled:
         reading=asdict(reading), parts={part: len(made.examples(part)) for part in PARTS},
     )  # fmt: skip
     return made
+
+
+def _vectors(file: str, material: Labelled) -> Vectors:
+    """The vectors that a file has for the material's words. Raises UserError where it doesn't read words."""
+    codec = material.dealt.codec
+    if codec != words.Words.kind:
+        raise UserError(
+            f"vectors={file}: they are for the codec words, and {material.name} is read as {codec}."
+        )
+    return read_vectors(Path(file).expanduser(), material.task_codec.words)
 
 
 def task_of(dealt: Dealt, recipe: Recipe) -> Answering:

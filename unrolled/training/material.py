@@ -71,6 +71,10 @@ class Material(Protocol):
         """The spec of the chosen model for this data."""
         ...
 
+    def begin(self, model: Model) -> None:
+        """Puts into the new model what it starts from beside chance."""
+        ...
+
     def task(self, model: Model, recipe: Recipe) -> Task:
         """The task that the model is to remember."""
         ...

@@ -75,6 +75,9 @@ class Recipe:
     seed: int = _key("of initial weights, sample order and dropout", 0, at_least=0, below=2**63)
     batch: int | None = _key("rows of one optimizer step", at_least=1)
     length: int | None = _key("tokens of a row", at_least=1)
+    vectors: str | None = _key(
+        "a file of word vectors that the words start from: GloVe's text, or .npy with its words"
+    )
     augment: str | None = _key(
         "changes to training examples: none, or names such as noise,crop (see docs/answers.md); auto = the codec's own"
     )

@@ -125,6 +125,7 @@ def _build(recipe: Recipe, material: Material, device: torch.device) -> Model:
     """The model with its initial weights: the same for a seed on every device, since they're drawn on the CPU."""
     torch.manual_seed(recipe.seed)
     model = build(material.spec(recipe.model))
+    material.begin(model)
     model.task = material.task(model, recipe)
     return model.to(device)
 

@@ -63,6 +63,9 @@ class Text:
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
         return preset(choice.kind, self.corpus.codec.size, **options)
 
+    def begin(self, model: Model) -> None:
+        """Nothing: the weights start as they were drawn."""
+
     def task(self, model: Model, recipe: Recipe) -> GenerateText:
         context = None if model.fixed_state else recipe.context or recipe.length
         return GenerateText(self.corpus.codec, context=context)
