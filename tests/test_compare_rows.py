@@ -304,6 +304,8 @@ def test_errors_are_better_when_fewer_and_the_tables_keys_are_taken(
 class Words:
     """Rows of text of which only the number of words is known."""
 
+    reads = "tokens"
+
     chosen = [Chosen("task", "classify", "as asked")]
 
     def __init__(self, vocabulary: int) -> None:

@@ -276,6 +276,17 @@ def test_evaluate_and_predict_agree_with_the_run(
     assert len(json.loads(capsys.readouterr().out)["rows"]) == 300
 
 
+def test_a_loaded_model_answers_rows_from_memory(classified: tuple[Run, list[str]]) -> None:
+    run, _ = classified
+    model = load(str(run.path / "model"))
+    rows = predict(model, [{"text": "it was good"}, {"text": "it was bad"}]).rows
+    assert [row["label"] for row in rows] == ["good!", "bad!"]
+    card = (run.path / "model" / "README.md").read_text()
+    assert "print(un.predict(model, [{'text': ...}]).rows)" in card and "generate" not in card
+    with pytest.raises(UserError, match="row 2: nothing in the column 'text'"):
+        predict(model, [{"text": "fine"}, {"text": None}])
+
+
 def test_what_predict_cannot_answer_is_said(classified: tuple[Run, list[str]], tmp_path: Path) -> None:
     run, _ = classified
     (tmp_path / "other.csv").write_text("words,label\nx,good!\n")

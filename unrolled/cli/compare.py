@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from unrolled.cli.arguments import Arguments
@@ -47,7 +47,7 @@ class Keys:
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps"})
     dtype: str = field(default="auto", metadata={"help": "of the arithmetic: auto, float32, bfloat16"})
     threads: int | None = field(default=None, metadata={"help": "CPU threads", "at_least": 1})
-    task: str = field(default="auto", metadata={"help": "auto, generate, or of rows classify, regress"})
+    task: str = field(default="auto", metadata={"help": "auto, generate, or of rows classify, tag, regress"})
     input: str | None = field(default=None, metadata={"help": "the column of a table that is read"})
     target: str | None = field(
         default=None, metadata={"help": "the column of a table that is to be foretold"}
@@ -60,6 +60,16 @@ class Keys:
     id: str | None = field(default=None, metadata={"help": "a column that names the sequence of a row"})
     time: str | None = field(default=None, metadata={"help": "a column that puts rows in order"})
     shuffled: bool = field(default=False, metadata={"help": "each sequence's steps in random order"})
+    vectors: str | None = field(default=None, metadata={"help": "word vectors that the words start from"})
+    augment: str | None = field(default=None, metadata={"help": "changes to training examples, as in train"})
+    smoothing: float | None = field(
+        default=None,
+        metadata={"help": "share of a class that is spread over all", "at_least": 0.0, "below": 1.0},
+    )
+    weights: str = field(default="none", metadata={"help": "of classes in the loss: none or balanced"})
+    threshold: float | Literal["auto"] | None = field(
+        default=None, metadata={"help": "the probability from which the rarer class is said; auto = fitted"}
+    )
     runs: str = field(default="runs", metadata={"help": "where the comparison's folder is made"})
     out: str | None = field(
         default=None, metadata={"help": "the folder itself, instead of runs/compare-DATA-N"}

@@ -43,6 +43,11 @@ class Asked:
     id: str | None = None
     time: str | None = None
     shuffled: bool = False
+    vectors: str | None = None
+    augment: str | None = None
+    smoothing: float | None = None
+    weights: str = "none"
+    threshold: float | str | None = None
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Asked:
@@ -54,7 +59,8 @@ class Asked:
         """One member's recipe: its size is the common one, the rest its kind's defaults."""
         return Recipe.of(
             data=self.data, task=self.task, input=self.input, target=self.target, group=self.group, held=self.held,
-            id=self.id, time=self.time, shuffled=self.shuffled, codec=self.codec,
+            id=self.id, time=self.time, shuffled=self.shuffled, vectors=self.vectors, augment=self.augment,
+            smoothing=self.smoothing, weights=self.weights, threshold=self.threshold, codec=self.codec,
             split=self.split, budget=self.budget, seed=seed, device=self.device, dtype=self.dtype, threads=self.threads,
             runs=str(folder), model={"kind": shape.kind, **shape.choice},
         )  # fmt: skip

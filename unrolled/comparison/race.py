@@ -50,6 +50,11 @@ def compare(
     id: str | None = None,  # noqa: A002 - the key's name everywhere
     time: str | None = None,
     shuffled: bool = False,
+    vectors: str | None = None,
+    augment: str | None = None,
+    smoothing: float | None = None,
+    weights: str = "none",
+    threshold: float | str | None = None,
     runs: str = "runs",
     out: str | None = None,
     resume: str | None = None,
@@ -62,7 +67,7 @@ def compare(
 
     On text the fixed-window network and the best n-gram always stand in the table; on rows with answers `bag`, which
     is blind to order, and the simple rivals do. `seeds` heats, beginning at `seed`; `parameters`: the common number of
-    weights; `task` to `shuffled`: how a table is read, as in `train`; `resume`: the folder of a race that
+    weights; `task` to `threshold`: how a table is read and learnt, as in `train`; `resume`: the folder of a race that
     was stopped; `stem`: how the new folder's name begins; `on_slice` is called after each turn. Afterwards `@last` is
     the race's best run. Raises UserError for bad keys or data, Interrupted when stopped (everything is saved).
     """
@@ -71,7 +76,7 @@ def compare(
         names = tuple(models.split(",") if isinstance(models, str) else models)
         asked = Asked(
             data, names, budget, seeds, seed, parameters, codec, split, device, dtype, threads, task, input, target, group,
-            held, id, time, shuffled,
+            held, id, time, shuffled, vectors, augment, smoothing, weights, threshold,
         )  # fmt: skip
         if resume is None:
             asked = replace(asked, budget=_repeated(budget, runs))

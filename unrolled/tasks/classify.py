@@ -59,12 +59,13 @@ class Classify(Answering):
     def score(
         self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
     ) -> Scored:
-        """How good the predictions are. What a run lowers is the log loss at the temperature that suits it best: being
-        sure of itself is not held against a model before it is calibrated.
+        """How good the predictions are. What a run lowers is the log loss at the temperature above 1 that suits it best:
+        being too sure is not held against a model before it is calibrated, and being right on a few rows is not
+        worth all.
         """
         logits, wanted = answers(model, inputs, batch), np.asarray(truth).reshape(-1)
         report = self.rated(softened(logits, self.temperature), wanted)
-        return Scored(report, loss_at(logits, wanted, temperature(logits, wanted)))
+        return Scored(report, loss_at(logits, wanted, max(1.0, temperature(logits, wanted))))
 
     def rated(self, said: np.ndarray, truth: np.ndarray) -> ClassReport:
         """The report on probabilities (N, C) and classes (N,)."""

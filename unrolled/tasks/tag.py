@@ -61,11 +61,11 @@ class Tag(Answering):
     def score(
         self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
     ) -> Scored:
-        """How good the tags are. What a run lowers is the log loss of a step at the temperature that suits it best."""
+        """How good the tags are. What a run lowers is the log loss of a step, as in `Classify`."""
         logits = every_answer(model, inputs, batch)
         report = self.rated([softened(steps, self.temperature) for steps in logits], truth)
         z, wanted = np.concatenate(logits), np.concatenate(list(truth))
-        return Scored(report, loss_at(z, wanted, temperature(z, wanted)))
+        return Scored(report, loss_at(z, wanted, max(1.0, temperature(z, wanted))))
 
     def rated(self, said: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> TagReport:
         """The report on probabilities (T, C) and tags (T,), one each a sequence."""

@@ -32,6 +32,6 @@ def card(
         ]
     lines += [
         "* Licence: the weights follow the licence of the data they were trained on; see there.", "",
-        "```python", "import unrolled as un", 'print(un.generate(un.load("."), length=400).texts[0])', "```",
+        "```python", "import unrolled as un", 'model = un.load(".")', material.usage(), "```",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -1,7 +1,4 @@
-"""What a key becomes when nobody set it: one table by kind of model, and the reasons that are said aloud.
-
-The values are measured ones; CONVENTIONS: a recipe's values are the verb's defaults for that kind of data.
-"""
+"""What a key becomes when nobody set it, and the reasons that are said aloud."""
 
 from __future__ import annotations
 
@@ -9,63 +6,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from unrolled.errors import unknown
+from unrolled.training.kinds import AUTO, OTHERS, TABLES, Reads
 from unrolled.training.recipe import ModelChoice, Recipe
 
-
-@dataclass(frozen=True)
-class Defaults:
-    """Of one kind of model. None: the model's own preset decides."""
-
-    reason: str
-    lr: float
-    width: int | None = None
-    layers: int | None = None
-    heads: int | None = None
-    hidden: int | None = None
-    embedding: int | None = None
-    dropout: float | None = None
-    weight_drop: float | None = None
-    tied: bool | None = None
-    pool: str | None = None
-    batch: int = 32
-    length: int = 128
-    warmup: int = 50
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
-    ema: float = 0.0
-
-
-_RECURRENT = "carried state, so short rows of a contiguous stream"
-KINDS: dict[str, Defaults] = {
-    "rnn": Defaults(_RECURRENT, lr=1.5e-3, dropout=0.1),
-    "lstm": Defaults(_RECURRENT, lr=5e-3, dropout=0.5, weight_drop=0.3),
-    "gru": Defaults(_RECURRENT, lr=5e-3, dropout=0.5, weight_drop=0.3),
-    "mingru": Defaults(_RECURRENT, lr=5e-3, dropout=0.35),
-    "conv": Defaults(_RECURRENT, lr=2e-3, dropout=0.1),
-    "window": Defaults("sees a fixed number of tokens", lr=2e-3, dropout=0.2),
-    "transformer": Defaults(
-        "windows without state: a row is all it ever sees", lr=4e-3, length=256, batch=16, dropout=0.1
-    ),
-}
-OTHERS = Defaults("a kind without measured defaults: cautious ones", lr=1e-3)
-
-_ANSWER = "rows of similar length, each with one answer"
-ANSWERS = Defaults(_ANSWER, lr=1e-3, dropout=0.2)
-ANSWERING: dict[str, Defaults] = {
-    kind: Defaults(_ANSWER, lr=2e-3, width=128, dropout=0.3, warmup=20)
-    for kind in ("rnn", "lstm", "gru", "bilstm", "bigru", "bag")
-} | {
-    kind: Defaults(_ANSWER, lr=1e-3, width=96, layers=2, dropout=0.2, warmup=100)
-    for kind in ("transformer", "encoder", "mingru", "conv")
-}
-ANSWER = "gru"
-ANSWER_REASON = (
-    "reads in order and can answer after every step; `unrolled compare` finds what suits your data better"
-)
-
-AUTO = "lstm"
-AUTO_REASON = "quick to train and small to run; `unrolled compare` finds what suits your data better"
 # With the evaluations without gain that end it sooner.
 BUDGET = {"cpu": ("5m", 6), "cuda": ("10m", 6), "mps": ("10m", 6)}
 EVALUATIONS = 20  # in a run
@@ -80,16 +23,16 @@ class Chosen:
     reason: str
 
 
-def fill(recipe: Recipe, known: list[str], device: str) -> tuple[Recipe, list[Chosen]]:
+def fill(recipe: Recipe, known: list[str], device: str, reads: Reads = "text") -> tuple[Recipe, list[Chosen]]:
     """The recipe, whose task is known, with every open key decided, and the decisions. `known`: kinds there are."""
     chosen: list[Chosen] = []
-    kind, answers = recipe.model.kind, recipe.task != "generate"
+    kind = recipe.model.kind
     if kind == "auto":
-        kind, why = (ANSWER, ANSWER_REASON) if answers else (AUTO, AUTO_REASON)
+        kind, why = AUTO[reads]
         chosen.append(Chosen("model.kind", kind, why))
     elif kind not in known:
         raise unknown("model", kind, known)
-    table = ANSWERING.get(kind, ANSWERS) if answers else KINDS.get(kind, OTHERS)
+    table = TABLES[reads].get(kind, OTHERS)
     reason = f"{kind}: {table.reason}"
     given: dict[str, Any] = {}
     for key in ("lr", "batch", "length", "warmup", "weight_decay", "betas", "clip", "ema"):
@@ -118,7 +61,7 @@ def fill(recipe: Recipe, known: list[str], device: str) -> tuple[Recipe, list[Ch
         given["patience"] = 0
     if recipe.log_every is None:
         given["log_every"] = 25
-    if answers and recipe.augment is None:
+    if reads != "text" and recipe.augment is None:
         given["augment"] = "auto"
     return replace(recipe, model=replace(recipe.model, kind=kind, **model), **given), chosen
 

@@ -14,7 +14,7 @@ from unrolled.datasets import samples, words
 from unrolled.datasets.augment import for_codec
 from unrolled.datasets.dealt import Dealt, deal_rows, own_of
 from unrolled.datasets.examples import Bundles, Examples
-from unrolled.datasets.inputs import embedder_of
+from unrolled.datasets.inputs import TOKENS, embedder_of
 from unrolled.datasets.rows import Rows, data_files
 from unrolled.datasets.sampler import Batch
 from unrolled.datasets.split import PARTS
@@ -33,6 +33,7 @@ from unrolled.tasks.units import Units
 from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import fingerprints, name_of
 from unrolled.training.defaults import Chosen
+from unrolled.training.kinds import Reads
 from unrolled.training.material import Rival
 from unrolled.training.recipe import ModelChoice, Recipe
 
@@ -53,6 +54,7 @@ class Labelled:
 
     def __init__(self, name: str, dealt: Dealt, task: Answering, shuffled: bool = False) -> None:
         self.name, self.dealt, self._task, self._shuffled = name, dealt, task, shuffled
+        self.reads: Reads = "tokens" if task.codec.kind in TOKENS else "numbers"
         self.unit = "steps" if task.stepwise else "rows"
         self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
         self.chosen: list[Chosen] = []
@@ -121,6 +123,10 @@ class Labelled:
     def _spec(self, kind: str, options: dict[str, Any]) -> dict[str, Any]:
         task = self._task
         return answering(kind, embedder_of(task.codec), task.head(), stepwise=task.stepwise, **options)
+
+    def usage(self) -> str:
+        named = ", ".join(f"{name!r}: ..." for name in self._task.inputs)
+        return f"print(un.predict(model, [{{{named}}}]).rows)"
 
     def begin(self, model: Model) -> None:
         if self.vectors is not None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from unrolled.tasks import Task
     from unrolled.tasks.units import Units
     from unrolled.training.defaults import Chosen
+    from unrolled.training.kinds import Reads
     from unrolled.training.learner import Sampler
 
 
@@ -51,6 +52,7 @@ class Material(Protocol):
     facts: dict[str, Any]
     verb: str  # what one does with a model of this data
     verb_keys: tuple[str, ...]
+    reads: Reads
     unit: str  # what is learnt from, one by one
 
     @property
@@ -69,6 +71,10 @@ class Material(Protocol):
 
     def spec(self, choice: ModelChoice) -> dict[str, Any]:
         """The spec of the chosen model for this data."""
+        ...
+
+    def usage(self) -> str:
+        """Python that uses a model of this data, loaded as `model`, for its card."""
         ...
 
     def begin(self, model: Model) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,8 +56,8 @@ class Predictions:
 
 
 def predict(
-    run: Run | str = "@last",
-    data: str = "",
+    run: Run | Model | str = "@last",
+    data: str | Sequence[Mapping[str, Any]] = "",
     *,
     out: str | None = None,
     to: Literal["csv", "jsonl"] | None = None,
@@ -66,8 +66,8 @@ def predict(
     batch: int = 64,
     device: str = "auto",
 ) -> Predictions:
-    """A run's answers to the rows of `data`; written to `out` where given, as its suffix says. every: also the early
-    answers, one after each step of a row.
+    """The answers of a run, or of a loaded model, to the rows of a file or to these: a dict of columns each. Written to
+    `out` where given, as its suffix says. every: also the early answers, one after each step of a row.
 
     Raises UserError for a run that gives no answers, or no early ones, a missing column and a row with nothing to read.
     """
@@ -75,17 +75,18 @@ def predict(
     kind = to or (Path(out).suffix.lstrip(".") if out else "csv")
     if kind not in SHOWN:
         raise unknown("form (to=)", kind, SHOWN)
-    model = run.model(str(choose_device(device, aloud)))
+    name = run.name if isinstance(run, Run) else "this model"
+    model = run.model(str(choose_device(device, aloud))) if isinstance(run, Run) else run
     task = model.task
-    if task.kind == "generate":
-        raise UserError(f"{run.name} goes on with text: use unrolled generate {run.name}.")
+    if not isinstance(task, Answering):
+        raise UserError(f"{name} goes on with text: use unrolled generate {name}.")
     if not data:
         raise UserError(
-            f"say which rows: unrolled predict {run.name} data=FILE, with the columns {', '.join(task.inputs)}."
+            f"say which rows: unrolled predict {name} data=FILE, with the columns {', '.join(task.inputs)}."
         )
     if every and model.reach.future:
         raise UserError(
-            f"every=true: {run.name} sees a sequence as a whole and has no early answers. Train a model that reads in "
+            f"every=true: {name} sees a sequence as a whole and has no early answers. Train a model that reads in "
             "order: model=gru, lstm or transformer."
         )
     rows = rows_for(task, data)
@@ -99,12 +100,18 @@ def predict(
     return made
 
 
-def rows_for(task: Answering, data: str, answers: bool = False) -> Iterator[Record]:
+def rows_for(
+    task: Answering, data: str | Sequence[Mapping[str, Any]], answers: bool = False
+) -> Iterator[Record]:
     """The rows of `data` as the task reads them; of a task that also needs their answers, with these.
 
     Raises UserError for a missing column.
     """
-    rows = Rows(samples.resolve(data), task.long)
+    if isinstance(data, str):
+        rows = Rows(samples.resolve(data), task.long)
+    else:
+        given = [{"origin": f"row {number}", **row} for number, row in enumerate(data, 1)]
+        rows, data = Rows(given, task.long), "the rows"
     first = next(iter(rows))
     for name in (*task.inputs, *(task.targets if answers else ())):
         if name not in first:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 
+LEAST_BETWEEN, MOST_BETWEEN = 50, 1000  # steps between evaluations of rows, where a plateau ends the run
+
+
 @dataclass
 class Setup:
     """A resolved recipe with everything it needs, before any folder is made: what `--dry-run` looks at."""
@@ -97,7 +100,13 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Materi
 def filled_in(recipe: Recipe, material: Material, device: str) -> tuple[Recipe, list[Chosen]]:
     """The recipe with what was found out about its data and every open key decided, and the latter decisions."""
     recipe = replace(recipe, **{choice.key: choice.value for choice in material.chosen})
-    return fill(recipe, known_kinds(whole=recipe.task != "generate"), device)
+    kinds = known_kinds(whole=recipe.task != "generate")
+    filled, chosen = fill(recipe, kinds, device, material.reads)
+    if filled.patience and recipe.evaluate_every is None and filled.batch and material.reads != "text":
+        # Rows are gone through quickly: asked a few times each pass or two, a plateau is seen when it is there.
+        passes = 2 * material.epoch // filled.batch
+        filled = replace(filled, evaluate_every=max(LEAST_BETWEEN, min(MOST_BETWEEN, passes)))
+    return filled, chosen
 
 
 def generates(recipe: Recipe) -> bool:

@@ -20,6 +20,7 @@ from unrolled.training.baselines import beaten, naive, ngram_nats, strong
 from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import AS_ASKED, Corpus
 from unrolled.training.defaults import Chosen
+from unrolled.training.kinds import Reads
 from unrolled.training.material import Rival
 from unrolled.training.recipe import ModelChoice, Recipe
 
@@ -34,6 +35,7 @@ class Text:
 
     verb: str = "generate"
     verb_keys: tuple[str, ...] = ()
+    reads: Reads = "text"
     unit: str = "tokens"
 
     def __init__(self, corpus: Corpus) -> None:
@@ -62,6 +64,9 @@ class Text:
     def spec(self, choice: ModelChoice) -> dict[str, Any]:
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
         return preset(choice.kind, self.corpus.codec.size, **options)
+
+    def usage(self) -> str:
+        return "print(un.generate(model, length=400).texts[0])"
 
     def begin(self, model: Model) -> None:
         """Nothing: the weights start as they were drawn."""
