@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,20 +14,45 @@ from unrolled.datasets.inputs import choose_input
 from unrolled.datasets.long import long_of
 from unrolled.datasets.parts import SHARES, deal
 from unrolled.datasets.readers import Record
-from unrolled.datasets.rows import Rows
+from unrolled.datasets.rows import Long, Rows
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.understand import Asked, Reading, columns, understand
 from unrolled.errors import UserError, unknown
 from unrolled.training.recipe import Recipe
 
 NONE = 255  # in the place of a part: a row that is left out
+LEAST_HELD = 20  # rows below which a validation part says more about itself than about the model
+
+
+class Table(Protocol):
+    """Records in a fixed order, as often as they are asked for: of files (`Rows`) or in memory (`Given`)."""
+
+    notes: list[str]
+    long: Long | None
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records, from the first."""
+        ...
+
+
+@dataclass
+class Given:
+    """Records that are in memory."""
+
+    records: Sequence[Record]
+    notes: list[str] = field(default_factory=list)
+    long: Long | None = None
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records, from the first."""
+        return iter(self.records)
 
 
 @dataclass(frozen=True)
 class Dealt:
     """Rows, how they are read, and the part that each belongs to."""
 
-    rows: Rows
+    rows: Table
     reading: Reading
     codec: str  # kind of the input's codec, "auto" of several columns
     places: bytes  # a number of `PARTS` for each row, or NONE
@@ -57,6 +82,23 @@ def deal_rows(path: Path, recipe: Recipe) -> Dealt:
     if reading.left_out:
         notes.append(f"columns left out: {', '.join(reading.left_out)}")
     return Dealt(rows, reading, kind, places, notes)
+
+
+def deal_given(
+    records: Sequence[Record], reading: Reading, codec: str, share: float = 0.1, seed: int = 0
+) -> Dealt:
+    """Rows in memory, all for training but `share`, which is for validation: none where that is under `LEAST_HELD` rows.
+
+    Every class keeps at least one row in training; rows of the same input stay together.
+    """
+    places = np.zeros(len(records), np.uint8)
+    if share * len(records) >= LEAST_HELD:
+        keys: list[Hashable] = [tuple(_key(row[name]) for name in reading.inputs) for row in records]
+        labels = [str(row[reading.targets[0]]) for row in records] if reading.task == "classify" else None
+        parts = deal(keys, labels, shares=(1 - share, share, 0.0), seed=seed)
+        known = {labels[row] for row in parts.train} if labels else set()
+        places[[row for row in parts.valid if not labels or labels[row] in known]] = PARTS.index("valid")
+    return Dealt(Given(records), reading, codec, places.tobytes(), [])
 
 
 def sequences(path: Path, recipe: Recipe, asked: Asked) -> tuple[Rows, tuple[str, ...]]:

@@ -57,13 +57,17 @@ class Setup:
         return 3.0 * x.shape[0] * self.learner.model.flops(x.shape[1])
 
 
-def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk) -> Setup:
-    """Decides open keys, reads the data, builds the model. Raises UserError for what can't be."""
+def set_up(
+    recipe: Recipe, sources: dict[str, str], talk: Talk, material: Material | None = None
+) -> Setup:
+    """Decides open keys, reads the data (unless its `material` is given), builds the model. Raises UserError for what
+    can't be.
+    """
     device = choose_device(recipe.device, talk.warn)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     command = command_of(recipe)
-    material = _material(recipe, talk)
+    material = material or _material(recipe, talk)
     found = material.chosen
     recipe = replace(recipe, **{choice.key: choice.value for choice in found})
     recipe, filled = fill(recipe, known_kinds(whole=recipe.task != "generate"), device.type)
