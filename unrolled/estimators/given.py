@@ -23,7 +23,8 @@ CODECS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Sequences:
-    """`values`: texts, lists of texts, or series (T, C). `features`: the steps of every row of a table, `names`: its columns'.
+    """`values`: texts, lists of texts, or series (T, C). `features`: the steps of every row of a table,
+    `names`: those of its columns.
 
     `table`: it came as one, so that another number of features is a mistake; in a list it is another length.
     """
@@ -146,14 +147,18 @@ def labels(given: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """The classes, sorted, and each row's number among them. Raises ValueError for anything but one label a row."""
     array = _answers(given, rows)
     if array.ndim > 1:
-        raise UserError(f"y should be a 1d array, got an array of shape {array.shape} instead: one label a row.")
+        raise UserError(
+            f"y should be a 1d array, got an array of shape {array.shape} instead: one label a row."
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UserError("Input y contains NaN or infinity. Expected a label in every row.")
     if array.dtype.kind not in "biufUSTO" or (array.dtype.kind == "f" and (array != np.floor(array)).any()):
         kind = "continuous" if array.dtype.kind == "f" else str(array.dtype)
         raise UserError(f"Unknown label type: {kind}. Expected classes; for numbers use SequenceRegressor.")
     if array.dtype.kind == "O" and (gone := [row for row, label in enumerate(array) if _missing(label)]):
-        raise UserError(f"Input y contains NaN or None, first in row {gone[0]}. Expected a label in every row.")
+        raise UserError(
+            f"Input y contains NaN or None, first in row {gone[0]}. Expected a label in every row."
+        )
     try:
         classes, codes = np.unique(array, return_inverse=True)
     except TypeError as error:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from unrolled.errors import unknown
 
+__all__ = ["Base", "Classifies", "ColumnWarning", "NotFitted", "Parameters", "Regresses"]
+
 
 class Parameters:
     """Constructor arguments as `get_params`, `set_params` and `repr` see them: what `BaseEstimator` would bring."""
@@ -30,7 +32,11 @@ class Parameters:
 
     def __repr__(self) -> str:
         plain = {n: p.default for n, p in inspect.signature(type(self).__init__).parameters.items()}
-        said = [f"{n}={v!r}" for n, v in self.get_params().items() if v is not plain[n] and repr(v) != repr(plain[n])]
+        said = [
+            f"{n}={v!r}"
+            for n, v in self.get_params().items()
+            if v is not plain[n] and repr(v) != repr(plain[n])
+        ]
         return f"{type(self).__name__}({', '.join(said)})"
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 COLUMN = {"text": "text", "tokens": "events", "series": "series"}  # what is read is called, by kind
 EPOCHS = 30  # passes over the training rows of budget="auto",
-FEWEST, MOST = 300, 3000  # in steps at least and at most
-PATIENCE = 6  # evaluations without gain that end budget="auto" sooner
+FEWEST, MOST = 600, 3000  # in steps at least and at most
+PATIENCE = 3  # evaluations without gain that end budget="auto" sooner
 SEEDS = 2**31 - 1
 
 
@@ -36,13 +36,16 @@ class SequenceEstimator(Base):
     series of one channel, or (n, T, C). NaN and None are missing values. A sequence without a step is left out of training;
     the answer to one is what training answers on the average.
 
-    model: as in `un.train` (auto, gru, lstm, bigru, conv, transformer, encoder, bag ...). budget: "500steps", "30s" (then two
-    fits may differ) or "auto": 30 passes, 300 to 3000 steps, fewer where validation stops improving. width, layers, lr, batch,
-    pool, dropout: None = the model's own. codec: of texts words, characters, bytes, bpe or abc. validation: the share of rows
-    by which the best weights are chosen and the probabilities calibrated; where that is fewer than 20 rows, all are learnt
-    from. random_state: the same gives the same model. threads, device: as in `un.train`.
+    model: as in `un.train` (auto, gru, lstm, bigru, conv, transformer, encoder, bag ...).
+    budget: "500steps", "30s" (then two fits may differ) or "auto": 30 passes over the data, 600 to 3000 steps, fewer where
+    validation stops improving.
+    width, layers, lr, batch, pool, dropout: None = the model's own.
+    codec: auto, or of texts words, characters, bytes, bpe or abc.
+    validation: the share of rows by which the best weights are chosen and probabilities calibrated. Where that is fewer
+    than 20 rows, all are learnt from.
+    random_state: the same gives the same model. threads, device: as in `un.train`.
 
-    Fitted: `model_`, the `un.Model` with its task; `n_features_in_` and `feature_names_in_` of arrays (n, T) and data frames.
+    Fitted: `model_`, the `un.Model` with its task; of arrays (n, T) `n_features_in_`, of data frames `feature_names_in_`.
     """
 
     _task: str
@@ -144,7 +147,9 @@ class SequenceEstimator(Base):
         """(n, C) what the task's own predict says, and of sequences without a step what training says on the average."""
         task = self._fitted().task
         read = self._checked(given.sequences(given_X), task)
-        inputs = [task.encoded({task.inputs[0]: x, "origin": f"X[{row}]"}) for row, x in enumerate(read.values)]
+        inputs = [
+            task.encoded({task.inputs[0]: x, "origin": f"X[{row}]"}) for row, x in enumerate(read.values)
+        ]
         there = [row for row, x in enumerate(inputs) if len(x)]
         out = np.tile(self._average(), (len(inputs), 1))
         if there:
@@ -183,7 +188,9 @@ def _seed(random_state: Any) -> int:
         return int(random_state.integers(SEEDS))
     if isinstance(random_state, (int, np.integer)) and random_state >= 0:
         return int(random_state)
-    raise UserError(f"random_state={random_state!r}: expected None, a whole number of at least 0, or a generator.")
+    raise UserError(
+        f"random_state={random_state!r}: expected None, a whole number of at least 0, or a generator."
+    )
 
 
 class SequenceClassifier(Classifies, SequenceEstimator):
@@ -217,7 +224,7 @@ class SequenceClassifier(Classifies, SequenceEstimator):
 
     def _average(self) -> NDArray[np.float64]:
         counts = np.array(self.model_.task.answers.counts, np.float64)
-        return counts / counts.sum()
+        return np.asarray(counts / counts.sum())
 
 
 class SequenceRegressor(Regresses, SequenceEstimator):
@@ -237,15 +244,19 @@ class SequenceRegressor(Regresses, SequenceEstimator):
     def predict(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """(n,) or (n, K) numbers, as y was."""
         said = self._predicted(X)
-        return said[:, 0] if self.model_.task.targets == ("y",) else said
+        return np.asarray(said[:, 0] if self.model_.task.targets == ("y",) else said)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
         """R2, of several numbers the mean of theirs; of a constant y 1 where it is met exactly, else 0."""
         said, true = self.predict(X), np.asarray(y, np.float64)
         said, true = said.reshape(len(said), -1), true.reshape(len(said), -1)
         left = np.average((true - said) ** 2, axis=0, weights=sample_weight)
-        spread = np.average((true - np.average(true, axis=0, weights=sample_weight)) ** 2, axis=0, weights=sample_weight)
-        shares = np.where(spread > 0, 1 - left / np.where(spread > 0, spread, 1), np.where(left > 0, 0.0, 1.0))
+        spread = np.average(
+            (true - np.average(true, axis=0, weights=sample_weight)) ** 2, axis=0, weights=sample_weight
+        )
+        shares = np.where(
+            spread > 0, 1 - left / np.where(spread > 0, spread, 1), np.where(left > 0, 0.0, 1.0)
+        )
         return float(shares.mean())
 
     def _average(self) -> NDArray[np.float64]:

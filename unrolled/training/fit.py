@@ -38,7 +38,9 @@ def fitted(material: Labelled, recipe: Recipe) -> Model:
     Raises UserError for a recipe that doesn't suit the data, NumericalFailure where loss or score leave the finite numbers.
     """
     if recipe.nonfinite == "rewind":
-        raise UserError("nonfinite=rewind goes back to a checkpoint, and here none is written. Use skip or stop.")
+        raise UserError(
+            "nonfinite=rewind goes back to a checkpoint, and here none is written. Use skip or stop."
+        )
     talk = Talk(quiet=True, bar=False)
     with _undisturbed(recipe, talk):
         return _Fit(set_up(recipe, {}, talk, material), material, talk).run()
@@ -104,4 +106,6 @@ class _Fit:
         return objective
 
     def _keep(self) -> None:
-        self._best = {name: tensor.detach().clone() for name, tensor in weights_of(self.learner.model).items()}
+        self._best = {
+            name: tensor.detach().clone() for name, tensor in weights_of(self.learner.model).items()
+        }

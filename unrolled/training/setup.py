@@ -57,9 +57,7 @@ class Setup:
         return 3.0 * x.shape[0] * self.learner.model.flops(x.shape[1])
 
 
-def set_up(
-    recipe: Recipe, sources: dict[str, str], talk: Talk, material: Material | None = None
-) -> Setup:
+def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Material | None = None) -> Setup:
     """Decides open keys, reads the data (unless its `material` is given), builds the model. Raises UserError for what
     can't be.
     """
