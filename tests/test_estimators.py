@@ -334,6 +334,13 @@ def test_a_sequence_without_a_step_gets_the_average_answer() -> None:
     assert number.predict([[]]) == pytest.approx([104 / 3])
 
 
+class NAType:
+    """pandas.NA by its name; it answers no question."""
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
 class Frame:
     """As much of pandas as is looked at."""
 
@@ -354,8 +361,14 @@ def test_columns_of_a_data_frame() -> None:
     model = Classifier(**QUICK).fit(Frame(table, ["a", "b"]), [0, 1] * 10)
     assert model.feature_names_in_.tolist() == ["a", "b"]
     assert (model.predict(Frame(table, ["a", "b"])) == model.predict(table)).all()
-    with pytest.raises(ValueError, match="feature names should match"):
+    with pytest.raises(ValueError, match="(?s)feature names should match.*in the same order"):
         model.predict(Frame(table, ["b", "a"]))
+    with pytest.raises(ValueError, match="(?s)unseen at fit time:\n- c\n.*now missing:\n- b\n"):
+        model.predict(Frame(table, ["a", "c"]))
+    some = table.astype(object)
+    some[0, 0], some[1, 1] = None, NAType()
+    nans = np.where([[isinstance(v, float) for v in row] for row in some], table, np.nan)
+    assert (model.predict_proba(Frame(some, ["a", "b"])) == model.predict_proba(nans)).all()
     assert not hasattr(model.fit(table.tolist(), [0, 1] * 10), "feature_names_in_")
 
 

@@ -15,6 +15,7 @@ from unrolled.datasets.values import shown
 from unrolled.errors import UserError
 from unrolled.estimators.partner import ColumnWarning
 
+SHOWN = 5  # names in an error
 Kind = Literal["text", "tokens", "series"]
 CODECS: dict[str, tuple[str, ...]] = {
     "text": ("words", "characters", "bytes", "bpe", "abc"), "tokens": ("items",), "series": ("values",),
@@ -82,10 +83,26 @@ def _of_array(array: NDArray[Any], names: tuple[str, ...] | None) -> Sequences:
         )
     if array.ndim > 3:
         raise UserError(f"X has the shape {array.shape}. Expected (n, steps) or (n, steps, channels).")
+    if array.dtype.kind == "O":
+        array = np.array([np.nan if _missing(v) else v for v in array.ravel()], object).reshape(array.shape)
     numbers = array.astype(np.float64)
     table = array.ndim == 2
     rows = list(numbers[:, :, None] if table else numbers)
     return Sequences("series", rows, array.shape[1] if table else None, names if table else None, table)
+
+
+def differing(names: Sequence[str], fitted: Sequence[str]) -> str:
+    """How a data frame's columns differ from those it was fitted to, in words; empty where they don't."""
+    found = []
+    for what, some in (
+        ("Feature names unseen at fit time", sorted(set(names) - set(fitted))),
+        ("Feature names seen at fit time, yet now missing", sorted(set(fitted) - set(names))),
+    ):
+        if some:
+            found.append("\n- ".join([f"{what}:", *some[:SHOWN], *(["..."] if len(some) > SHOWN else [])]))
+    if not found and list(names) != list(fitted):
+        found.append("Feature names must be in the same order as they were in fit.")
+    return "".join(f"{line}\n" for line in found)
 
 
 def _nothing(what: str, shape: tuple[int, ...]) -> UserError:
@@ -111,7 +128,10 @@ def _words(items: Sequence[Any] | NDArray[Any]) -> bool:
 
 
 def _missing(item: Any) -> bool:
-    return item is None or (isinstance(item, (float, np.floating)) and bool(np.isnan(item)))
+    """None, NaN and what pandas writes for them."""
+    if isinstance(item, (float, np.floating)):
+        return bool(np.isnan(item))
+    return item is None or type(item).__name__ == "NAType"
 
 
 def _text(item: Any, row: int) -> str:

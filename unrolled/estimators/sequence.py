@@ -162,15 +162,12 @@ class SequenceEstimator(Base):
         if read.kind != kind:
             raise UserError(f"X holds {read.kind}, but {name} was fitted to {kind}.")
         wanted, names = getattr(self, "n_features_in_", None), getattr(self, "feature_names_in_", None)
+        if names is not None and read.names is not None and (how := given.differing(read.names, names)):
+            raise UserError(f"The feature names should match those that were passed during fit.\n{how}")
         if read.table and wanted is not None and wanted != read.features:
             raise UserError(
                 f"X has {read.features} features, but {name} is expecting {wanted} features as input. "
                 "Series of unequal lengths are given as a list."
-            )
-        if names is not None and read.names is not None and list(names) != list(read.names):
-            raise UserError(
-                "The feature names should match those that were passed during fit: they are "
-                f"{', '.join(read.names[:5])} ..., and were {', '.join(names[:5])} ..."
             )
         return read
 
