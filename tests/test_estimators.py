@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import unrolled as un
@@ -148,6 +149,9 @@ def test_classes_keep_their_type_and_their_order() -> None:
     model = Classifier(**QUICK | {"budget": "150steps"}).fit(x, y)
     assert model.classes_.tolist() == [-1, 2, 10] and model.predict(x).dtype == y.dtype
     assert model.score(x, y) > 0.95 and model.n_features_in_ == 4
+    with pytest.raises(ValueError, match="X has 3 features"):
+        model.predict(x[:, :3])
+    assert model.predict([[2.0, 2.1, 1.9]]).tolist() == [2]  # in a list it is another length
     assert (model.classes_[model.predict_proba(x).argmax(1)] == y).mean() > 0.95
 
 
@@ -188,7 +192,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
     assert other.score(x, np.zeros(60)) == 0.0 == r2_score(np.zeros(60), other.predict(x))
 
 
-def test_pipeline_cross_validation_and_grid_search() -> None:
+def test_pipeline_cross_validation_and_grid_search(tmp_path: Path) -> None:
     x, y = waves(150, ragged=False)
     table = np.nan_to_num(np.stack(x))[:, :, 0] * 1000 + 7
     numbers = make_pipeline(StandardScaler(), Classifier(**QUICK))
@@ -198,6 +202,8 @@ def test_pipeline_cross_validation_and_grid_search() -> None:
     search.fit(table, y)
     best = search.best_params_["width"]
     assert search.best_estimator_.model_.core.width == best and search.predict(table).shape == (150,)
+    search.best_estimator_.save(tmp_path / "best")
+    assert un.load(tmp_path / "best").spec == search.best_estimator_.model_.spec
     texts, labels = sentences({"good": 40, "bad": 40})
     lower = FunctionTransformer(lambda rows: [row.lower() for row in rows])
     words = make_pipeline(lower, Classifier(**QUICK | {"budget": "100steps"}))
@@ -303,11 +309,24 @@ def test_fitted_refuses_what_needs_a_folder_and_says_what_diverged(capfd: pytest
     with pytest.raises(UserError, match="nonfinite=rewind"):
         fitted(material(), Recipe.of(nonfinite="rewind", **options))
     with pytest.raises(NumericalFailure, match="Try a lower lr than 1e\\+30"):
-        fitted(material(), Recipe.of(lr=1e30, warmup=0, **options))
-    capfd.readouterr()
+        fitted(material(), Recipe.of(lr=1e30, warmup=0, nonfinite="skip", **options))
     fitted(material(), Recipe.of(evaluate_every=5, **options))
     fitted(material(share=0.0), Recipe.of(budget="1s", **{k: v for k, v in options.items() if k != "budget"}))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_score_that_is_not_finite_is_no_best_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Unleaking, "score", lambda *_, **__: SimpleNamespace(objective=float("nan")))
+    with pytest.raises(NumericalFailure, match="after 1 steps"):
+        fitted(material(), Recipe.of(task="classify", budget="9steps", model={"kind": "rnn", "width": 8}))
+
+
+def test_every_class_has_a_row_in_training() -> None:
+    labels = ["common"] * 200 + [f"single {n}" for n in range(60)]
+    rows = [{"text": f"row {n}", "label": label, "origin": ""} for n, label in enumerate(labels)]
+    dealt = deal_given(rows, Reading("classify", ("text",), ("text",), ("label",)), "words", 0.2)
+    assert len([*dealt.of("valid")]) >= LEAST_HELD and not [*dealt.of("test")]
+    assert {row["label"] for row in dealt.of("train")} == {*labels}
 
 
 def test_small_data_are_all_learnt_from() -> None:
@@ -417,6 +436,10 @@ def test_arguments_out_of_range_are_named_at_fit() -> None:
 
 def test_it_is_known_for_what_it_is() -> None:
     assert is_classifier(Classifier()) and is_regressor(Regressor())
+    assert (
+        get_tags(Regressor()).target_tags.multi_output and not get_tags(Classifier()).target_tags.multi_output
+    )
+    assert get_tags(Classifier()).input_tags.allow_nan
     assert repr(Classifier(width=8)) == "SequenceClassifier(width=8)"
 
 

@@ -132,7 +132,7 @@ class SequenceEstimator(Base):
             "model.dropout": self.dropout, "lr": self.lr, "batch": self.batch, "threads": self.threads,
             "budget": self.budget, "device": self.device, "seed": _seed(self.random_state),
         }  # fmt: skip
-        found = {k: v.item() if isinstance(v, np.generic) else v for k, v in keys.items() if v is not None}
+        found = {key: value for key, value in keys.items() if value is not None}
         if self.budget == "auto":
             passes = EPOCHS * rows // int(found.get("batch") or 32)
             found |= {"budget": f"{min(max(passes, FEWEST), MOST)}steps", "patience": PATIENCE}
