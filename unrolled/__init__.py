@@ -22,6 +22,8 @@ _HOMES = {
     "Mixer": "unrolled.mixer",
     "Model": "unrolled.model",
     "Run": "unrolled.training.run",
+    "SequenceClassifier": "unrolled.estimators",
+    "SequenceRegressor": "unrolled.estimators",
     "Source": "unrolled.state",
     "Stream": "unrolled.running.stream",
     "build": "unrolled.model",
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from unrolled.comparison.demo import demo
     from unrolled.comparison.race import compare
     from unrolled.comparison.reproduce import reproduce
+    from unrolled.estimators import SequenceClassifier, SequenceRegressor
     from unrolled.inspection.inspect import inspect
     from unrolled.layout import Layout
     from unrolled.lessons.tour import learn
@@ -69,6 +72,8 @@ __all__ = [
     "Mixer",
     "Model",
     "Run",
+    "SequenceClassifier",
+    "SequenceRegressor",
     "Source",
     "Stream",
     "build",

@@ -23,6 +23,7 @@ from unrolled.datasets.standard import Numbers
 from unrolled.datasets.understand import Asked, Reading, columns, understand
 from unrolled.errors import UserError, unknown
 
+LEAST_HELD = 20  # rows below which a validation part says more about itself than about the model
 NONE = 255  # in the place of a part: a row that is left out
 
 
@@ -109,6 +110,23 @@ def dealt_as(rows: Rows, reading: Reading, asked: Asked, data: str) -> Dealt:
     if reading.left_out:
         notes.append(f"columns left out: {', '.join(reading.left_out)}")
     return Dealt(rows, reading, codec, places, notes)
+
+
+def deal_given(
+    records: list[Record], reading: Reading, codec: str, share: float = 0.1, seed: int = 0
+) -> Dealt:
+    """Rows in memory, all for training but `share`, which is for validation: none where that is under `LEAST_HELD` rows.
+
+    Every class keeps at least one row in training; rows of the same input stay together.
+    """
+    places = np.zeros(len(records), np.uint8)
+    if share * len(records) >= LEAST_HELD:
+        keys: list[Hashable] = [tuple(key_of(row[name]) for name in reading.inputs) for row in records]
+        labels = [str(row[reading.targets[0]]) for row in records] if reading.task == "classify" else None
+        parts = deal(keys, labels, shares=(1 - share, share, 0.0), seed=seed)
+        known = {labels[row] for row in parts.train} if labels else set()
+        places[[row for row in parts.valid if not labels or labels[row] in known]] = PARTS.index("valid")
+    return Dealt(Rows.ready(records, None), reading, codec, places.tobytes(), [])
 
 
 def own_of(path: Path) -> Mapping[str, str]:

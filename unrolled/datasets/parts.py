@@ -42,7 +42,7 @@ def deal(
     `given`: the part that each row says it belongs to; where none is for validation, some of training is. `loosely`:
     keys are those of texts, equal but for case, punctuation and spaces; it is only said.
 
-    Raises UserError where a part would be empty.
+    Raises UserError where a part would be empty that has a share.
     """
     draw = np.random.default_rng(seed)
     if given is not None:
@@ -57,7 +57,7 @@ def deal(
         notes.append(
             f"{len(keys) - len(units)} rows repeat another row's input{how}: each such set is in one part"
         )
-    return _checked(found, len(keys), notes)
+    return _checked(found, len(keys), notes, shares)
 
 
 def _units(keys: Sequence[Hashable]) -> list[list[int]]:
@@ -117,12 +117,12 @@ def _given(
         again = _dealt(units, labels, (1 - share, share, 0.0), draw)
         found["train"], found["valid"] = again["train"], again["valid"]
         notes.append(f"{len(found['valid'])} of its training rows are for validation")
-    return _checked(found, len(keys), notes)
+    return _checked(found, len(keys), notes, SHARES)
 
 
-def _checked(found: dict[str, list[int]], rows: int, notes: list[str]) -> Parts:
-    for part in PARTS:
-        if not found[part]:
+def _checked(found: dict[str, list[int]], rows: int, notes: list[str], shares: Sequence[float]) -> Parts:
+    for part, share in zip(PARTS, shares, strict=True):
+        if share and not found[part]:
             raise UserError(
                 f"{rows} rows leave none for {part}. Give it more data, or other shares (split=)."
             )

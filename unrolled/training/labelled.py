@@ -59,11 +59,15 @@ class Labelled:
         self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
         self.chosen: list[Chosen] = []
         self._empty: dict[str, set[int]] = {}
-        self.notes += [finding.says for finding in leaks_of(dealt).findings()]
+        self.notes += self._leaks()
         fit_input(dealt, task.codec)
         task.answers.fit(dealt.answer(row) for row in dealt.of("train"))
         self.notes += [*getattr(task.codec, "notes", []), *getattr(task.answers, "notes", [])]
         self._examples = {part: self._encoded(part) for part in PARTS}
+
+    def _leaks(self) -> list[str]:
+        """What the test part may know of training, in words."""
+        return [finding.says for finding in leaks_of(self.dealt).findings()]
 
     def _encoded(self, part: str) -> Examples:
         """The part's rows, but for those in which there is nothing to read."""
