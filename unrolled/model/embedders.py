@@ -54,15 +54,19 @@ class TokenEmbedder(nn.Module):
 
 
 class ValueEmbedder(nn.Module):
-    """A linear map of each step's numbers: raw (B, T, inputs) float -> (B, T, width). NaN in padding stops here."""
+    """A linear map of each step's numbers: raw (B, T, inputs) float -> (B, T, width). NaN in padding stops here.
+
+    The bias is drawn as large as what standardised inputs give: a norm above keeps directions only, and without it one
+    number and its double would be the same.
+    """
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         positive("ValueEmbedder", inputs=inputs, width=width)
         self.inputs, self.width = inputs, width
         self.map = Affine(inputs, width)
-        nn.init.xavier_uniform_(self.map.weight)
-        nn.init.zeros_(self.map.bias)
+        nn.init.normal_(self.map.weight, std=inputs**-0.5)
+        nn.init.normal_(self.map.bias)
 
     def start(self, batch: int) -> State:
         return ()

@@ -12,7 +12,7 @@ import numpy as np
 
 from unrolled.datasets import samples, words
 from unrolled.datasets.augment import for_codec
-from unrolled.datasets.dealt import Dealt, deal_rows, own_of
+from unrolled.datasets.dealt import LEAST_HELD, Dealt, deal_rows, own_of
 from unrolled.datasets.examples import Bundles, Examples
 from unrolled.datasets.inputs import TOKENS, embedder_of
 from unrolled.datasets.rows import Rows, data_files
@@ -64,6 +64,12 @@ class Labelled:
         task.answers.fit(dealt.answer(row) for row in dealt.of("train"))
         self.notes += [*getattr(task.codec, "notes", []), *getattr(task.answers, "notes", [])]
         self._examples = {part: self._encoded(part) for part in PARTS}
+        valid = len(self._examples["valid"])
+        self.few = valid < LEAST_HELD
+        if self.few and valid:
+            self.notes.append(
+                f"{valid} validation rows are too few to choose weights by: the last ones are kept"
+            )
 
     def _leaks(self) -> list[str]:
         """What the test part may know of training, in words."""

@@ -29,6 +29,7 @@ class Hooks:
     settled: Callable[[], None]  # the plan's number of steps is known
     say: Callable[[str], None]
     improved: Callable[[], None]  # the evaluation just made is the best so far
+    latest: bool = False  # validation has too few rows to choose by: later weights count as better ones
 
 
 def steps(learner: Learner, hooks: Hooks, log_every: int, patience: int, nonfinite: str) -> Iterator[int]:
@@ -89,8 +90,8 @@ def _evaluate(learner: Learner, hooks: Hooks, patience: int) -> None:
     with learner.as_scored():
         score = hooks.evaluate()
         better = score < p.best
-        if better:
-            p.best, p.best_step = score, p.step
+        if better or hooks.latest:
+            p.best, p.best_step = min(score, p.best), p.step
             hooks.improved()
     p.evaluated = p.step
     p.stale = 0 if better else p.stale + 1

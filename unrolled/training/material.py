@@ -53,6 +53,7 @@ class Material(Protocol):
     verb: str  # what one does with a model of this data
     verb_keys: tuple[str, ...]
     reads: Reads
+    few: bool  # its validation part is too small to choose weights by
     unit: str  # what is learnt from, one by one
 
     @property

@@ -157,8 +157,9 @@ class Session:
         """The training loop; yields after each optimizer step."""
         recipe = self.recipe
         hooks = Hooks(
-            self.record, self.evaluate, self.save, self.back, self.settled, self.talk.warn, self.improved
-        )
+            self.record, self.evaluate, self.save, self.back, self.settled, self.talk.warn, self.improved,
+            self.material.few,
+        )  # fmt: skip
         return steps(self.learner, hooks, recipe.log_every or 25, recipe.patience or 0, recipe.nonfinite)
 
     def record(self, row: dict[str, Any]) -> None:

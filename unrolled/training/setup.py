@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 
+SMALL, FEW = 1000, 16  # training examples below which a batch has so many rows
 LEAST_BETWEEN, MOST_BETWEEN = 50, 1000  # steps between evaluations of rows, where a plateau ends the run
 
 
@@ -100,12 +101,22 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Materi
 def filled_in(recipe: Recipe, material: Material, device: str) -> tuple[Recipe, list[Chosen]]:
     """The recipe with what was found out about its data and every open key decided, and the latter decisions."""
     recipe = replace(recipe, **{choice.key: choice.value for choice in material.chosen})
+    small = (
+        material.reads != "text"
+        and material.epoch < SMALL
+        and recipe.batch is None
+        and recipe.accumulate == 1
+    )
+    if small:
+        recipe = replace(recipe, batch=FEW)
     kinds = known_kinds(whole=recipe.task != "generate")
     filled, chosen = fill(recipe, kinds, device, material.reads)
     if filled.patience and recipe.evaluate_every is None and filled.batch and material.reads != "text":
         # Rows are gone through quickly: asked a few times each pass or two, a plateau is seen when it is there.
         passes = 2 * material.epoch // filled.batch
         filled = replace(filled, evaluate_every=max(LEAST_BETWEEN, min(MOST_BETWEEN, passes)))
+    if small:
+        chosen.append(Chosen("batch", FEW, f"fewer than {SMALL:,} training examples: more steps a pass"))
     return filled, chosen
 
 

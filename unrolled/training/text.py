@@ -36,6 +36,7 @@ class Text:
     verb: str = "generate"
     verb_keys: tuple[str, ...] = ()
     reads: Reads = "text"
+    few: bool = False
     unit: str = "tokens"
 
     def __init__(self, corpus: Corpus) -> None:
