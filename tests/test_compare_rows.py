@@ -82,7 +82,7 @@ def test_everybody_stands_in_the_table_at_one_size(found: Comparison) -> None:
         assert row.low is not None and row.high is not None and 0 <= row.low < row.mean < row.high <= 1
         tests = [Run.at(found.path / name).test or {} for name in row.runs]
         assert row.beside == {"macro F1": pytest.approx(np.mean([t["values"]["macro_f1"] for t in tests]))}
-        assert row.epochs == pytest.approx(20 * 32 / 240)
+        assert row.epochs == pytest.approx(20 * 16 / 240)
     assert [row.feeding for row in found.rows] == ["in order", "whole rows", "no order"]
     gru, encoder, bag = found.rows
     assert gru.state_bytes and encoder.state_bytes is None and bag.core == 0 < gru.core

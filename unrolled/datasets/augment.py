@@ -65,7 +65,7 @@ def frequency_mask(x: Steps, draw: Draw, *, count: int = 2, widest: int = 8) -> 
     return _masked(x, draw, 1, count, min(widest, x.shape[1]))
 
 
-def noise(x: Steps, draw: Draw, *, deviation: float = 0.1) -> Steps:
+def noise(x: Steps, draw: Draw, *, deviation: float = 0.2) -> Steps:
     """(T, D) with normal noise added to each value."""
     _within("noise", deviation=(deviation, 0, np.inf))
     return np.asarray(x + draw.normal(0, deviation, x.shape), x.dtype)
@@ -151,5 +151,5 @@ def for_codec(wanted: str, kind: str) -> Changes:
 
 
 NUMBERS = ("values", "log_mel", "mfcc", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors")
-OWN: dict[str, Changes] = {}
+OWN: dict[str, Changes] = {kind: (("noise", {}),) for kind in ("values", "pixels", "patches")}
 """By codec: what pays on the shipped and the public sets."""

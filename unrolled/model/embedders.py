@@ -65,8 +65,8 @@ class ValueEmbedder(nn.Module):
         positive("ValueEmbedder", inputs=inputs, width=width)
         self.inputs, self.width = inputs, width
         self.map = Affine(inputs, width)
-        nn.init.normal_(self.map.weight, std=inputs**-0.5)
-        nn.init.normal_(self.map.bias)
+        nn.init.normal_(self.map.weight, std=0.5 * inputs**-0.5)
+        nn.init.uniform_(self.map.bias, -0.5, 0.5)
 
     def start(self, batch: int) -> State:
         return ()
