@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from unrolled.datasets.dealt import deal_rows
 from unrolled.datasets.inputs import INPUTS, codec_for, embedder_of, input_codec_from_dict
 from unrolled.datasets.items import Items
-from unrolled.datasets.labels import Labels, Tags
+from unrolled.datasets.labels import Labels, MultiLabels, Tags
 from unrolled.datasets.long import long_of
 from unrolled.datasets.rows import Rows
+from unrolled.datasets.standard import Numbers
 from unrolled.datasets.store import Ragged
 from unrolled.datasets.together import Field, Together
 from unrolled.datasets.understand import Asked, columns, understand
 from unrolled.errors import UserError
 from unrolled.layout import Layout
 from unrolled.model import answering, build
-from unrolled.tasks.classify import Classify
+from unrolled.tasks import Classify, ClassifySeveral, Regress, Tag
 from unrolled.training.evaluate import evaluate
 from unrolled.training.predict import predict
 from unrolled.training.progress import Talk
@@ -324,6 +325,70 @@ def test_a_threshold_moves_what_is_said_and_no_probability(tmp_path: Path) -> No
 
 def _labels(**counts: int) -> Any:
     return Labels(counts)
+
+
+def _made(kind: str, task: str) -> tuple[Any, list[np.ndarray], list[np.ndarray]]:
+    """An untrained model with its task, 60 inputs of unequal lengths, and their answers."""
+    torch.manual_seed(0)
+    draw = np.random.default_rng(0)
+    inputs = [draw.integers(0, 7, n).astype(np.int32) for n in draw.integers(1, 40, 60)]
+    shared: dict[str, Any] = {"codec": Items("abcde"), "inputs": ("x",), "targets": ("y",)}
+    tasks: dict[str, Any] = {
+        "classify": (
+            Classify(answers=_labels(a=3, b=2, c=1), **shared),
+            lambda n: np.array(draw.integers(3)),
+        ),
+        "several": (
+            ClassifySeveral(answers=MultiLabels({"a": 1, "b": 1}), **shared),
+            lambda n: draw.integers(0, 2, 2),
+        ),
+        "regress": (Regress(answers=Numbers().fit([1.0, 2.0, 4.0]), **shared), lambda n: draw.normal(size=1)),
+        "tag": (Tag(answers=Tags({"a": 1, "b": 1}), **shared), lambda n: draw.integers(0, 2, n)),
+    }
+    made, answer = tasks[task]
+    spec = answering(kind, embedder_of(made.codec), made.head(), width=16, layers=1, stepwise=made.stepwise)
+    model = build(spec).eval()
+    model.task = made
+    return model, inputs, [answer(len(x)) for x in inputs]
+
+
+@pytest.mark.parametrize("task", ["classify", "several", "regress", "tag"])
+@pytest.mark.parametrize("kind", ["lstm", "transformer", "conv", "bigru", "bag"])
+def test_no_score_depends_on_the_batch(kind: str, task: str) -> None:
+    model, inputs, truth = _made(kind, task)
+    found = [model.task.score(model, inputs, truth, batch) for batch in (1, 7, 32, 512)]
+    assert len({score.report.items for score in found}) == 1
+    for name, value in found[0].report.values.items():
+        if value is not None and value == value:
+            assert all(score.report.values[name] == pytest.approx(value, rel=1e-6) for score in found), name
+    assert all(score.objective == pytest.approx(found[0].objective, rel=1e-6) for score in found)
+    alone = model.task.predict(model, inputs, 1)
+    together = model.task.predict(model, inputs, 512)
+    assert max(np.abs(a - b).max() for a, b in zip(alone, together, strict=True)) <= 1e-5
+
+
+def test_a_norm_does_not_hide_how_large_a_number_was() -> None:
+    """A map without a bias gives a number and its double the same direction, and a norm keeps directions only."""
+    torch.manual_seed(0)
+    model = build(
+        answering("conv", {"kind": "values", "inputs": 1}, {"kind": "numbers", "targets": 1}, width=32)
+    )
+    model.eval()
+    one, two = (model(torch.full((1, 6, 1), value))[0][0, -1] for value in (1.0, 2.0))
+    assert (one - two).abs().item() > 0.02
+
+
+def test_weights_are_not_chosen_by_a_handful_of_rows(tmp_path: Path) -> None:
+    heard = Heard()
+    lines = ["text,label", *(f"{'good' if i % 2 else 'bad'} number n{i},{'ab'[i % 2]}" for i in range(60))]
+    path = put(tmp_path, "t.csv", lines)
+    run = train(data=str(path), model="gru", runs=str(tmp_path), talk=heard, **TINY)
+    assert run is not None and any("too few to choose weights by" in line for line in heard.lines)
+    assert any("batch=16" in line and "more steps a pass" in line for line in heard.lines) is False, (
+        "batch was asked"
+    )
+    kept = [row["step"] for row in run.metrics if row.get("best")]
+    assert kept[-1] == 60 == run.step, "the last weights are the ones that are kept"
 
 
 def test_keys_that_do_not_suit_the_task_are_refused(tmp_path: Path) -> None:
