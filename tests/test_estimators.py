@@ -156,7 +156,7 @@ def test_classes_keep_their_type_and_their_order() -> None:
 
 
 def test_classes_that_look_alike_as_texts_stay_apart() -> None:
-    assert given.named(np.array(["a", "a ", "b"])) == ["a (0)", "a (1)", "b (2)"]
+    assert given.named(np.array(["a", "a ", "b"])) == ["(0) a", "(1) a", "(2) b"]
     assert given.named(np.array([1.0, 2.0])) == ["1", "2"]
 
 

@@ -289,9 +289,11 @@ def test_an_event_log_is_learnt_and_answered_early(tmp_path: Path) -> None:
 def test_any_number_of_labels_holds(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     words = ["red", "hot", "blue", "cold"]
-    rows = [[w for w in words if draw.random() < 0.4] for _ in range(200)]
+    rows = [[w for w in words if draw.random() < 0.4] for _ in range(400)]
     path = put(
-        tmp_path, "many.csv", ["text,label", *(f"it is {' '.join(r)} here,{';'.join(r[:9])}" for r in rows)]
+        tmp_path,
+        "many.csv",
+        ["text,label", *(f"it is {' '.join(r)} here n{i},{';'.join(r)}" for i, r in enumerate(rows))],
     )
     run = train(
         data=str(path),
@@ -331,7 +333,7 @@ def _made(kind: str, task: str) -> tuple[Any, list[np.ndarray], list[np.ndarray]
     """An untrained model with its task, 60 inputs of unequal lengths, and their answers."""
     torch.manual_seed(0)
     draw = np.random.default_rng(0)
-    inputs = [draw.integers(0, 7, n).astype(np.int32) for n in draw.integers(1, 40, 60)]
+    inputs = [draw.integers(0, 7, n).astype(np.int32) for n in draw.integers(4, 40, 60)]
     shared: dict[str, Any] = {"codec": Items("abcde"), "inputs": ("x",), "targets": ("y",)}
     tasks: dict[str, Any] = {
         "classify": (

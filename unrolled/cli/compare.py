@@ -57,7 +57,9 @@ class Keys:
         metadata={"help": "a column whose values each stay in one part; none = row by row"},
     )
     held: str | None = field(default=None, metadata={"help": "the groups that are the test"})
-    id: str | None = field(default=None, metadata={"help": "a column that names the sequence of a row"})
+    id: str | None = field(
+        default="auto", metadata={"help": "a column that names the sequence of a row; none = a row is one"}
+    )
     time: str | None = field(default=None, metadata={"help": "a column that puts rows in order"})
     shuffled: bool = field(default=False, metadata={"help": "each sequence's steps in random order"})
     vectors: str | None = field(default=None, metadata={"help": "word vectors that the words start from"})

@@ -40,7 +40,7 @@ class Asked:
     target: str | None = None
     group: str | None = "auto"
     held: str | None = None
-    id: str | None = None
+    id: str | None = "auto"
     time: str | None = None
     shuffled: bool = False
     vectors: str | None = None

@@ -47,7 +47,7 @@ def compare(
     target: str | None = None,
     group: str | None = "auto",
     held: str | None = None,
-    id: str | None = None,  # noqa: A002 - the key's name everywhere
+    id: str | None = "auto",  # noqa: A002 - the key's name everywhere
     time: str | None = None,
     shuffled: bool = False,
     vectors: str | None = None,

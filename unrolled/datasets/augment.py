@@ -131,7 +131,8 @@ AUGMENTATIONS: dict[str, Change] = {
 }
 
 MOVING = ("shift", "crop", "word_dropout")  # after them a step is another, or none
-OF_TOKENS = ("crop", "word_dropout")  # what can be done to ids; the rest is for numbers
+OF_TOKENS = ("crop", "word_dropout")  # what can be done to ids
+OF_NUMBERS = ("time_mask", "frequency_mask", "noise", "shift", "crop")
 
 
 def for_codec(wanted: str, kind: str) -> Changes:
@@ -145,7 +146,7 @@ def for_codec(wanted: str, kind: str) -> Changes:
     for name in names:
         if name not in AUGMENTATIONS:
             raise unknown("augmentation", name, AUGMENTATIONS)
-        if (kind in NUMBERS) == (name == "word_dropout") or (kind not in NUMBERS and name not in OF_TOKENS):
+        if name not in (OF_NUMBERS if kind in NUMBERS else () if kind == "together" else OF_TOKENS):
             raise UserError(f"augment={name}: it doesn't suit what the codec {kind} gives.")
     return [(name, {}) for name in names]
 

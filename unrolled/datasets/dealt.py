@@ -12,15 +12,15 @@ import numpy as np
 from unrolled.datasets import sets
 from unrolled.datasets.assemble import seconds
 from unrolled.datasets.duplicates import key_of
-from unrolled.datasets.inputs import choose_input, codec_for
-from unrolled.datasets.labels import Labels, MultiLabels, Tags, pieces
+from unrolled.datasets.inputs import choose_input, codec_for, suits
+from unrolled.datasets.labels import Labels, MultiLabels, Tags, name_of, pieces
 from unrolled.datasets.long import long_of
-from unrolled.datasets.parts import SHARES, deal
+from unrolled.datasets.parts import SHARES, Parts, deal
 from unrolled.datasets.readers import Record
-from unrolled.datasets.rows import SERIES, Rows
+from unrolled.datasets.rows import SERIES, Long, Rows
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.standard import Numbers
-from unrolled.datasets.understand import Asked, Reading, columns, understand
+from unrolled.datasets.understand import ANSWERS, SEPARATOR, Asked, Reading, columns, understand
 from unrolled.errors import UserError, unknown
 
 LEAST_HELD = 20  # rows below which a validation part says more about itself than about the model
@@ -69,12 +69,12 @@ class Dealt:
 
 
 def value_of(row: Record, inputs: Sequence[str], stepwise: bool) -> Any:
-    """The one column that is read, or a dict of several; None where one is missing. stepwise: texts cut into words."""
+    """The one column that is read, or a dict of several; None where all are missing. stepwise: texts cut into words."""
     values = [row.get(name) for name in inputs]
     values = list(map(pieces, values)) if stepwise else values
     if len(values) == 1:
         return values[0]
-    return None if any(value is None for value in values) else dict(zip(inputs, values, strict=True))
+    return None if all(value is None for value in values) else dict(zip(inputs, values, strict=True))
 
 
 def deal_rows(rows: Rows, asked: Asked, data: str, own: Mapping[str, str] | None = None) -> Dealt:
@@ -88,9 +88,10 @@ def deal_rows(rows: Rows, asked: Asked, data: str, own: Mapping[str, str] | None
 
 def understood(rows: Rows, asked: Asked, data: str, own: Mapping[str, str]) -> tuple[Rows, Reading]:
     """The rows, gathered to sequences where they are steps, and how they are read."""
-    own = {key: value for key, value in own.items() if getattr(asked, key) is None}
+    own = {key: value for key, value in own.items() if getattr(asked, key) == getattr(Asked(), key)}
     said = replace(asked, **dict[str, Any](own))
     rows, steps = _sequences(rows, said)
+    said = _of_sequences(said, rows.long)
     reading = understand(columns(rows), said, data, steps)
     why = tuple((key, value, f"what {data} is for") for key, value in own.items())
     return rows, replace(reading, why=(*why, *reading.why))
@@ -102,6 +103,7 @@ def dealt_as(rows: Rows, reading: Reading, asked: Asked, data: str) -> Dealt:
     if codec == "auto" and len(reading.inputs) == 1:
         words = reading.task == "tag" and reading.kinds[0] == "text"
         codec = "items" if words else choose_input(reading.kinds[0])
+    suits(codec, reading)
     found = _Found()
     whole = np.array([found.take(row, reading, asked) for row in rows], bool)
     if not found.keys:
@@ -109,6 +111,8 @@ def dealt_as(rows: Rows, reading: Reading, asked: Asked, data: str) -> Dealt:
     places, notes = _places(whole, found, reading, asked)
     if reading.left_out:
         notes.append(f"columns left out: {', '.join(reading.left_out)}")
+    if asked.held:  # they are kept apart by name, and the others' rows are dealt one by one
+        reading = replace(reading, group=None)
     return Dealt(rows, reading, codec, places, notes)
 
 
@@ -137,7 +141,9 @@ def own_of(path: Path) -> Mapping[str, str]:
 
 def _sequences(rows: Rows, asked: Asked) -> tuple[Rows, tuple[str, ...]]:
     """The rows, gathered to sequences where they are steps, and which columns then say something of every step."""
-    long = long_of(rows, asked.id, asked.time, asked.inputs)
+    inputs, targets = (_split(names) for names in (asked.input, asked.target))
+    own = next((n for n in next(iter(rows), {}) if n.lower() in ANSWERS), None)
+    long = long_of(rows, asked.id, asked.time, inputs, targets or ((own,) if own else ()))
     if long is None:
         return rows, ()
     made = rows.gathered(long)
@@ -145,6 +151,18 @@ def _sequences(rows: Rows, asked: Asked) -> tuple[Rows, tuple[str, ...]]:
         f"the rows of one {long.id} are one sequence" + (f", by {long.time}" if long.time else "")
     )
     return made, (*([SERIES] if long.values else []), *long.categories)
+
+
+def _of_sequences(asked: Asked, long: Long | None) -> Asked:
+    """What was asked for, with the series in the place of the columns that it gathers."""
+    if long is None or asked.input is None:
+        return asked
+    names = [SERIES if name in long.values else name for name in _split(asked.input)]
+    return replace(asked, input=",".join(dict.fromkeys(names)))
+
+
+def _split(names: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (names or "").split(",") if name.strip())
 
 
 @dataclass
@@ -156,14 +174,19 @@ class _Found:
     groups: list[Hashable] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    names: list[tuple[str, ...]] = field(default_factory=list)  # classes, labels or tags of a row
+    _seen: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
 
     def take(self, row: Record, reading: Reading, asked: Asked) -> bool:
         """Whether the row has all that it needs; if so, notes what it says."""
-        if any(row.get(name) is None for name in reading.inputs):
+        if all(row.get(name) is None for name in reading.inputs):
             return False
         if not reading.several and any(_blank(row.get(name)) for name in reading.targets):
             return False
-        self.keys.append(hash(tuple(key_of(row[name]) for name in reading.inputs)))
+        self.keys.append(hash(tuple(key_of(row.get(name)) for name in reading.inputs)))
+        if reading.task != "regress":
+            names = tuple(sorted({*names_in(row.get(reading.targets[0]), reading)}))
+            self.names.append(self._seen.setdefault(names, names))
         if reading.task == "classify" and not reading.several:
             self.labels.append(str(row[reading.targets[0]]))
         if reading.group:
@@ -180,11 +203,16 @@ class _Found:
 def _places(whole: np.ndarray, found: _Found, reading: Reading, asked: Asked) -> tuple[bytes, list[str]]:
     """Each row's part, and what is to be said of it."""
     shares = asked.shares or SHARES
-    given, groups = found.given, found.groups
+    given, groups, notes = found.given, found.groups, list[str]()
+    said = "split as the data gives it"
+    if asked.group == "auto" and 0 < len({*groups}) < len(PARTS) and not given and not asked.held:
+        notes.append(f"{reading.group} has too few values to part rows by: they are dealt one by one")
+        groups = []
     if found.times:
-        given, groups = _by_time(found.times, shares), []
+        given, groups, said = _by_time(found.times, shares), [], f"the last rows by {asked.time} are the test"
     if asked.held:
         given, groups = _held(asked.held, reading, groups), []
+        said = f"the rows of {asked.held} are the test; validation rows are some of the others'"
     loosely = any(kind in ("text", "category") for kind in reading.kinds)
     parts = deal(
         found.keys,
@@ -193,15 +221,53 @@ def _places(whole: np.ndarray, found: _Found, reading: Reading, asked: Asked) ->
         given=given or None,
         shares=shares,
         loosely=loosely,
+        said=said,
     )
-    notes = [*parts.notes]
+    notes += parts.notes
     if left := len(whole) - len(found.keys):
         notes.append(f"{left} rows have no {reading.target} or no {reading.reads}: left out")
+    if not given and found.names:
+        parts, moved = _every_name_in_training(parts, found.names, groups or found.keys)
+        notes += moved
     numbers = np.flatnonzero(whole)
     places = np.full(len(whole), NONE, np.uint8)
     for place, part in enumerate(PARTS):
         places[numbers[parts.of(part)]] = place
     return places.tobytes(), notes
+
+
+def _every_name_in_training(
+    parts: Parts, names: list[tuple[str, ...]], units: list[Hashable]
+) -> tuple[Parts, list[str]]:
+    """Rows of a class, label or tag that training would never see go to training, with the others of their unit."""
+    known = {name for row in parts.train for name in names[row]}
+    gone = set()
+    others = (*parts.valid, *parts.test)
+    for row in others:
+        if not known.issuperset(names[row]):
+            known.update(names[row])
+            gone.add(units[row])
+    moved = [row for row in others if units[row] in gone]
+    if not moved:
+        return parts, []
+    valid, test = ([row for row in part if units[row] not in gone] for part in (parts.valid, parts.test))
+    if not valid or not test:
+        raise UserError(
+            f"{len(known)} classes in {len(names)} rows: too few of each for training, validation and test. If these are "
+            "numbers, say task=regress; else name another target=."
+        )
+    note = f"{len(moved)} rows are for training, which would lack a class of theirs"
+    return Parts(sorted([*parts.train, *moved]), valid, test, parts.notes), [note]
+
+
+def names_in(value: Any, reading: Reading) -> Iterator[str]:
+    """The classes, labels or tags that an answer names."""
+    if reading.task == "tag":
+        value = pieces(value)
+    elif reading.several and isinstance(value, str):
+        value = value.split(SEPARATOR)
+    listed = isinstance(value, (list, tuple, np.ndarray))
+    return (name for each in (value if listed else [value]) if (name := name_of(each)))
 
 
 def _by_time(times: list[float], shares: Sequence[float]) -> list[str]:

@@ -26,7 +26,6 @@ class Examples:
 
     inputs: Ragged
     targets: list[np.ndarray]
-    origins: list[str]
     stepwise: bool = False
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from unrolled.datasets.items import Items
 from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN
 from unrolled.datasets.standard import Values
 from unrolled.datasets.together import Field, Together
+from unrolled.datasets.understand import Reading
 from unrolled.datasets.words import Words
 from unrolled.errors import UserError, unknown
 
@@ -63,6 +64,20 @@ def codec_for(names: Sequence[str], kinds: Sequence[str], asked: str = "auto", a
         chosen = asked if asked != "auto" and kind not in (*WHOLE, "series", "tokens") else choose_input(kind)
         made.append(Field(name, SINGLE[chosen](), kind not in WHOLE))
     return Together(made, aligned)
+
+
+def suits(codec: str, reading: Reading) -> None:
+    """Raises UserError where a codec can't read the one column that it is asked to."""
+    kind = reading.kinds[0]
+    if len(reading.kinds) > 1:
+        return
+    text = codec in TOKENS and codec != Items.kind
+    can = {
+        "text": text or codec == Items.kind, "category": text or codec == Items.kind, "tokens": codec == Items.kind,
+        "series": codec in (Values.kind, *OF_COLUMN["image"]), "number": codec == Values.kind,
+    }.get(kind, codec in OF_COLUMN.get(kind, ()))  # fmt: skip
+    if not can:
+        raise UserError(f"codec={codec}: it can't read {reading.inputs[0]}, which is {kind}.")
 
 
 def input_codec_from_dict(saved: Mapping[str, Any]) -> InputCodec:

@@ -122,11 +122,8 @@ class MultiLabels(Labels):
 
     def _parts(self, value: object) -> list[str]:
         """The distinct names, in order."""
-        many = (
-            value
-            if isinstance(value, (list, tuple, set, frozenset))
-            else name_of(value).split(self.separator)
-        )
+        listed = isinstance(value, (list, tuple, set, frozenset, np.ndarray))
+        many: Any = value if listed else name_of(value).split(self.separator)
         return list(dict.fromkeys(name for each in many if (name := name_of(each))))
 
 

@@ -15,20 +15,26 @@ LEAST = 2.0  # rows an id, in the mean, from which they are steps
 
 
 def long_of(
-    rows: Iterable[Record], id: str | None = None, time: str | None = None, inputs: tuple[str, ...] = ()
+    rows: Iterable[Record],
+    id: str | None = "auto",
+    time: str | None = None,
+    inputs: tuple[str, ...] = (),
+    targets: tuple[str, ...] = (),
 ) -> Long | None:
     """How rows make sequences; None where each is one by itself. Unless `id` says so, a column called id (session,
-    case ...) does where one called time (date, step ...) stands beside it and ids come up again.
+    case ...) does where one called time (date, step ...) stands beside it, ids come up again, and no step holds a text.
 
-    `inputs`: the columns to read of each step; none: all that vary within an id. Raises UserError for a column that
-    isn't there.
+    `inputs`: the columns to read of each step; none: all that vary within an id. `targets`: what is foretold; where it
+    varies, each step has its own. Raises UserError for a column that isn't there.
     """
-    asked = id is not None
+    if id is None:
+        return None
+    asked = id != "auto"
     count = 0
     for row in rows:
         if not count:
             names = [name for name in row if name not in BESIDE]
-            id, time = named(names, id, time)
+            id, time = named(names, id if asked else None, time)
             if id is None or not (asked or time):
                 return None
             found = {name: Column(name) for name in names}
@@ -49,9 +55,13 @@ def long_of(
     steps = [
         n for n in names if n not in (id, time) and (n in varying or n in inputs) and found[n].kind != "empty"
     ]
+    if not asked and any(found[n].kind == "text" for n in steps):
+        return None
     constants = tuple(n for n in names if n not in (id, time) and n not in steps)
-    numbers = tuple(n for n in steps if found[n].kind == "number" and (not inputs or n in inputs))
-    others = tuple(n for n in steps if found[n].kind != "number")
+    numbers = tuple(
+        n for n in steps if found[n].kind == "number" and n not in targets and (not inputs or n in inputs)
+    )
+    others = tuple(n for n in steps if found[n].kind != "number" or n in targets)
     return Long(id, time, numbers, others, constants)
 
 

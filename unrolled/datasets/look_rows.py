@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Dealt:
+class Tried:
     """The split that training would make, what parts know of each other, and what a model sees."""
 
     rows: int  # of them that this was tried with
@@ -97,7 +98,7 @@ class RowsLook:
     reading: Reading | None
     open: str  # what the user has to say where there is no one reading
     classes: dict[str, int]
-    dealt: Dealt | None
+    dealt: Tried | None
     notes: list[str]
 
     def __str__(self) -> str:
@@ -199,7 +200,9 @@ def sampled(
         if not total:
             id, time = named(list(row), None, None)
             id = id if time else None
-        number = total if id is None else hash(row.get(id))  # the rows of one sequence stay together
+        number = (
+            total if id is None else crc32(str(row.get(id)).encode("utf-8", "surrogatepass"))
+        )  # the rows of one sequence stay together
         mark = number * GOLDEN % (1 << 64)
         total += 1
         if mark >= limit:
@@ -227,7 +230,7 @@ def _bytes(value: Any) -> int:
 
 def _tried(
     data: str, rows: list[Record], long: Long | None, reading: Reading, found: dict[str, Column]
-) -> tuple[Dealt | None, str]:
+) -> tuple[Tried | None, str]:
     """The reading tried out; where the rows don't allow it, why not."""
     media = any(found[name].media for name in reading.inputs)
     few = spread(rows, FILES if media else COSTLY)
@@ -245,7 +248,7 @@ def _tried(
     left = len(few) - sum(parts.values())
     codecs = {name: codec.kind for name, codec in trial.columns().items()}
     notes = [*trial.dealt.notes, *(n for c in trial.columns().values() for n in getattr(c, "notes", []))]
-    return Dealt(len(few), left, parts, notes, repeats, leaks, codecs, trial.fitted, examples), ""
+    return Tried(len(few), left, parts, notes, repeats, leaks, codecs, trial.fitted, examples), ""
 
 
 def _examples(trial: Trial, found: dict[str, Column]) -> list[Seen]:
@@ -304,7 +307,7 @@ def _lengths(lengths: Lengths) -> list[str]:
     return [f"{title}: {span}, {lengths.mean:.4g} in the mean", *bars(named)]
 
 
-def _dealt(dealt: Dealt, looked: int) -> list[str]:
+def _dealt(dealt: Tried, looked: int) -> list[str]:
     """The split, repeats and leaks, and what the model sees."""
     tried = f", tried with {dealt.rows:,} rows, spread over all" if dealt.rows < looked else ""
     shares = ", ".join(f"{count:,} for {part}" for part, count in dealt.parts.items())

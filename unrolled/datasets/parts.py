@@ -36,17 +36,18 @@ def deal(
     shares: Sequence[float] = SHARES,
     seed: int = 0,
     loosely: bool = False,
+    said: str = "split as the data gives it",
 ) -> Parts:
     """Deals rows in `shares`, the same for the same seed. `keys`: rows of equal keys (`duplicates.key_of` their input)
     stay together; `labels`: every label's rows are dealt in these shares; `groups`: all rows of a group go to one part.
     `given`: the part that each row says it belongs to; where none is for validation, some of training is. `loosely`:
-    keys are those of texts, equal but for case, punctuation and spaces; it is only said.
+    keys are those of texts, equal but for case, punctuation and spaces; it is only said. `said`: what `given` is, in words.
 
     Raises UserError where a part would be empty that has a share.
     """
     draw = np.random.default_rng(seed)
     if given is not None:
-        return _given(keys, labels, given, shares, draw)
+        return _given(keys, labels, given, shares, draw, said)
     units = _units(groups if groups is not None else keys)
     found = _dealt(units, labels, shares, draw)
     notes = []
@@ -101,6 +102,7 @@ def _given(
     given: Sequence[str],
     shares: Sequence[float],
     draw: np.random.Generator,
+    said: str,
 ) -> Parts:
     found: dict[str, list[int]] = {
         part: [row for row, at in enumerate(given) if at == part] for part in PARTS
@@ -109,7 +111,7 @@ def _given(
         raise UserError(
             f"the column split says {', '.join(map(repr, others[:3]))}; it may say {', '.join(PARTS)}."
         )
-    notes = ["split as the data gives it"]
+    notes = [said]
     if not found["valid"] and found["train"]:
         share = shares[1] / (shares[0] + shares[1])
         rows = found["train"]

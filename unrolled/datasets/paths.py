@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from unrolled.datasets.media import MediaFile, column_of
 from unrolled.datasets.problems import Problems
 from unrolled.datasets.readers import Record
 
+LOOKED_AT = 20  # rows in which a column of paths shows itself
+
 
 def linked(rows: Iterator[Record], folder: Path) -> Iterator[Record]:
-    """The rows with a handle in place of each path, in columns whose first value ends like a file of sound or an image.
+    """The rows with a handle in place of each path, in columns that name one in the first rows.
 
     Raises UserError, all together with their lines, for paths where no file is.
     """
-    head = next(rows, None)
-    if head is None:
-        return
-    names = [
+    heads = list(islice(rows, LOOKED_AT))
+    names = {
         name
+        for head in heads
         for name, value in head.items()
-        if isinstance(value, str) and name != "origin" and column_of(value)
-    ]
+        if isinstance(value, str) and name != "origin" and column_of(value) and (folder / value).is_file()
+    }
+    rows = chain(heads, rows)
     if not names:
-        yield from chain([head], rows)
+        yield from rows
         return
     problems = Problems()
-    for row in chain([head], rows):
+    for row in rows:
         if problems.found and problems.enough():
             break
         for name in names:

@@ -98,11 +98,18 @@ class Rows:
         if head is None:
             return rows
         rows = chain([head], rows)
-        for stem, names in numbered(list(head)).items():
+        groups = numbered(list(head))
+        taken = {*head} - {name for names in groups.values() for name in names}
+        for stem, names in groups.items():
             shape = grid(names)
-            rows = _gathered(rows, stem, names, shape)
+            called = SERIES if len(groups) == 1 else stem.strip(" _-.") or SERIES
+            while called in taken:
+                called += "_"
+            taken.add(called)
+            rows = _gathered(rows, stem, names, shape, called)
             steps = f", a step a row of {shape[1]}" if shape else ""
-            notes.append(f"the {len(names)} columns {names[0]} ... {names[-1]} are one series{steps}")
+            more = f", called {called}" if called != SERIES else ""
+            notes.append(f"the {len(names)} columns {names[0]} ... {names[-1]} are one series{steps}{more}")
         return rows
 
 
@@ -117,11 +124,11 @@ def raw_rows(path: Path) -> Iterator[Record]:
 
 
 def _gathered(
-    rows: Iterator[Record], stem: str, names: list[str], shape: tuple[int, int] | None
+    rows: Iterator[Record], stem: str, names: list[str], shape: tuple[int, int] | None, called: str
 ) -> Iterator[Record]:
-    for row in gather(rows, stem, names, SERIES):
+    for row in gather(rows, stem, names, called):
         if shape is not None:
-            row[SERIES] = row[SERIES].reshape(shape)
+            row[called] = row[called].reshape(shape)
         yield row
 
 

@@ -65,6 +65,8 @@ class Values:
 
     def encode(self, value: ArrayLike, origin: str = "") -> NDArray[np.float32]:
         """(T, 2 C). Raises UserError, naming `origin` (file:line), for another number of channels or words."""
+        if not np.size(value):
+            return np.zeros((0, self.size), np.float32)
         rows = self._rows(value, origin)
         there = finite(rows)
         off = np.where(there, rows, self.centre) - self.centre
@@ -142,7 +144,7 @@ class Numbers:
         row = _target(value, origin)
         if len(row) != self.size:
             raise UserError(f"{_at(origin)}a target of {len(row)} numbers where training had {self.size}.")
-        return np.clip((row - self.mean) / self.deviation, -FARTHEST, FARTHEST).astype(np.float32)
+        return np.asarray((row - self.mean) / self.deviation, np.float32)
 
     def decode(self, encoded: ArrayLike) -> Floats:
         """(..., K) -> (..., K) in the target's own unit."""

@@ -32,6 +32,13 @@ class Field:
         """Columns that it takes up."""
         return 1 if self.ids else int(getattr(self.codec, "width", 0) or self.codec.size)
 
+    def encode(self, value: Any) -> NDArray[Any]:
+        """(T, width); of a missing value no step or, where it would hold for the whole row, one that says so."""
+        if value is None and self.each:
+            return np.zeros((0, self.width), np.float32)
+        part = np.asarray(self.codec.encode(np.nan if value is None and not self.ids else value))
+        return part[:, None] if part.ndim == 1 else part
+
 
 class Together:
     """Columns of one row -> (T, K + N) float32: the ids of K fields, as numbers, then the N numbers of the others.
@@ -62,13 +69,12 @@ class Together:
         """Fits each field's codec to its column of training rows; a function is called once a field."""
         rows = values if callable(values) else list(values).__iter__
         for field in self.fields:
-            field.codec.fit(row[field.name] for row in rows())
+            field.codec.fit(v for row in rows() if (v := row.get(field.name)) is not None)
         return self
 
     def encode(self, value: Mapping[str, Any]) -> Steps:
         """(T, K + N). Raises UserError where aligned columns aren't equally long."""
-        found = [np.asarray(f.codec.encode(value[f.name])) for f in self.fields]
-        found = [part[:, None] if part.ndim == 1 else part for part in found]
+        found = [f.encode(value.get(f.name)) for f in self.fields]
         lengths = [len(part) for f, part in zip(self.fields, found, strict=True) if f.each]
         if self.aligned and len({*lengths}) > 1:
             names = ", ".join(

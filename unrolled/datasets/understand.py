@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from typing import Any, Literal
@@ -44,12 +44,16 @@ class Column:
     words: int = 0
     several: int = 0  # texts that hold a semicolon
     distinct: set[str] = field(default_factory=set)
-    lengths: list[int] = field(default_factory=list)  # steps, items or words of the first ones
+    whole: bool = True  # the numbers in lists seen so far are whole
+    lengths: list[int] = field(
+        default_factory=list
+    )  # steps, items or words in the first rows, -1 where missing
 
     def see(self, value: Any) -> None:
         """Counts one more value."""
-        if value is None or (isinstance(value, str) and not value):
+        if value is None or (isinstance(value, str) and not value) or _nan(value):
             self.missing += 1
+            self._long(-1)
             return
         self.values += 1
         if isinstance(value, (MediaFile, Clip)):
@@ -60,24 +64,29 @@ class Column:
             if kind != "series":
                 self.media = self.media or kind
                 return
-            self.arrays += 1
+            self.arrays += bool(value.size)  # an empty list may be of anything
+            if self.whole and len(self.lengths) < COMPARED:
+                self.whole = value.ndim == 1 and bool((value == np.floor(value)).all())
         elif isinstance(value, list):
             self.lists += 1
         else:
             self._see_text(value)
             return
+        self._long(len(value))
+
+    def _long(self, length: int) -> None:
         if len(self.lengths) < COMPARED:
-            self.lengths.append(len(value))
+            self.lengths.append(length)
 
     def _see_text(self, value: Any) -> None:
         with contextlib.suppress(ValueError):
-            self.numbers += not isnan(number(value))
+            number(value)
+            self.numbers += 1
         text = str(value)
         words = text.count(" ") + 1 if len(self.lengths) >= COMPARED else len(text.split())
         self.words += words
         self.several += SEPARATOR in text
-        if len(self.lengths) < COMPARED:
-            self.lengths.append(words)
+        self._long(words)
         if len(self.distinct) <= TRACKED:
             self.distinct.add(text)
 
@@ -90,7 +99,7 @@ class Column:
             return self.media  # type: ignore[return-value]
         if self.arrays:
             return "series"
-        if self.lists:
+        if self.lists or not self.distinct:
             return "tokens"
         if self.numbers == self.values:
             return "number"
@@ -126,8 +135,8 @@ class Reading:
 @dataclass(frozen=True)
 class Asked:
     """What the user said of the table. None: to be found. `input`, `target`: one column, or several with commas. `group`:
-    "auto" is to be found, None is none; `held`: its values that are the test. `id`, `time`: the columns that make rows
-    steps of sequences. `shares`: of train, valid and test.
+    "auto" is to be found, None is none; `held`: its values that are the test. `id` ("auto" and None likewise), `time`:
+    the columns that make rows steps of sequences. `shares`: of train, valid and test.
     """
 
     task: str | None = None
@@ -135,24 +144,26 @@ class Asked:
     target: str | None = None
     group: str | None = "auto"
     held: str | None = None
-    id: str | None = None
+    id: str | None = "auto"
     time: str | None = None
     codec: str = "auto"
     shares: tuple[float, float, float] | None = None
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The columns to read."""
-        return _listed(self.input)
 
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The columns to foretell."""
-        return _listed(self.target)
+def _named(names: str | None, found: Mapping[str, Column]) -> tuple[str, ...]:
+    """The columns that were named: one, whatever its name, or several with commas."""
+    return (names,) if names in found else _listed(names)  # type: ignore[return-value]
 
 
 def _listed(names: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip()) if names else ()
+
+
+def _nan(value: Any) -> bool:
+    """A number that is none, or a cell that says so."""
+    if isinstance(value, float):
+        return isnan(value)
+    return isinstance(value, str) and len(value) < 8 and value.strip().lower() == "nan"
 
 
 def _media(value: MediaFile | Clip) -> str:
@@ -164,10 +175,13 @@ def _media(value: MediaFile | Clip) -> str:
 def columns(records: Iterable[Record]) -> dict[str, Column]:
     """Every column of the records, in the order in which they come up."""
     found: dict[str, Column] = {}
-    for record in records:
+    for place, record in enumerate(records):
         for name, value in record.items():
             if name not in BESIDE:
-                found.setdefault(name, Column(name)).see(value)
+                column = found.setdefault(name, Column(name))
+                if len(column.lengths) < min(place, COMPARED):  # records before it hadn't the column
+                    column.lengths += [-1] * (min(place, COMPARED) - len(column.lengths))
+                column.see(value)
     return found
 
 
@@ -177,16 +191,17 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
 
     Raises UserError for a column that isn't there and where there is no one reading.
     """
+    inputs, targets = _named(asked.input, found), _named(asked.target, found)
     for key, names in (
-        ("input", asked.inputs),
-        ("target", asked.targets),
+        ("input", inputs),
+        ("target", targets),
         ("group", _listed(asked.group if asked.group != "auto" else None)),
     ):
         for name in names:
             if name not in found:
                 raise unknown(f"column ({key}=)", name, found)
     why: list[tuple[str, str, str]] = []
-    targets = asked.targets or (_target(found, why, data),)
+    targets = targets or (_target(found, why, data),)
     split = SPLIT if SPLIT in found else None
     group = asked.group
     if group == "auto":
@@ -196,7 +211,10 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
             ("group", group, f"a column is called {group}: all of one {group} on one side of the split")
         )
     used = {*targets, group, split}
-    inputs = asked.inputs or _inputs(found, used, found[targets[0]], steps, why, data)
+    inputs = inputs or _inputs(found, used, found[targets[0]], steps, why, data)
+    named = [*inputs, *targets, group, split]
+    if twice := [name for name in (*inputs, *targets) if named.count(name) > 1]:
+        raise UserError(f"{data}: {twice[0]} can't be read and foretold, or named twice. Name other columns.")
     task, several = _task(asked.task, [found[n] for n in targets], [found[n] for n in inputs], why)
     left = tuple(n for n in found if n not in used and n not in inputs)
     kinds = tuple(found[name].kind for name in inputs)
@@ -261,11 +279,17 @@ def _task(
             f"task=tag: {first.name} must hold one tag for each step of {', '.join(c.name for c in inputs)}, as a list or "
             "as words with spaces between."
         )
-    several = first.kind == "tokens" or (first.several > 0.02 * first.values and first.kind != "number")
+    several = (
+        first.kind == "tokens"
+        or (first.kind == "series" and first.whole)
+        or (first.several > 0.02 * first.values and first.kind != "number")
+    )
     if asked is not None:
         return asked, several and asked == "classify"
     if several:
         task, reason = "classify", f"{first.name} names any number of labels a row"
+    elif first.kind == "series":
+        task, reason = "regress", f"{first.name} holds numbers"
     elif first.kind == "number" and len(first.distinct) > CLASSES:
         task, reason = "regress", f"{first.name} is a number of more than {CLASSES} values"
     else:
@@ -289,9 +313,17 @@ def _numbers(asked: str | None, targets: list[Column], why: list[tuple[str, str,
 
 def _stepwise(target: Column, inputs: list[Column]) -> bool:
     """Whether the target has as many items, or words, as what is read has steps, in each of the first rows."""
-    many = target.kind == "tokens" or target.words > target.values
-    same = (c.lengths == target.lengths for c in inputs if c.kind in ("tokens", "series", "text"))
-    return many and bool(target.lengths) and any(same)
+    whole = target.kind == "series" and target.whole
+    many = target.kind == "tokens" or whole or target.words > target.values
+    return many and any(
+        _alike(c.lengths, target.lengths) for c in inputs if c.kind in ("tokens", "series", "text")
+    )
+
+
+def _alike(one: list[int], other: list[int]) -> bool:
+    """Whether the rows in which both are there have as many steps in both; at least one such row has some."""
+    pairs = [(a, b) for a, b in zip(one, other, strict=False) if a >= 0 and b >= 0]
+    return all(a == b for a, b in pairs) and any(a for a, _ in pairs)
 
 
 def _many(values: Sequence[str] | set[str]) -> str:

@@ -20,7 +20,7 @@ WORD = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
 
 def words_of(text: str) -> list[str]:
     """The lower-cased words, with their inner apostrophes and hyphens, and each other sign by itself."""
-    return WORD.findall(text.lower())
+    return WORD.findall(str(text).lower())
 
 
 class Words:

@@ -191,7 +191,7 @@ def named(classes: NDArray[Any]) -> list[str]:
     names = [name_of(label) for label in classes]
     if len({*names, ""}) == len(names) + 1:
         return names
-    return [f"{name} ({number})" for number, name in enumerate(names)]
+    return [f"({number}) {name}".strip() for number, name in enumerate(names)]
 
 
 def numbers(given: Any, rows: int) -> NDArray[np.float64]:

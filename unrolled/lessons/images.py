@@ -86,7 +86,7 @@ def trained(x: Array, y: NDArray[np.int64], every: bool, erased: bool, size: flo
         answering("gru", {"kind": "values", "inputs": ROWS}, head, width=WIDTH, stepwise=True, dropout=0.1)
     )
     targets = [np.full(ROWS, digit) if every else np.array(digit) for digit in y]
-    feed = Bundles(Examples(Ragged.of(x), targets, [""] * len(y), stepwise=every), 32)
+    feed = Bundles(Examples(Ragged.of(x), targets, stepwise=every), 32)
 
     def loss(step: int) -> tuple[Tensor, int]:
         batch = feed.batch(step)

@@ -61,7 +61,6 @@ def clips(count: int, seed: int) -> Examples:
     return Examples(
         Ragged.of((row["frames"].reshape(len(row["frames"]), -1) / 255).astype(np.float32) for row in made),
         [np.array(names.index(row["label"])) for row in made],
-        [row["origin"] for row in made],
     )
 
 
@@ -69,7 +68,7 @@ def shuffled(examples: Examples, seed: int) -> Examples:
     """The same clips, the frames of each in an order drawn for it alone."""
     draw = np.random.default_rng(seed)
     clips = Ragged.of(draw.permutation(clip) for clip in examples.inputs)
-    return Examples(clips, examples.targets, examples.origins)
+    return Examples(clips, examples.targets)
 
 
 def trained(kind: str, examples: Examples, steps: int, seed: int) -> tuple[Model, float]:

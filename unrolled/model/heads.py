@@ -13,6 +13,10 @@ from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout
 
+FARTHEST = (
+    1e4  # standardised: what lies beyond counts as this in a loss, or one answer would outweigh all others
+)
+
 
 class TokenHead(nn.Module):
     """Scores for the next token: (..., width) -> logits (..., vocabulary).
@@ -138,7 +142,8 @@ class NumberHead(nn.Module):
         """Half the squared error: minus the log-likelihood of a Gaussian of deviation 1, but for its constant."""
         values = ends(prediction, layout)
         values = values.to(torch.promote_types(values.dtype, torch.float32))
-        total = F.mse_loss(values, target.to(values.dtype), reduction="sum") / 2
+        wanted = target.to(values.dtype).clamp(-FARTHEST, FARTHEST)
+        total = F.mse_loss(values, wanted, reduction="sum") / 2
         return total, tensor(len(target), device=total.device)
 
 

@@ -71,6 +71,9 @@ class Answering:
         """This task with what it fits on validation data; here nothing."""
         return self
 
+    def check(self) -> None:
+        """Raises UserError where the answers found in training don't suit what was asked; here never."""
+
     def plain(self) -> Self:
         """This task without what was fitted to a model, as rivals are rated; here itself."""
         return self

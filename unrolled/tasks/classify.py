@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from unrolled.datasets.labels import Labels
+from unrolled.errors import UserError
 from unrolled.tasks.answer import BATCH, answers, every_answer
 from unrolled.tasks.answering import Answering
 from unrolled.tasks.calibration import loss_at, softened, temperature, threshold
@@ -87,6 +88,14 @@ class Classify(Answering):
             return fitted
         said = softened(logits, fitted.temperature)[:, self.rarer]
         return replace(fitted, threshold=threshold(said, wanted == self.rarer).value)
+
+    def check(self) -> None:
+        """A threshold is between two classes."""
+        if self.threshold is not None and self.answers.size != 2:
+            raise UserError(
+                f"threshold={self.threshold}: {self.target} has {self.answers.size} classes, and a threshold lies "
+                "between two. Leave it out."
+            )
 
     def plain(self) -> Classify:
         """This task with no threshold of a model's."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled.datasets.inputs import TOKENS
+from unrolled.datasets.values import number
 from unrolled.tasks.answering import Answering
 from unrolled.tasks.regress import Regress
 from unrolled.tasks.scored import Scored
@@ -67,7 +68,9 @@ class Rivals:
         if kind == "together":
             return self._scored(Mixed(self._classes), self.train.values(), self.test.values())
         if kind == "values":
-            return self._scored(Summary(self._classes), self.train.values(), self.test.values())
+            return self._scored(
+                Summary(self._classes), _series(self.train.values()), _series(self.test.values())
+            )
         rival = Flat(self._classes) if kind in PICTURES else Summary(self._classes)
         return self._scored(rival, self.train.inputs, self.test.inputs)
 
@@ -99,6 +102,11 @@ def _said(report: Any, name: str) -> Placed:
 def _joined(values: Sequence[Any]) -> list[str]:
     """Texts as they are, lists of items as one text."""
     return [value if isinstance(value, str) else " ".join(map(str, np.atleast_1d(value))) for value in values]
+
+
+def _series(values: Sequence[Any]) -> list[np.ndarray]:
+    """Series as they are, a single number as one step."""
+    return [v if isinstance(v, np.ndarray) else np.full((1, 1), number(v)) for v in values]
 
 
 def _first_ids(row: np.ndarray) -> np.ndarray:

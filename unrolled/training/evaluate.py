@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def _answers(run: Run, split: str, data: str | None, batch: int, device: str) ->
     model = run.model(str(choose_device(device, aloud)))
     task = model.task
     if data is None:
-        material = prepare_labelled(run.recipe)
+        material = prepare_labelled(replace(run.recipe, vectors=None))
         same_data(run, material.facts)
         examples = material.examples(split)
         found: Scored = task.score(model, examples.inputs, examples.targets, batch)
@@ -78,10 +79,16 @@ def _answers(run: Run, split: str, data: str | None, batch: int, device: str) ->
     truth: list[np.ndarray] = []
 
     def inputs() -> Iterator[np.ndarray]:
+        empty = 0
         for row in rows:
             steps = task.encoded(row)
+            if not len(steps):
+                empty += 1
+                continue
             truth.append(task.answer(row, steps))
             yield steps
+        if empty:
+            aloud(f"{empty} rows have nothing in {', '.join(task.inputs)}: they are not scored")
 
     read = Ragged.of(inputs())
     return task.score(model, read, truth, batch)  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class Labelled:
         self.notes += self._leaks()
         fit_input(dealt, task.codec)
         task.answers.fit(dealt.answer(row) for row in dealt.of("train"))
+        task.check()
         self.notes += [*getattr(task.codec, "notes", []), *getattr(task.answers, "notes", [])]
         self._examples = {part: self._encoded(part) for part in PARTS}
         valid = len(self._examples["valid"])
@@ -77,7 +79,7 @@ class Labelled:
 
     def _encoded(self, part: str) -> Examples:
         """The part's rows, but for those in which there is nothing to read."""
-        task, targets, origins = self._task, [], []
+        task, targets = self._task, list[np.ndarray]()
         empty: set[int] = set()
 
         def steps() -> Iterator[np.ndarray]:
@@ -86,9 +88,12 @@ class Labelled:
                 if not len(x):
                     empty.add(number)
                     continue
-                targets.append(task.answer(row, x))
-                origins.append(str(row["origin"]))
-                yield np.random.default_rng([0, number]).permutation(x) if self._shuffled else x
+                y = task.answer(row, x)
+                if self._shuffled:
+                    order = np.random.default_rng([0, number]).permutation(len(x))
+                    x, y = x[order], y[order] if task.stepwise else y
+                targets.append(y)
+                yield x
 
         inputs = Ragged.of(steps())
         self._empty[part] = empty
@@ -96,7 +101,7 @@ class Labelled:
             self.notes.append(
                 f"{len(empty)} rows for {part} have nothing in {self.dealt.reading.reads}: left out"
             )
-        return Examples(inputs, targets, origins, task.stepwise)
+        return Examples(inputs, targets, task.stepwise)
 
     @property
     def task_codec(self) -> Any:
@@ -176,6 +181,8 @@ class Labelled:
 
     def settle(self, model: Model) -> bool:
         """Fits temperature and threshold on the validation part."""
+        if self.few:
+            return False
         valid, before = self._examples["valid"], model.task
         model.task = model.task.calibrated(model, valid.inputs, valid.targets)
         return bool(model.task != before)
@@ -191,7 +198,7 @@ class Labelled:
         if step == 1:
             return Part(lambda: list(self._values(part)), examples.inputs, examples.targets)
         inputs = [examples.inputs[i] for i in range(0, len(examples), step)]
-        return Part(lambda: list(self._values(part))[::step], inputs, examples.targets[::step])
+        return Part(lambda: list(islice(self._values(part), 0, None, step)), inputs, examples.targets[::step])
 
     def _values(self, part: str) -> Iterator[Any]:
         """What the codec reads, of the rows that were encoded."""

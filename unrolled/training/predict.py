@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unrolled import durable
 from unrolled.datasets import samples
+from unrolled.datasets.media import Clip, MediaFile
 from unrolled.datasets.readers import Record
-from unrolled.datasets.rows import Rows
+from unrolled.datasets.rows import SERIES, Rows, raw_rows
 from unrolled.datasets.understand import BESIDE
 from unrolled.errors import UserError, unknown
 from unrolled.tasks.answering import Answering
@@ -89,6 +90,8 @@ def predict(
             f"every=true: {name} sees a sequence as a whole and has no early answers. Train a model that reads in "
             "order: model=gru, lstm or transformer."
         )
+    if out and not Path(out).absolute().parent.is_dir():
+        raise UserError(f"out={out}: there is no folder {Path(out).parent}. Make it first.")
     rows = rows_for(task, data)
     found: list[dict[str, Any]] = []
     while some := list(islice(rows, AT_ONCE)):
@@ -108,36 +111,65 @@ def rows_for(
     Raises UserError for a missing column.
     """
     if isinstance(data, str):
-        rows = Rows(samples.resolve(data), task.long)
+        source: Path | list[Record] = samples.resolve(data)
     else:
-        given = [{"origin": f"row {number}", **row} for number, row in enumerate(data, 1)]
-        rows, data = Rows(given, task.long), "the rows"
-    first = next(iter(rows))
-    for name in (*task.inputs, *(task.targets if answers else ())):
-        if name not in first:
-            raise unknown(f"column of {data}: this run reads", name, [n for n in first if n not in BESIDE])
+        source = [{"origin": f"row {number}", **row} for number, row in enumerate(data, 1)]
+        data = "the rows"
+    needed = [*task.inputs, *(task.targets if answers else ())]
+    if task.long is not None:
+        raw = next(iter(source if isinstance(source, list) else raw_rows(source)))
+        long = task.long
+        steps = [long.id, *([long.time] if long.time else []), *long.values, *long.categories]
+        _there([n for n in steps if answers or n not in task.targets], raw, data)
+        needed = [name for name in needed if name != SERIES]
+    rows = Rows(source, task.long)
+    _there(needed, next(iter(rows)), data)
     return iter(rows)
 
 
+def _there(names: Sequence[str], row: Record, data: str) -> None:
+    for name in names:
+        if name not in row:
+            raise unknown(f"column of {data}: this run reads", name, [n for n in row if n not in BESIDE])
+
+
 def _answered(model: Model, rows: list[Record], batch: int, every: bool) -> list[dict[str, Any]]:
-    """Each row's own columns with the answer; every: one after each of its steps."""
+    """Each row's own columns with the answer, which is empty where there is nothing to read; every: one after each step."""
     task = model.task
-    inputs = [task.encoded(row) for row in rows]
-    if empty := next((row for row, x in zip(rows, inputs, strict=True) if not len(x)), None):
-        raise UserError(f"{empty['origin']}: nothing to read in {', '.join(task.inputs)!r}.")
-    if not every:
-        answers = task.rows(task.predict(model, inputs, batch))
-        return [_short(row, task.targets) | said for row, said in zip(rows, answers, strict=True)]
-    return [
-        _short(row, task.targets) | {"step": step} | said
-        for row, steps in zip(rows, task.predict_every(model, inputs, batch), strict=True)
-        for step, said in enumerate(task.rows(steps), 1)
-    ]
+    encoded = [task.encoded(row) for row in rows]
+    read = [number for number, x in enumerate(encoded) if len(x)]
+    if len(read) < len(rows):
+        gone = next(row for row, x in zip(rows, encoded, strict=True) if not len(x))
+        aloud(
+            f"{len(rows) - len(read)} rows have nothing in {', '.join(task.inputs)}, the first is {gone['origin']}: "
+            "they get no answer"
+        )
+    inputs = [encoded[number] for number in read]
+    if every:
+        steps = task.predict_every(model, inputs, batch)
+        return [
+            _row(rows[number], task, {"step": step} | said)
+            for number, answers in zip(read, steps, strict=True)
+            for step, said in enumerate(task.rows(answers), 1)
+        ]
+    said = dict(zip(read, task.rows(task.predict(model, inputs, batch)), strict=True)) if read else {}
+    empty = dict.fromkeys(task.targets, "")
+    return [_row(row, task, said.get(number, empty)) for number, row in enumerate(rows)]
+
+
+def _row(row: Record, task: Answering, said: dict[str, Any]) -> dict[str, Any]:
+    """The row's own columns and the answer; where both have one of a name, the row's is called so too."""
+    own = _short(row, task.targets)
+    return {f"{name} (given)" if name in said else name: value for name, value in own.items()} | said
 
 
 def _short(row: Record, targets: tuple[str, ...]) -> dict[str, Any]:
     """The row's own columns, but for series; an answer that stands there already is called `given`."""
-    kept = {k: v for k, v in row.items() if k not in BESIDE and isinstance(v, (str, int, float))}
+    kept = {
+        k: v.name if isinstance(v, MediaFile | Clip) else v
+        for k, v in row.items()
+        if k not in BESIDE and isinstance(v, (str, int, float, MediaFile, Clip))
+    }
     for target in targets:
         value = row.get(target)
         if value is not None:
@@ -145,4 +177,4 @@ def _short(row: Record, targets: tuple[str, ...]) -> dict[str, Any]:
             kept["given" if len(targets) == 1 else f"given {target}"] = (
                 " ".join(map(str, value)) if isinstance(value, list) else value
             )
-    return kept
+    return kept or {"row": row["origin"]}

@@ -60,7 +60,9 @@ class Recipe:
         "auto",
     )
     held: str | None = _key("the groups that are the test, as in held=theo,nicolas")
-    id: str | None = _key("a column that names the sequence of which a row is a step")
+    id: str | None = _key(
+        "a column that names the sequence of which a row is a step; none = a row is one", "auto"
+    )
     time: str | None = _key(
         "a column by which the steps of a sequence are put in order; without id: the last rows by it are the test"
     )
