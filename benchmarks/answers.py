@@ -1,7 +1,8 @@
 """Models that answer rows: the score on held-out rows, the mean of several seeds, beside the simple rivals.
 
-`python -m benchmarks.answers [ROW ...] [seeds=3] [threads=2]` trains each row's command anew with each seed and prints a
-table. Rows of public sets need UNROLLED_DATA, or `unrolled data get NAME` first; without them they are left out, aloud.
+`python -m benchmarks.answers [ROW ...] [seeds=3] [first=0] [threads=2]` trains each row's command anew with each seed
+and prints a table. Rows of public sets need UNROLLED_DATA, or `unrolled data get NAME` first; without them they are left
+out, aloud.
 """
 
 from __future__ import annotations
@@ -61,11 +62,10 @@ ROWS: dict[str, Row] = {
 }
 
 
-def main(names: list[str], seeds: int, threads: int) -> None:
+def main(names: list[str], seeds: range, threads: int) -> None:
     """Prints the table, a line as soon as it is known."""
-    print(
-        f"rows with answers; torch {torch.__version__}, {threads} thread(s), {seeds} seeds, load {getloadavg()[0]:.2f}"
-    )
+    which = f"seeds {seeds.start} to {seeds.stop - 1}, load {getloadavg()[0]:.2f}"
+    print(f"rows with answers; torch {torch.__version__}, {threads} thread(s), {which}")
     print("| row | keys | test | seeds | asked | strong rival | naive | seconds | steps |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in names or ROWS:
@@ -79,8 +79,8 @@ def main(names: list[str], seeds: int, threads: int) -> None:
         print(_line(name, row, seeds, threads), flush=True)
 
 
-def _line(name: str, row: Row, seeds: int, threads: int) -> str:
-    runs = [_trained(data, row.keys, seed, threads) for seed in range(seeds) for data in row.data]
+def _line(name: str, row: Row, seeds: range, threads: int) -> str:
+    runs = [_trained(data, row.keys, seed, threads) for seed in seeds for data in row.data]
     per_seed = [
         fmean(run["test"] for run in runs[at : at + len(row.data)])
         for at in range(0, len(runs), len(row.data))
@@ -115,8 +115,9 @@ def _trained(data: str, keys: dict[str, Any], seed: int, threads: int) -> dict[s
 
 if __name__ == "__main__":
     given = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    first = int(given.get("first", 0))
     main(
         [word for word in sys.argv[1:] if "=" not in word],
-        int(given.get("seeds", 3)),
+        range(first, first + int(given.get("seeds", 3))),
         int(given.get("threads", torch.get_num_threads())),
     )

@@ -65,10 +65,12 @@ def frequency_mask(x: Steps, draw: Draw, *, count: int = 2, widest: int = 8) -> 
     return _masked(x, draw, 1, count, min(widest, x.shape[1]))
 
 
-def noise(x: Steps, draw: Draw, *, deviation: float = 0.2) -> Steps:
-    """(T, D) with normal noise added to each value."""
+def noise(x: Steps, draw: Draw, *, deviation: float = 0.2, channels: int | None = None) -> Steps:
+    """(T, D) with normal noise added to each value, or to those of the first `channels` only."""
     _within("noise", deviation=(deviation, 0, np.inf))
-    return np.asarray(x + draw.normal(0, deviation, x.shape), x.dtype)
+    noisy = x.copy()
+    noisy[:, :channels] += draw.normal(0, deviation, x[:, :channels].shape)
+    return noisy
 
 
 def shift(x: Steps, draw: Draw, *, most: int = 5) -> Steps:
@@ -135,22 +137,23 @@ OF_TOKENS = ("crop", "word_dropout")  # what can be done to ids
 OF_NUMBERS = ("time_mask", "frequency_mask", "noise", "shift", "crop")
 
 
-def for_codec(wanted: str, kind: str) -> Changes:
+def for_codec(wanted: str, kind: str, channels: int | None = None) -> Changes:
     """The changes that `wanted` names, "none", "auto" or names with commas between, for inputs of a codec's kind.
+    channels: columns that are values, where others follow that mark the missing ones.
 
     Raises UserError for a name that there isn't, and for one that doesn't suit the codec.
     """
-    if wanted in ("none", "auto"):
-        return OWN.get(kind, ()) if wanted == "auto" else ()
-    names = [name.strip() for name in wanted.split(",")]
+    if wanted == "none":
+        return ()
+    names = OWN.get(kind, ()) if wanted == "auto" else [name.strip() for name in wanted.split(",")]
     for name in names:
         if name not in AUGMENTATIONS:
             raise unknown("augmentation", name, AUGMENTATIONS)
         if name not in (OF_NUMBERS if kind in NUMBERS else () if kind == "together" else OF_TOKENS):
             raise UserError(f"augment={name}: it doesn't suit what the codec {kind} gives.")
-    return [(name, {}) for name in names]
+    return [(name, {"channels": channels} if name == "noise" else {}) for name in names]
 
 
 NUMBERS = ("values", "log_mel", "mfcc", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors")
-OWN: dict[str, Changes] = {kind: (("noise", {}),) for kind in ("values", "pixels", "patches")}
+OWN: dict[str, tuple[str, ...]] = {kind: ("noise",) for kind in ("values", "pixels", "patches")}
 """By codec: what pays on the shipped and the public sets."""

@@ -19,6 +19,7 @@ from unrolled.datasets.inputs import TOKENS, embedder_of
 from unrolled.datasets.rows import Rows, data_files
 from unrolled.datasets.sampler import Batch
 from unrolled.datasets.split import PARTS
+from unrolled.datasets.standard import Values
 from unrolled.datasets.store import Ragged
 from unrolled.datasets.trial import fit_input, leaks_of
 from unrolled.datasets.vectors import Vectors, read_vectors
@@ -153,7 +154,9 @@ class Labelled:
 
     def feed(self, model: Model, recipe: Recipe) -> Bundles:
         assert recipe.batch
-        changes = for_codec(recipe.augment, self._task.codec.kind) if recipe.augment else ()
+        codec = self._task.codec
+        channels = codec.channels if isinstance(codec, Values) else None
+        changes = for_codec(recipe.augment, codec.kind, channels) if recipe.augment else ()
         return Bundles(self._examples["train"], recipe.batch, recipe.seed, changes)
 
     def targets(self, batch: Batch) -> int:
