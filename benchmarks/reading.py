@@ -14,11 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from unrolled.datasets.assemble import gather, group_rows, numbered
+from unrolled.datasets.labels import Labels
 from unrolled.datasets.readers import records
+from unrolled.datasets.store import Ragged
+from unrolled.datasets.words import Words
 
 MEGABYTES = 200
 BLOCK = 20_000  # rows that are generated once and written again and again
@@ -98,8 +106,23 @@ def grouped(path: Path) -> Iterator[object]:
     return group_rows(lambda: records(path), "id", "time_s", ["lat", "lon", "altitude", "speed"])
 
 
+def encoded(path: Path) -> Iterator[object]:
+    """Texts as ids of words and labels as numbers, in the store that training reads from."""
+    words = Words().fit(row["text"] for row in islice(records(path), BLOCK))
+    labels = Labels().fit(row["label"] for row in islice(records(path), BLOCK))
+    found = array("q")
+
+    def steps() -> Iterator[NDArray[np.int64]]:
+        for row in records(path):
+            found.append(labels.encode(row["label"]))
+            yield words.encode(row["text"])
+
+    return iter(range(len(Ragged.of(steps()))))
+
+
 CASES: dict[str, tuple[str, Callable[[Path, int], None], Callable[[Path], Iterable[object]]]] = {
     "text, label": ("reviews.csv", reviews, read),
+    "text, label, encoded": ("reviews.csv", reviews, encoded),
     "65 numbers": ("digits.csv", digits, read),
     "65 numbers, gathered": ("digits.csv", digits, gathered),
     "6 columns": ("tracks.csv", tracks, read),

@@ -46,6 +46,8 @@ class Labels:
 
     def encode(self, value: object, origin: str = "") -> int:
         """The number of a class. Raises UserError, naming `origin` (file:line), for one that training doesn't hold."""
+        if type(value) is str and value in self._ids:  # as most are, and quickly told
+            return self._ids[value]
         name = self._named(value, origin)
         if name not in self._ids:
             raise self._unknown(name, origin)

@@ -10,7 +10,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-HELD = 1 << 28  # bytes kept in memory; what is larger goes to a file that vanishes with the process
+HELD = 1 << 26  # bytes kept in memory; what is larger goes to a file that vanishes with the process
 
 
 class Ragged(Sequence[np.ndarray]):
@@ -28,15 +28,15 @@ class Ragged(Sequence[np.ndarray]):
         with ExitStack() as opened:
             file = None
             for row in rows:
-                pieces.append(row.astype(np.int32) if row.dtype == np.int64 else row)
+                pieces.append(row)
                 lengths.append(len(row))
-                size += pieces[-1].nbytes
+                size += row.nbytes
                 if size > held:
                     file = file or opened.enter_context(tempfile.TemporaryFile())
-                    np.concatenate(pieces).tofile(file)
-                    pieces, size = [pieces[-1][:0]], 0  # an empty row keeps dtype and shape
+                    _joined(pieces).tofile(file)
+                    pieces, size = [row[:0]], 0  # an empty row keeps dtype and shape
             ends = np.cumsum(np.array(lengths, np.int64))
-            flat = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+            flat = _joined(pieces) if pieces else np.zeros(0, np.float32)
             if file is not None:
                 flat.tofile(file)
                 file.flush()
@@ -61,3 +61,9 @@ class Ragged(Sequence[np.ndarray]):
             return [self[i] for i in range(*at.indices(len(self)))]
         at = range(len(self))[at]
         return self._flat[self._ends[at - 1] if at else 0 : self._ends[at]]
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """Rows one after another, ids as int32."""
+    kind = np.int32 if pieces[0].dtype == np.int64 else pieces[0].dtype
+    return np.concatenate(pieces, dtype=kind, casting="same_kind")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from unrolled.errors import UserError, positive
 
 UNKNOWN = 1
 FIRST = 2  # id of the most frequent word
+CHUNKS = 1 << 18  # pieces of text whose ids are remembered
 
 WORD = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
 
@@ -21,6 +23,20 @@ WORD = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
 def words_of(text: str) -> list[str]:
     """The lower-cased words, with their inner apostrophes and hyphens, and each other sign by itself."""
     return WORD.findall(str(text).lower())
+
+
+class _Chunks(dict[str, tuple[int, ...]]):
+    """The ids of what stands between two spaces, worked out once: most texts consist of a few thousand such pieces."""
+
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        super().__init__()
+        self._words = ids
+
+    def __missing__(self, chunk: str) -> tuple[int, ...]:
+        found = tuple(self._words.get(word, UNKNOWN) for word in words_of(chunk))
+        if len(self) < CHUNKS:
+            self[chunk] = found
+        return found
 
 
 class Words:
@@ -41,6 +57,7 @@ class Words:
         self._ids = {word: number for number, word in enumerate(words, FIRST)}
         if len(self._ids) < len(words):
             raise UserError("the words of this codec are not distinct.")
+        self._chunks = _Chunks(self._ids)
 
     @property
     def size(self) -> int:
@@ -49,17 +66,21 @@ class Words:
 
     def fit(self, values: Iterable[str]) -> Self:
         """Learns the words of training texts, in one pass: by frequency, then by name."""
-        counts: Counter[str] = Counter()
+        chunks: Counter[str] = Counter()
         for value in values:
-            counts.update(words_of(value))
+            chunks.update(str(value).lower().split())
+        counts: Counter[str] = Counter()
+        for chunk, count in chunks.items():
+            for word in words_of(chunk):
+                counts[word] += count
         kept = [(word, count) for word, count in counts.items() if count >= self.minimum]
         self._set(tuple(word for word, _ in sorted(kept, key=lambda pair: (-pair[1], pair[0]))))
         return self
 
     def encode(self, text: str) -> Ids:
         """(n,) int64: a word or sign each, without boundaries."""
-        ids = self._ids
-        return np.array([ids.get(word, UNKNOWN) for word in words_of(text)], np.int64)
+        found = chain.from_iterable(map(self._chunks.__getitem__, str(text).lower().split()))
+        return np.fromiter(found, np.int64)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words in a row, with spaces; boundaries vanish. Raises ValueError for an id that isn't in this codec."""
