@@ -1,4 +1,4 @@
-# make demo | test | test-full | check | bench      (PYTHON=python3.12 chooses the interpreter of a new .venv)
+# make demo | test | test-full | check | bench | answers      (PYTHON=python3.12 chooses the interpreter of a new .venv)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -8,7 +8,7 @@ SHELL  := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 
-.PHONY: demo test test-full check lint bench clean
+.PHONY: demo test test-full check lint bench answers clean
 demo: $(VENV)/.installed
 	$(BIN)/unrolled demo
 
@@ -27,6 +27,10 @@ check: lint test
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
+
+# An hour or two: every row of the table trains three models.
+answers: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.answers
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -190,7 +190,7 @@ def test_a_codec_must_suit_its_column(tmp_path: Path) -> None:
 
 
 def test_the_mask_of_missing_values_takes_no_noise() -> None:
-    changes = for_codec("auto", "values", 2)
+    changes = for_codec("noise", "values", 2)
     x = np.zeros((5, 4), np.float32)
     noisy = augmented(x, changes, seed=0, epoch=0, sample=0)
     assert (noisy[:, 2:] == 0).all() and (noisy[:, :2] != 0).all()

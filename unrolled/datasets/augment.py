@@ -155,5 +155,5 @@ def for_codec(wanted: str, kind: str, channels: int | None = None) -> Changes:
 
 
 NUMBERS = ("values", "log_mel", "mfcc", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors")
-OWN: dict[str, tuple[str, ...]] = {kind: ("noise",) for kind in ("values", "pixels", "patches")}
+OWN: dict[str, tuple[str, ...]] = {kind: ("noise",) for kind in ("pixels", "patches")}
 """By codec: what pays on the shipped and the public sets."""
