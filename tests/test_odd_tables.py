@@ -18,7 +18,9 @@ from unrolled.datasets.trial import try_out
 from unrolled.datasets.understand import Asked
 from unrolled.errors import UserError
 from unrolled.model.heads import NumberHead
+from unrolled.running.generate import generate
 from unrolled.tasks import Regress
+from unrolled.tasks.calibration import careful_temperature, temperature
 from unrolled.training.evaluate import evaluate
 from unrolled.training.predict import predict
 from unrolled.training.progress import Talk
@@ -199,7 +201,30 @@ def test_the_mask_of_missing_values_takes_no_noise() -> None:
         for_codec("word_dropout", "together")
 
 
+def test_a_text_column_called_subject_is_no_group(tmp_path: Path) -> None:
+    lines = [
+        "id,subject,label",
+        *(f"{n},my printer number {n} is broken again,{'ab'[n % 2]}" for n in range(80)),
+    ]
+    reading = dealt(put(tmp_path, "t.csv", lines)).reading
+    assert reading.inputs == ("subject",) and reading.group is None
+
+
+def test_no_error_is_no_ground_for_certainty() -> None:
+    z = np.array([[2.0, -2.0], [-1.0, 1.0]] * 20)
+    right = z.argmax(1)
+    assert temperature(z, right) < 0.1 and careful_temperature(z, right) == 1.0
+    often = np.concatenate([z] * 20), np.concatenate([right] * 19 + [1 - right])
+    assert careful_temperature(*often) == temperature(*often) != 1.0
+
+
 # --- round trips
+
+
+def test_a_model_that_answers_does_not_go_on(tmp_path: Path) -> None:
+    run = quick(put(tmp_path, "t.csv", texts(60)))
+    with pytest.raises(UserError, match="doesn't go on with text: use unrolled predict"):
+        generate(run.model("cpu"), length=3)
 
 
 def test_a_missing_column_of_steps_is_told(tmp_path: Path) -> None:

@@ -205,7 +205,15 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
     split = SPLIT if SPLIT in found else None
     group = asked.group
     if group == "auto":
-        group = next((n for n in found if n.lower() in GROUPS and n not in targets), None)
+        read = _listed(asked.input)
+        group = next(
+            (
+                n
+                for n, c in found.items()
+                if n.lower() in GROUPS and n not in (*targets, *read) and c.kind != "text"
+            ),
+            None,
+        )
     if group and asked.group == "auto" and not split:
         why.append(
             ("group", group, f"a column is called {group}: all of one {group} on one side of the split")

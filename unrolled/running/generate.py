@@ -96,6 +96,10 @@ def generate(
     good enough. `wav`, `midi`: where the likeliest playable tune is written as sound. `write` receives the text as it
     is written (several samples: when all are done).
     """
+    if getattr(model.task, "kind", "generate") != "generate":
+        raise UserError(
+            f"this model answers rows ({model.task.kind}) and doesn't go on with text: use unrolled predict."
+        )
     task = _text_task(model, check=check, sound=bool(wav or midi))
     draw = Draw(task.temperature if temperature is None else temperature, top_k, top_p, seed)
     if top is not None:

@@ -12,6 +12,7 @@ from unrolled.errors import UserError
 Numbers = NDArray[np.float64]
 
 RANGE = (0.05, 20.0)  # temperatures tried: a validation part without an error would ask for 0
+ERRORS = 20  # wrong items from which a model may be made surer of itself
 STEPS = 100  # halvings, far more than float64 has digits
 
 
@@ -44,6 +45,15 @@ def temperature(logits: ArrayLike, truth: ArrayLike) -> float:
         best = float(np.sqrt(low * high))
     # Where all temperatures are equal (constant logits) or differ by rounding, nothing is changed.
     return 1 / best if loss_at(z, y, 1 / best) < loss_at(z, y, 1.0) else 1.0
+
+
+def careful_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
+    """As `temperature`, but never below 1 where fewer than `ERRORS` items are wrong: rows without an error would ask for
+    certainty, and say nothing about how often it is deceived.
+    """
+    z, y = _checked(logits, truth)
+    found = temperature(z, y)
+    return found if int((z.argmax(1) != y).sum()) >= ERRORS else max(1.0, found)
 
 
 def loss_at(logits: ArrayLike, truth: ArrayLike, temperature: float) -> float:

@@ -12,7 +12,7 @@ from unrolled.datasets.labels import Labels
 from unrolled.errors import UserError
 from unrolled.tasks.answer import BATCH, answers, every_answer
 from unrolled.tasks.answering import Answering
-from unrolled.tasks.calibration import loss_at, softened, temperature, threshold
+from unrolled.tasks.calibration import careful_temperature, loss_at, softened, temperature, threshold
 from unrolled.tasks.measures import ClassReport, measure_classes
 from unrolled.tasks.scored import Scored
 
@@ -83,7 +83,7 @@ class Classify(Answering):
     def calibrated(self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> Classify:
         """This task with temperature and threshold fitted on validation data."""
         logits, wanted = answers(model, inputs), np.asarray(truth).reshape(-1)
-        fitted = replace(self, temperature=temperature(logits, wanted))
+        fitted = replace(self, temperature=careful_temperature(logits, wanted))
         if self.threshold != "auto":
             return fitted
         said = softened(logits, fitted.temperature)[:, self.rarer]

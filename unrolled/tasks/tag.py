@@ -13,7 +13,7 @@ from unrolled.datasets.readers import Record
 from unrolled.errors import UserError
 from unrolled.tasks.answer import BATCH, every_answer
 from unrolled.tasks.answering import Answering
-from unrolled.tasks.calibration import loss_at, softened, temperature
+from unrolled.tasks.calibration import careful_temperature, loss_at, softened, temperature
 from unrolled.tasks.classify import loss_settings
 from unrolled.tasks.measures import TagReport, measure_tags
 from unrolled.tasks.scored import Scored
@@ -74,7 +74,7 @@ class Tag(Answering):
     def calibrated(self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> Tag:
         """This task with the temperature fitted on validation data."""
         z = np.concatenate(every_answer(model, inputs))
-        fitted = temperature(z, np.concatenate(list(truth)))
+        fitted = careful_temperature(z, np.concatenate(list(truth)))
         return replace(self, temperature=fitted)
 
     def rows(self, said: Sequence[np.ndarray]) -> list[dict[str, Any]]:

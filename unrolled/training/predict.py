@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from unrolled import durable
 from unrolled.datasets import samples
 from unrolled.datasets.media import Clip, MediaFile
@@ -136,7 +138,8 @@ def _there(names: Sequence[str], row: Record, data: str) -> None:
 def _answered(model: Model, rows: list[Record], batch: int, every: bool) -> list[dict[str, Any]]:
     """Each row's own columns with the answer, which is empty where there is nothing to read; every: one after each step."""
     task = model.task
-    encoded = [task.encoded(row) for row in rows]
+    nothing = np.zeros((0,), np.float32)
+    encoded = [nothing if task.value(row) is None else task.encoded(row) for row in rows]
     read = [number for number, x in enumerate(encoded) if len(x)]
     if len(read) < len(rows):
         gone = next(row for row, x in zip(rows, encoded, strict=True) if not len(x))
