@@ -19,6 +19,7 @@ from unrolled.datasets.understand import Asked
 from unrolled.errors import UserError
 from unrolled.model.heads import NumberHead
 from unrolled.running.generate import generate
+from unrolled.running.stream import Stream
 from unrolled.tasks import Regress
 from unrolled.tasks.calibration import careful_temperature, temperature
 from unrolled.training.evaluate import evaluate
@@ -223,6 +224,11 @@ def test_no_error_is_no_ground_for_certainty() -> None:
 
 def test_a_model_that_answers_does_not_go_on(tmp_path: Path) -> None:
     run = quick(put(tmp_path, "t.csv", texts(60)))
+    stream = Stream(run.model("cpu"))
+    stream.push("so it goes")
+    assert {name for name, _ in stream.likeliest(2)} == {"a", "b"}
+    said = predict(run.model("cpu"), [{"text": "so it goes"}]).rows[0]
+    assert dict(stream.likeliest(2))["a"] == pytest.approx(said["p(a)"], abs=1e-5)
     with pytest.raises(UserError, match="doesn't go on with text: use unrolled predict"):
         generate(run.model("cpu"), length=3)
 

@@ -104,7 +104,10 @@ class Stream:
         if isinstance(x, str):
             if self.model.task is None:
                 raise UserError("this model has no codec, so it can't read text: push token ids.")
-            begin = [0] if self.prediction is None else []
+            goes_on = (
+                self.model.task.kind == "generate"
+            )  # documents of a text to be continued begin with a boundary
+            begin = [0] if self.prediction is None and goes_on else []
             x = [*begin, *self.model.task.codec.encode(x).tolist()]
         ids = torch.as_tensor([x] if isinstance(x, int) else x, dtype=torch.long)
         return ids if ids.ndim == 2 else ids.expand(self.rows, -1)
@@ -115,11 +118,16 @@ class Stream:
         return self.model.core.anchor.device
 
     def likeliest(self, n: int = 10, row: int = 0) -> list[tuple[str, float]]:
-        """The n likeliest next tokens of a row as text, with their probabilities."""
+        """The n likeliest next tokens of a row as text, or the classes of a model that names these, with probabilities."""
         if self.prediction is None or self.model.task is None:
             raise UserError("push text first: nothing is predicted yet.")
-        codec = self.model.task.codec
-        return [(codec.token_text(token), p) for token, p in likeliest(self.prediction[row], n)]
+        task = self.model.task
+        if task.kind not in ("generate", "classify", "tag"):
+            raise UserError(
+                f"likeliest: this model's task is {task.kind}, which names nothing. Use what push returns."
+            )
+        name = task.codec.token_text if task.kind == "generate" else task.answers.decode
+        return [(name(token), p) for token, p in likeliest(self.prediction[row], n)]
 
     @torch.inference_mode()
     def pick(self, rows: Int[Tensor, " kept"]) -> Stream:

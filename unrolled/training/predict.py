@@ -166,10 +166,16 @@ def _row(row: Record, task: Answering, said: dict[str, Any]) -> dict[str, Any]:
     return {f"{name} (given)" if name in said else name: value for name, value in own.items()} | said
 
 
+def _called(value: MediaFile | Clip, row: Record) -> str:
+    """A file's name, with the folders that tell it from others of that name."""
+    origin = str(row["origin"])
+    return origin if origin.endswith(value.name) else value.name
+
+
 def _short(row: Record, targets: tuple[str, ...]) -> dict[str, Any]:
     """The row's own columns, but for series; an answer that stands there already is called `given`."""
     kept = {
-        k: v.name if isinstance(v, MediaFile | Clip) else v
+        k: _called(v, row) if isinstance(v, MediaFile | Clip) else v
         for k, v in row.items()
         if k not in BESIDE and isinstance(v, (str, int, float, MediaFile, Clip))
     }
