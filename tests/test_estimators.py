@@ -273,7 +273,7 @@ def test_it_is_what_train_makes_of_the_same_rows(tmp_path: Path) -> None:
     model = Classifier("gru", width=8, random_state=7, device="cpu", **options).fit(x, y)
     trained = run.model()
     assert model.model_.task.to_dict() == trained.task.to_dict()
-    assert model.model_.task.temperature != 1.0
+    assert model.model_.task.temperature >= 1.0, "24 rows make nobody surer"
     mine, theirs = model.model_.state_dict(), trained.state_dict()
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
