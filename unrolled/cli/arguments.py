@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unrolled.config.sources import split_pairs
 from unrolled.errors import UserError
@@ -43,6 +43,14 @@ class Arguments:
         """One line of talk, unless quiet was asked for."""
         if "quiet" not in self.switches:
             print(line, file=sys.stderr)
+
+    def with_run(self, keys: Any) -> dict[str, Any]:
+        """A verb's resolved keys with the run that they name opened, which is said."""
+        from unrolled.training.run import Run
+
+        found = Run.open(keys.run, keys.runs)
+        self.say(f"run       {found.path}")
+        return asdict(keys) | {"run": found}
 
     def resolve(self, cls: type[T], words: Sequence[str] = ()) -> Resolved[T]:
         """The verb's keys from files, environment and command line; bare words are the values of `words`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -46,11 +46,8 @@ def run(arguments: Arguments) -> Any:
     """Scores the run."""
     chosen = arguments.resolve(Keys, WORDS).value
     from unrolled.training.evaluate import evaluate
-    from unrolled.training.run import Run
 
-    found = Run.open(chosen.run, chosen.runs)
-    arguments.say(f"run       {found.path}")
-    return evaluate(**(asdict(chosen) | {"run": found}))
+    return evaluate(**arguments.with_run(chosen))
 
 
 def show(result: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,11 +43,8 @@ def run(arguments: Arguments) -> Any:
     """Looks."""
     chosen = arguments.resolve(Keys, WORDS).value
     from unrolled.inspection.inspect import inspect
-    from unrolled.training.run import Run
 
-    found = Run.open(chosen.run, chosen.runs)
-    arguments.say(f"run       {found.path}")
-    return inspect(**(asdict(chosen) | {"run": found}))
+    return inspect(**arguments.with_run(chosen))
 
 
 def show(result: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -45,11 +45,8 @@ def run(arguments: Arguments) -> Any:
     """Answers the rows."""
     chosen = arguments.resolve(Keys, WORDS).value
     from unrolled.training.predict import predict
-    from unrolled.training.run import Run
 
-    found = Run.open(chosen.run, chosen.runs)
-    arguments.say(f"run       {found.path}")
-    return predict(**(asdict(chosen) | {"run": found}))
+    return predict(**arguments.with_run(chosen))
 
 
 def show(result: Any) -> str:

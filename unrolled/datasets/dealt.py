@@ -20,7 +20,7 @@ from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import SERIES, Long, Rows
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.standard import Numbers
-from unrolled.datasets.understand import ANSWERS, SEPARATOR, Asked, Reading, columns, understand
+from unrolled.datasets.understand import ANSWERS, SEPARATOR, Asked, Reading, columns, listed, understand
 from unrolled.errors import UserError, unknown
 
 LEAST_HELD = 20  # rows below which a validation part says more about itself than about the model
@@ -141,7 +141,7 @@ def own_of(path: Path) -> Mapping[str, str]:
 
 def _sequences(rows: Rows, asked: Asked) -> tuple[Rows, tuple[str, ...]]:
     """The rows, gathered to sequences where they are steps, and which columns then say something of every step."""
-    inputs, targets = (_split(names) for names in (asked.input, asked.target))
+    inputs, targets = (listed(names) for names in (asked.input, asked.target))
     own = next((n for n in next(iter(rows), {}) if n.lower() in ANSWERS), None)
     long = long_of(rows, asked.id, asked.time, inputs, targets or ((own,) if own else ()))
     if long is None:
@@ -157,12 +157,8 @@ def _of_sequences(asked: Asked, long: Long | None) -> Asked:
     """What was asked for, with the series in the place of the columns that it gathers."""
     if long is None or asked.input is None:
         return asked
-    names = [SERIES if name in long.values else name for name in _split(asked.input)]
+    names = [SERIES if name in long.values else name for name in listed(asked.input)]
     return replace(asked, input=",".join(dict.fromkeys(names)))
-
-
-def _split(names: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (names or "").split(",") if name.strip())
 
 
 @dataclass

@@ -152,10 +152,11 @@ class Asked:
 
 def _named(names: str | None, found: Mapping[str, Column]) -> tuple[str, ...]:
     """The columns that were named: one, whatever its name, or several with commas."""
-    return (names,) if names in found else _listed(names)  # type: ignore[return-value]
+    return (names,) if names in found else listed(names)  # type: ignore[return-value]
 
 
-def _listed(names: str | None) -> tuple[str, ...]:
+def listed(names: str | None) -> tuple[str, ...]:
+    """The names that a text lists with commas between; none of None."""
     return tuple(name.strip() for name in names.split(",") if name.strip()) if names else ()
 
 
@@ -195,7 +196,7 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
     for key, names in (
         ("input", inputs),
         ("target", targets),
-        ("group", _listed(asked.group if asked.group != "auto" else None)),
+        ("group", listed(asked.group if asked.group != "auto" else None)),
     ):
         for name in names:
             if name not in found:
@@ -205,7 +206,7 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
     split = SPLIT if SPLIT in found else None
     group = asked.group
     if group == "auto":
-        read = _listed(asked.input)
+        read = listed(asked.input)
         group = next(
             (
                 n
