@@ -69,7 +69,7 @@ class CausalConv(Mixer):
         time, past = x.shape[1], int(self.reach.past)
         if layout is not None:
             x = select(layout.valid, x)
-        past_and_new = extend(self.start(len(x)) if state is None else state, (x,), layout)
+        past_and_new = extend(self.start(x.shape[0]) if state is None else state, (x,), layout)
         (full,) = past_and_new.items
         if state is not None:  # the tail may still hold another document
             full = select(past_and_new.alive, full)

@@ -47,7 +47,7 @@ class MinGRU(Mixer):
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         if layout is not None:
             x = select(layout.valid, x)
-        before = self.start(len(x)) if state is None else state
+        before = self.start(x.shape[0]) if state is None else state
         z, candidate = self.gates(x).to(before.dtype).chunk(2, -1)
         z = z.sigmoid()
         a, b = 1 - z, z * candidate

@@ -69,7 +69,7 @@ class Pool(Mixer):
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         if layout is not None:
             x = select(layout.valid, x)
-        before = self.start(len(x)) if state is None else state
+        before = self.start(x.shape[0]) if state is None else state
         how = {"last": self._last, "mean": self._mean, "max": self._max, "attention": self._attention}
         y, after = how[self.reduce](x, before, layout)
         y = y.to(x.dtype)

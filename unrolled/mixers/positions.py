@@ -36,7 +36,7 @@ class LearnedPositions(Mixer):
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        before = self.count(len(x)) if state is None else state
+        before = self.count(x.shape[0]) if state is None else state
         index = positions(layout, before, x.shape[1])
         if layout is not None:
             x, index = select(layout.valid, x), select(layout.valid, index)

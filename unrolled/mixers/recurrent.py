@@ -78,7 +78,7 @@ class Recurrent(Mixer):
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        begin = self.start(len(x)) if state is None else state
+        begin = self.start(x.shape[0]) if state is None else state
         weights = self._weights()
         if listening():
             y, end = recurrent_reference(self, x, begin, layout)

@@ -107,6 +107,6 @@ def _store(old: Tensor, new: Tensor, place: Tensor, end: int | None) -> Tensor:
         old[:, :, end - new.shape[1] : end] = new.transpose(1, 2)
         return old
     put = torch.ops.aten.index_put if functional else torch.ops.aten.index_put_
-    rows = torch.arange(len(new), device=new.device)[:, None].expand_as(place)
+    rows = torch.arange(new.shape[0], device=new.device)[:, None].expand_as(place)
     stored: Tensor = put(old, [rows, None, place], new)
     return stored
