@@ -60,6 +60,7 @@ def compact(proto: ModelProto, kept: str) -> int:
     graph = proto.graph
     nodes: list[NodeProto] = []
     small: list[TensorProto] = []
+    done = 0
     for initializer in graph.initializer:
         array = numpy_helper.to_array(initializer)
         if array.dtype != np.float32 or array.ndim != 2 or array.size < LARGE:
@@ -68,11 +69,12 @@ def compact(proto: ModelProto, kept: str) -> int:
         held, node = (_bf16 if kept == "bf16" else _int8)(initializer.name, array)
         small += held or [initializer]
         nodes += node
+        done += bool(held)
     body = [*nodes, *graph.node]
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(small)
     graph.node.extend(body)
-    return len(nodes)
+    return done
 
 
 def _bf16(name: str, array: NDArray[Any]) -> tuple[list[TensorProto], list[NodeProto]]:
@@ -87,19 +89,18 @@ def _bf16(name: str, array: NDArray[Any]) -> tuple[list[TensorProto], list[NodeP
 
 
 def _int8(name: str, array: NDArray[Any]) -> tuple[list[TensorProto], list[NodeProto]]:
-    """By rows or, where the exporter turned the matrix round, by columns."""
-    from onnx import helper, numpy_helper
+    """By rows or, where the exporter turned the matrix round, by columns. A product, not DequantizeLinear: around that one
+    ONNX Runtime rounds the other factor of a matrix product too, and the graph no longer says what the model says.
+    """
+    from onnx import TensorProto, helper, numpy_helper
 
-    for axis in (0, 1):
-        scale = np.abs(array).max(1 - axis, keepdims=True) / np.float32(BITS)
+    for axis in (1, 0):
+        scale = np.abs(array).max(axis, keepdims=True) / np.float32(BITS)
         scale = np.where(scale > 0, scale, np.float32(1))
         whole = np.round(array / scale)
         if np.array_equal(whole * scale, array):
-            parts = {
-                f"{name}.int8": whole.astype(np.int8),
-                f"{name}.scale": scale.reshape(-1),
-                f"{name}.zero": np.zeros(scale.size, np.int8),
-            }
+            parts = {f"{name}.int8": whole.astype(np.int8), f"{name}.scale": scale}
             held = [numpy_helper.from_array(part, part_name) for part_name, part in parts.items()]
-            return held, [helper.make_node("DequantizeLinear", list(parts), [name], axis=axis)]
+            wide = helper.make_node("Cast", [f"{name}.int8"], [f"{name}.wide"], to=TensorProto.FLOAT)
+            return held, [wide, helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name])]
     return [], []

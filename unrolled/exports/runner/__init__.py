@@ -6,6 +6,7 @@ The pieces are modules: they import one another, are checked and tested as the r
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ HEAD = '''"""Runs this model: needs numpy and onnxruntime, nothing else. Written
 
 python run.py --help; from Python: Runner(folder), Codec(runner), Stream(runner).push(step).
 """
+
 '''
 TAIL = """
 
@@ -41,26 +43,38 @@ def pieces(told: dict[str, Any]) -> list[str]:
 
 def program(told: dict[str, Any]) -> str:
     """The program's text. `told`: the model's description, as `describe` makes it."""
-    imports = {"import sys"}
+    plain, names = {"sys"}, dict[str, set[str]]()
     bodies = []
     for name in pieces(told):
         source = (Path(__file__).parent / f"{name}.py").read_text("utf-8")
-        tree = ast.parse(source)
         body = []
-        for node in tree.body[1:]:  # after the docstring
-            lines = ast.get_source_segment(source, node) or ""
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                imports.add(lines)
+        for node in ast.parse(source).body[1:]:  # after the docstring
+            if isinstance(node, ast.Import):
+                plain |= {
+                    alias.name + (f" as {alias.asname}" if alias.asname else "") for alias in node.names
+                }
+            elif isinstance(node, ast.ImportFrom):
+                names.setdefault(node.module or "", set()).update(alias.name for alias in node.names)
             else:
-                body.append(lines)
+                body.append(ast.get_source_segment(source, node) or "")
         bodies.append("\n\n\n".join(body))
-    kept = sorted(line for line in imports if "unrolled" not in line)
-    kept.sort(key=lambda line: ("__future__" not in line, "numpy" in line or "onnxruntime" in line, line))
     return (
         HEAD.format(version=told["unrolled"])
-        + "\n"
-        + "\n".join(kept)
+        + _imports(plain, names)
         + "\n\n\n"
         + "\n\n\n".join(bodies)
         + TAIL
     )
+
+
+def _imports(plain: set[str], names: dict[str, set[str]]) -> str:
+    """Import lines in three blocks: the future, Python's own, others'. Those of one piece from another fall away."""
+    lines = [f"import {name}" for name in sorted(plain)]
+    lines += [
+        f"from {module} import {', '.join(sorted(names[module]))}"
+        for module in sorted(names)
+        if not module.startswith(("unrolled", "__future__"))
+    ]
+    own = [line for line in lines if line.split()[1].partition(".")[0] in sys.stdlib_module_names]
+    others = [line for line in lines if line not in own]
+    return "\n\n".join("\n".join(block) for block in (["from __future__ import annotations"], own, others))

@@ -56,8 +56,8 @@ def main(kind: Any, arguments: list[str]) -> None:
     usual = runner.told["sampling"]
     parser = argparse.ArgumentParser(description="Goes on with a text.")
     parser.add_argument("prompt", nargs="?", default="")
-    for name, kind in (("length", int), ("temperature", float), ("top_k", int), ("top_p", float)):
-        parser.add_argument(f"--{name}", type=kind, default=usual[name])
+    for name, of in (("length", int), ("temperature", float), ("top_k", int), ("top_p", float)):
+        parser.add_argument(f"--{name}", type=of, default=usual[name])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--next", action="store_true", help="only the ten likeliest next tokens, as JSON")
     asked = vars(parser.parse_args(arguments))
