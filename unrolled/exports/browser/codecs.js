@@ -65,20 +65,33 @@ class Characters {
   }
 }
 
+// A note, a bar line, a header line; and the pieces of what training hadn't: see the package's abc_tokens.py.
+const COARSE = new RegExp(
+  [
+    /(?<![^\n])[KLMPQR]:(?![|:])[^\r\n]*(?:\r?\n)?/,
+    /(?<![^\n])[A-Z]:(?![|:])[^\r\n\p{Nd}]*/u,
+    /(?:[|:\[\]]*\|[|:\]]*|::|\[(?=\p{Nd}))\p{Nd}?!?(?:\r?\n)?/u,
+    /\(\p{Nd}(?::\p{Nd}*)*/u,
+    /[_^=]*[A-Ga-gxzZ][,']*(?:\p{Nd}+\/*\p{Nd}*|\/+\p{Nd}*)?/u,
+    /[<>]+|[\s\S]/,
+  ]
+    .map((part) => part.source)
+    .join("|"),
+  "gu",
+);
+const FINE = /^[A-Z]:\s?|[_^=]+[A-Ga-gz][,']*|[A-Za-z']{2,}|[\s\S]/gu;
+
 class Notation {
-  constructor(codec, patterns) {
-    const plain = patterns.coarse.replace(/(^|[^\\])\s+#.*$/gm, "$1").replace(/\s+/g, "");
-    this.coarse = new RegExp(plain.replaceAll("^[", "(?<![^\\n])[").replaceAll("[_(?<![^\\n])[", "[_^="), "gu");
-    this.fine = new RegExp(patterns.fine.replace(/^\^/, "^"), "gu");
+  constructor(codec) {
     this.tokens = codec.tokens;
     this.ids = new Map(this.tokens.map((token, number) => [token, number + 17]));
   }
   encode(text) {
-    return (text.match(this.coarse) ?? []).flatMap((token) => this.ids.get(token) ?? this.finer(token));
+    return (text.match(COARSE) ?? []).flatMap((token) => this.ids.get(token) ?? this.finer(token));
   }
   finer(token) {
     const letters = (piece) => Array.from(piece).flatMap((letter) => this.ids.get(letter) ?? spelled(letter));
-    return (token.match(this.fine) ?? []).flatMap((piece) => this.ids.get(piece) ?? letters(piece));
+    return (token.match(FINE) ?? []).flatMap((piece) => this.ids.get(piece) ?? letters(piece));
   }
   decode(ids) {
     return unspelled(ids, (id) => this.tokens[id - 17]);
@@ -127,7 +140,7 @@ export const readsSound = (kind) => ["log_mel", "mfcc", "waveform"].includes(kin
 
 export function codecOf(told) {
   const kind = TEXTS[told.codec.kind];
-  return kind ? new kind(told.codec, told.patterns) : null;
+  return kind ? new kind(told.codec) : null;
 }
 
 // The samples of a WAV file, channels averaged: {samples: Float64Array, rate}.

@@ -4,7 +4,6 @@ import * as ort from "./ort.wasm.bundle.min.mjs";
 import { codecOf, readsSound } from "./codecs.js";
 
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = new URL("./", import.meta.url).href;
 
 const ARRAYS = { int64: BigInt64Array, float32: Float32Array, float64: Float64Array, bool: Uint8Array };
 const sizeOf = (dims) => dims.reduce((a, b) => a * b, 1);

@@ -35,6 +35,7 @@ function valueOf(row) {
 
 async function values() {
   const [file] = $("file").files;
+  if (!file && readsSound(told.codec.kind)) throw new Error("Choose a WAV file first.");
   if (!file) return [$("text").value];
   if (readsSound(told.codec.kind)) return [samplesOf(await file.arrayBuffer())];
   const text = await file.text();
