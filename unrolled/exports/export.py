@@ -99,9 +99,12 @@ def _opened(run: Run | Model | str, runs: str) -> Run | Model:
 
 def _folder(opened: Run | Model, to: str, out: str | None) -> Path:
     """Where the files go. Raises UserError for a folder that holds something else."""
-    if out is None and not isinstance(opened, Run):
+    if out is not None:
+        folder = Path(out)
+    elif isinstance(opened, Run):
+        folder = opened.path / "export" / to
+    else:
         raise UserError("out=: say which folder to write to; a model alone has none of its own.")
-    folder = Path(out) if out is not None else opened.path / "export" / to  # type: ignore[union-attr]
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _ours(folder))):
         raise UserError(f"out={folder}: there is something else already. Name a new folder.")
     return folder
@@ -119,7 +122,7 @@ def _quality(opened: Run | Model, kept: Model) -> dict[str, Any] | None:
     known = {key: value for key, value in vars(opened).items() if key != "held"}
     before, after = evaluate(opened, "test"), evaluate(Rounded(**known, held=kept), "test")
     said = before.to_dict()
-    unit = {key: said[key] for key in ("unit", "better") if key in said}
+    unit: dict[str, Any] = {key: said[key] for key in ("unit", "better") if key in said}
     return {"split": "test", **unit, "before": before.value, "after": after.value}
 
 

@@ -87,7 +87,7 @@ def settled(model: Model, said: Tensor) -> Tensor:
 
 def whole_only(model: Model) -> str:
     """Why a model has no step, in words, naming what sees ahead."""
-    kinds = [type(layer).__name__ for layer in model.core.layers if layer.reach.future]  # type: ignore[union-attr, operator]
+    kinds = [type(layer).__name__ for layer in model.core.layers if layer.reach.future]  # type: ignore[union-attr]
     return (
         f"{kinds[0]} cannot stream: its output at t needs inputs after t. Export the whole-sequence graph (to=onnx), or "
         "train a model that reads in order: model=gru, lstm or transformer."

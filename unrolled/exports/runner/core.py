@@ -18,10 +18,9 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.told: dict[str, Any] = json.loads((self.folder / "model.json").read_text("utf-8"))
-        self.step, self.sequence = (
-            self.session(f"{name}.onnx") if f"{name}.onnx" in self.told["graphs"] else None
-            for name in ("step", "sequence")
-        )
+        graphs = {name: self.session(name) for name in self.told["graphs"]}
+        self.step: Any = graphs.get("step.onnx")
+        self.sequence: Any = graphs.get("sequence.onnx")
 
     def session(self, name: str) -> Any:
         """A graph of the folder in ONNX Runtime."""

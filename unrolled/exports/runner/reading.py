@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 
 def values(argument: str, told: dict[str, Any], codec: Any) -> Iterator[Any]:
     """The values of an argument: of a file by its suffix, else the argument itself."""
-    file = Path(argument) if len(argument) < 1000 else None
-    suffix = file.suffix.lower() if file is not None and file.is_file() else ""
-    if file is None or not suffix:
+    file = Path(argument)
+    suffix = file.suffix.lower() if os.path.isfile(argument) else ""  # a long text is no name of a file
+    if not suffix:
         yield argument
     elif suffix in codec.reads:
         yield codec.read(file)
