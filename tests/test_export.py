@@ -31,6 +31,7 @@ from unrolled.datasets.standard import Values
 from unrolled.datasets.words import Words
 from unrolled.errors import CheckFailed, UserError
 from unrolled.exports import onnx as graphs
+from unrolled.exports.bench import measured
 from unrolled.exports.encode import encoding
 from unrolled.exports.graph import Step, Whole, example
 from unrolled.exports.metadata import _patterns, _start
@@ -332,6 +333,15 @@ def test_steps_and_wholes_agree_before_any_export() -> None:
             for t in range(5):
                 answer, *after = step(raw[:, t], *after)  # type: ignore[assignment]
             torch.testing.assert_close(answer, Whole(model)(raw)[:, -1])
+
+
+def test_a_step_is_measured_beside_torch() -> None:
+    model = writer_of("gru")
+    rows = measured(model, {"step.onnx": step_graph(model).SerializeToString()})
+    assert [row["engine"] for row in rows] == ["torch (Stream)", "onnxruntime"]
+    assert all(0 < row["median"] <= row["p95"] for row in rows)
+    held = [row["megabytes"] for row in rows]
+    assert held[0] is None or held[1] < held[0]  # torch is the larger by far
 
 
 @pytest.mark.slow

@@ -68,9 +68,9 @@ def show(result: Any) -> str:
         )
     lines += [f"note      {note}" for note in result.notes]
     for row in result.bench or ():
+        held = "" if row["megabytes"] is None else f"{row['megabytes']:>8.1f} MB"
         lines.append(
-            f"step      {row['engine']:<14}{row['median']:>9.1f} us median{row['p95']:>9.1f} us p95"
-            f"{row['megabytes']:>8.1f} MB"
+            f"step      {row['engine']:<16}{row['median']:>9.1f} us median{row['p95']:>9.1f} us p95{held}"
         )
     if "run.py" in result.files:
         lines.append(f"next      python {result.path}/run.py --help")

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from unrolled.exports.graph import Step, example
@@ -25,16 +24,15 @@ WARM, ROUNDS, STEPS = 50, 10, 100
 CAPACITY = ROUNDS * STEPS + WARM  # of Slots
 
 HELD = """
-import resource, sys
+import re, sys
 {load}
-import json
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(re.search("VmRSS:\\\\s+(\\\\d+)", open("/proc/self/status").read())[1])
 """
 
 
 def measured(model: Model, files: dict[str, bytes]) -> list[dict[str, Any]]:
     """One row an engine: `median` and `p95` microseconds a step over 1,000 steps, taken in turns of 100, and `megabytes`
-    that a fresh process holds with the engine and the graph loaded (resident, at its peak; None where unknown).
+    that a fresh process holds with the engine and the graph loaded (resident; None where the system doesn't say).
 
     Nothing of a model that has no step.
     """
@@ -93,7 +91,7 @@ def _in_onnx(model: Model, content: bytes) -> Callable[[], object]:
 
 
 def _megabytes(name: str, files: dict[str, bytes]) -> float | None:
-    """At its peak, of a process that loads the engine and the graph; of torch the package."""
+    """Of a process that loads the engine and the graph; of torch the engine alone."""
     with tempfile.TemporaryDirectory(prefix="unrolled-bench-") as folder:
         file = Path(folder) / "step.onnx"
         load = "import torch"
@@ -106,7 +104,4 @@ def _megabytes(name: str, files: dict[str, bytes]) -> float | None:
             text=True,
             check=False,
         )
-    if done.returncode:
-        return None  # no `resource` on Windows
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return int(np.int64(done.stdout)) * unit / 1e6
+    return int(done.stdout) * 1024 / 1e6 if done.returncode == 0 else None

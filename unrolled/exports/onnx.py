@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,12 +90,10 @@ def _exported(
 
 
 def onnx_installed(purpose: str) -> None:
-    """Raises MissingExtra where onnx, onnxscript or onnxruntime can't be imported."""
+    """Raises MissingExtra where onnx, onnxscript or onnxruntime isn't installed."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            __import__(package)
-        except ImportError:
-            raise MissingExtra(package, "export", purpose) from None
+        if find_spec(package) is None:
+            raise MissingExtra(package, "export", purpose)
 
 
 @contextmanager
