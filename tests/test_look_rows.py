@@ -134,7 +134,7 @@ def test_many_rows_are_looked_at_in_part_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(looking, "COSTLY", 100)
-    monkeypatch.setattr(looking, "sampled", lambda rows: sampled(rows, 150, 1 << 30))
+    monkeypatch.setattr(looking, "sampled", lambda rows, asked: sampled(rows, 150, 1 << 30, asked))
     found = looked(table(tmp_path / "a.csv", sentences(1000)))
     assert found.rows == 1000 and 100 < found.looked <= 150
     assert set(found.classes) == {"0", "1"}, "every n-th row would be of one class"
