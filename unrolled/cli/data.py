@@ -49,7 +49,7 @@ class Listing:
     sets: list[Listed]
 
 
-def keys() -> type | None:
+def keys() -> type[Any]:
     """The verb's keys: its own, and those of `train` that say how data are read, which are for `look`."""
     from unrolled.datasets.asked import KEYS
     from unrolled.training.recipe import Recipe
@@ -64,9 +64,7 @@ def keys() -> type | None:
 
 def run(arguments: Arguments) -> Any:
     """Lists the sets, looks at one or at the user's own data, or gets one."""
-    cls = keys()
-    assert cls is not None
-    resolved = arguments.resolve(cls, WORDS)
+    resolved = arguments.resolve(keys(), WORDS)
     chosen, said = resolved.value, resolved.changed()
     if strange := [key for key in said if key not in WORDS and chosen.action != "look"]:
         raise UserError(f"{strange[0]}= is for unrolled data look, not for {chosen.action}.")

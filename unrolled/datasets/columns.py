@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from math import isfinite, isnan
 from typing import Any, Literal
 
 import numpy as np
 
+from unrolled.datasets.assemble import seconds
 from unrolled.datasets.media import SOUND, Clip, MediaFile, array_column
 from unrolled.datasets.readers import Record
 from unrolled.datasets.values import number
@@ -19,6 +21,7 @@ BESIDE = ("origin", "notes", "continues")  # keys of a record that are no column
 CLASSES = 50  # distinct values of a number up to which it names classes
 TRACKED = 1000  # distinct values that are counted at all
 WORDY = 3.0  # words a value from which a column is text
+LOOKED_AT = 50  # of them that are all dates where a column holds dates
 COMPARED = 100  # rows whose numbers of steps are compared
 SEPARATOR = ";"  # between labels, where a row may have several
 
@@ -100,6 +103,16 @@ class Column:
             return "number"
         few = len(self.distinct) <= max(CLASSES, min(TRACKED, self.values // 20))
         return "category" if few and self.words < WORDY * self.values else "text"
+
+    @property
+    def dates(self) -> bool:
+        """Whether its texts are dates, or dates with a time: what stands there is no text to be read."""
+        if self.kind not in ("text", "category"):
+            return False
+        try:
+            return all(seconds(text) is not None for text in islice(self.distinct, LOOKED_AT))
+        except ValueError:
+            return False
 
 
 def _nan(value: Any) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from unrolled import durable
 from unrolled.datasets import samples
 from unrolled.datasets.assemble import numbered
+from unrolled.datasets.labels import name_of
 from unrolled.datasets.media import Clip, MediaFile
 from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import SERIES, Rows, raw_rows
@@ -129,8 +130,8 @@ def rows_for(
     if task.long is not None:
         raw = next(iter(source if isinstance(source, list) else raw_rows(source)))
         long = task.long
-        steps = [long.id, *([long.time] if long.time else []), *long.values, *long.categories]
-        _there([n for n in steps if answers or n not in task.targets], raw, data)
+        named = [long.id, *([long.time] if long.time else []), *long.values, *long.categories]
+        _there([n for n in named if answers or n not in task.targets], raw, data)
         needed = [name for name in needed if name != SERIES]
     rows = Rows(source, task.long)
     first = next(iter(rows))
@@ -248,6 +249,6 @@ def _short(row: Record, targets: tuple[str, ...]) -> dict[str, Any]:
         if value is not None:
             kept.pop(target, None)
             kept["given" if len(targets) == 1 else f"given {target}"] = (
-                " ".join(map(str, value)) if isinstance(value, list) else value
+                " ".join(map(name_of, value)) if isinstance(value, (list, np.ndarray)) else value
             )
     return kept or {"row": row["origin"]}
