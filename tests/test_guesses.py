@@ -149,7 +149,9 @@ def test_numbers_with_spaces_come_back(rows: list[list[float]]) -> None:
     assert made[0]["notes"] == ["x holds numbers with spaces between: read as one series a row"]
 
 
-@pytest.mark.parametrize("cell", ["0.5", "1 a", "1_0 2", "nan nan", "- ?", "2020-01-01 10:00", "1,5 2,5", ""])
+@pytest.mark.parametrize(
+    "cell", ["0.5", "1 a", "1_0 2", "nan nan", "- ?", "1 ?", "2020-01-01 10:00", "1,5 2,5", ""]
+)
 def test_one_other_cell_leaves_the_texts(cell: str) -> None:
     rows = [{"origin": f"t:{n}", "x": "1 2.5" if n != 3 else cell} for n in range(9)]
     assert list(spaced(iter([dict(row) for row in rows]))) == rows

@@ -159,6 +159,16 @@ def test_a_sample_is_spread_and_bounded(most: int, room: int) -> None:
     assert len(sampled(rows(), 10_000)[0]) == 10_000
 
 
+@pytest.mark.parametrize(
+    ("asked", "whole"),
+    [(Asked(id="who"), True), (Asked(), False), (Asked(id=None, time="who"), False)],
+)
+def test_a_sample_keeps_the_steps_of_an_asked_sequence_together(asked: Asked, whole: bool) -> None:
+    rows = ({"who": str(n // 7), "heat": str(n)} for n in range(7000))
+    counts = Counter(row["who"] for row in sampled(rows, 500, asked=asked)[0])
+    assert (set(counts.values()) == {7}) is whole and len(counts) < 1000
+
+
 def test_bars_show_the_least_count_and_fit() -> None:
     drawn = bars([("a", 10_000), ("bb", 1), ("c", 0)])
     assert drawn[0].count("█") == 30 and "▏" in drawn[1] and drawn[2].split() == ["c", "0"]

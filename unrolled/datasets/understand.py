@@ -144,7 +144,7 @@ def _target(
         why.append(("target", name, many.get(name, f"a column is called {name}")))
         return name
     open_ = [c for name, c in found.items() if name not in (*read, SPLIT) and c.kind != "empty"]
-    few = [c.name for c in open_ if c.kind == "category"]
+    few = [c.name for c in open_ if c.kind == "category" and not c.dates]
     numbers = [c.name for c in open_ if c.kind == "number" and not _an_id(c.name)]
     likely = [*named, *many] or few + numbers[-1:] + numbers[:-1] or [c.name for c in open_][-1:]
     says = f"{data}: which column is to be foretold? It has {', '.join(found)}.{parted(open_)}"

@@ -27,7 +27,7 @@ def unread(error: Open, rows: list[Record], asked: Asked, typed: Sequence[str] =
     """
     shaped = list(Rows(rows))
     found = columns(shaped)
-    times = {c.name for c in found.values() if _rises(c, shaped)}
+    times = {c.name for c in found.values() if _rises(c, shaped)} - {*listed(asked.target)}
     working: list[Asked] = []
     for reading in error.readings:
         said = reading if asked.input else _without(reading, times)
