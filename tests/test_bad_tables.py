@@ -69,13 +69,7 @@ CSV: list[Case] = [
     ("blank.csv", "\n \n\n", r"blank\.csv: the file holds nothing but blank lines"),
     ("header.csv", "text,label\n", r"header\.csv:1: only the names of columns \(text, label\)"),
     ("header2.csv", "\n\ntext,label\n\n", r"header2\.csv:3: only the names"),
-    ("utf16.csv", "a,b\n1,2\n".encode("utf-16")[:-1], r"utf16\.csv:2: byte 16 is not valid UTF-16"),
-    (
-        "unmarked.csv",
-        "a,b\n1,2\n".encode("utf-16-le"),
-        r"unmarked\.csv:1: byte 1 is NUL.*UTF-16 without its mark",
-    ),
-    ("utf32.csv", "a,b\n1,2\n".encode("utf-32"), r"utf32\.csv: this is UTF-32 text.*iconv -f UTF-32"),
+    ("utf16.csv", "a,b\n1,2\n".encode("utf-16"), r"utf16\.csv: this is UTF-16 text.*iconv -f UTF-16"),
     ("latin.csv", "name,n\nJos\xe9,1\n".encode("latin-1"), r"latin\.csv:2: byte 0xe9 at offset 10"),
     ("cut.csv", b"name,n\nJos\xc3", r"cut\.csv:2: byte 0xc3"),
     ("nul.csv", b"a,b\n1,\x00\n", r"nul\.csv:2: byte 6 is NUL"),
@@ -124,7 +118,7 @@ JSON_LINES: list[Case] = [
     ("unnamed.jsonl", '{"": 1}\n', r"unnamed\.jsonl:1: a key without a name"),
     ("half.jsonl", '{"a": "\\ud800"}\n', r"half\.jsonl:1: half a surrogate pair"),
     ("nul.jsonl", b'{"a": "\x00"}\n', r"nul\.jsonl:1: byte 7 is NUL"),
-    ("utf16.jsonl", '{"a": 1}'.encode("utf-16")[:-1], r"utf16\.jsonl:1: .*not valid UTF-16"),
+    ("utf16.jsonl", '{"a": 1}'.encode("utf-16"), r"UTF-16 text"),
     ("latin.jsonl", b'{"a": "\xe9"}\n', r"latin\.jsonl:1: byte 0xe9"),
     ("plain.jsonl.gz", '{"a": 1}\n', r"not a whole gzip file"),
 ]
@@ -149,7 +143,7 @@ SERIES: list[Case] = [
     ("maybe.ts", "@missing maybe\n@dimensions x\n@univariate\n@data\n", r"maybe\.ts:1.*\n.*:2: .*\n.*:3: "),
     ("classes.ts", "@classLabel true\n@data\n1:a\n", r"classes\.ts:1: @classLabel true without classes"),
     ("equal.ts", "@equalLength true\n@data\n1,2\n1\n", r"equal\.ts:4: 1 values where 2 were expected"),
-    ("utf16.ts", TS.encode("utf-16")[:-1], r"utf16\.ts:\d+: .*not valid UTF-16"),
+    ("utf16.ts", TS.encode("utf-16"), r"UTF-16 text"),
     ("nul.ts", b"@data\n1\x00\n", r"nul\.ts:2: byte 7 is NUL"),
     ("plain.ts.gz", GOOD_TS, r"not a whole gzip file"),
 ]

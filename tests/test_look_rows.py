@@ -205,7 +205,7 @@ def broken(folder: Path) -> dict[str, tuple[str, str]]:
     """Data -> what the refusal says."""
     (folder / "sounds").mkdir()
     split = [f"{row},train" for row in sentences(40)] + ["this is new,c,test"]
-    (folder / "utf16.txt").write_bytes(("text " * 100).encode("utf-16")[:-1])
+    (folder / "utf16.txt").write_text("text " * 100, encoding="utf-16")
     return {
         table(folder / "ragged.csv", ["a,b,c"]): r"ragged.csv:2",
         table(

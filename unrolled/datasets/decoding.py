@@ -32,6 +32,8 @@ SIGNATURES = {  # patterns of the first bytes of what people most often hand in 
     rb"RIFF[\s\S]{4}(?:WAVE|AVI )": "a WAV or AVI file",
     rb"{\\rtf": "a rich-text document (save it as plain text)",
     rb"\xff\xfe\x00\x00": "UTF-32 text",
+    rb"\xff\xfe": "UTF-16 text",
+    rb"\xfe\xff": "UTF-16 text",
 }
 
 
@@ -61,48 +63,36 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 
 def decoded(path: Path, notes: list[str]) -> Iterator[str]:
-    """The exact text of a UTF-8 file, or of a UTF-16 one with its mark, in pieces of at most `PIECE` characters; line ends
-    stay as they are.
+    """The exact text of a UTF-8 file in pieces of at most `PIECE` characters; line ends stay as they are.
 
-    A byte order mark is dropped, and that is said in `notes`. Raises UserError for an empty or binary file and for
+    A byte order mark is dropped and said in `notes`. Raises UserError for an empty or binary file and for
     another encoding, naming byte and line.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    offset, line, wide = 0, 1, False
+    offset, line = 0, 1
     for chunk in chunks(path):
         if offset == 0:
             _check_signature(path, chunk)
-            wide = chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-            if wide:
-                decoder = codecs.getincrementaldecoder("utf-16")()
-                notes.append(f"{path.name}: UTF-16 text (byte order mark {chunk[:2].hex(' ')}), read as such")
-            elif chunk.startswith(codecs.BOM_UTF8):
+            if chunk.startswith(codecs.BOM_UTF8):
                 notes.append(f"{path.name}: dropped the byte order mark at its start")
                 offset, chunk = len(codecs.BOM_UTF8), chunk[len(codecs.BOM_UTF8) :]
-        zero = -1 if wide else chunk.find(b"\0")
+        zero = chunk.find(b"\0")
         if zero >= 0:
             raise UserError(
                 f"{path}:{line + chunk.count(10, 0, zero)}: byte {offset + zero} is NUL, so this is a binary "
                 "file (or UTF-16 without its mark), not text. Expected UTF-8 text: convert it first."
             )
-        held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk)
         except UnicodeDecodeError as error:
-            at = offset - held + error.start
-            raise (_not_utf16(path, line, at) if wide else _not_utf8(path)) from error
-        if wide and (zero := text.find("\0")) >= 0:
-            raise UserError(
-                f"{path}:{line + text.count(chr(10), 0, zero)}: a NUL, so this is a binary file, not UTF-16 text."
-            )
+            raise _not_utf8(path) from error
         offset += len(chunk)
-        line += text.count("\n")
+        line += chunk.count(b"\n")
         yield text
-    held = len(decoder.getstate()[0])
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise (_not_utf16(path, line, offset - held) if wide else _not_utf8(path)) from error
+        raise _not_utf8(path) from error
     if offset == 0:
         raise EmptyFile(
             f"{path}: the file is empty (0 bytes). Expected text: check that it was written completely."
@@ -154,13 +144,6 @@ def _not_utf8(path: Path) -> UserError:
         f"{path}:{line}: byte 0x{value:02x} at offset {offset} is not valid UTF-8.{also} Probably "
         f"Windows-1252 (Latin-1) text, or not text at all. If it is text, convert it: "
         f"iconv -f WINDOWS-1252 -t UTF-8 {path.name} > {path.stem}.utf8{path.suffix}"
-    )
-
-
-def _not_utf16(path: Path, line: int, offset: int) -> UserError:
-    return UserError(
-        f"{path}:{line}: byte {offset} is not valid UTF-16, as which the file begins. Cut short? Save it as UTF-8 from the "
-        "program that wrote it."
     )
 
 
