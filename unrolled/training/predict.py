@@ -13,9 +13,10 @@ import numpy as np
 
 from unrolled import durable
 from unrolled.datasets import samples
+from unrolled.datasets.labels import name_of
 from unrolled.datasets.media import Clip, MediaFile
 from unrolled.datasets.readers import Record, files_of
-from unrolled.datasets.rows import SERIES, Rows, data_files, raw_rows
+from unrolled.datasets.rows import data_files
 from unrolled.datasets.understand import BESIDE
 from unrolled.errors import UserError, unknown
 from unrolled.model.weights import digest, weights_of
@@ -23,6 +24,7 @@ from unrolled.tasks.answering import Answering
 from unrolled.training.answer_file import SHOWN, AnswerFile, as_text
 from unrolled.training.corpus import fingerprints
 from unrolled.training.device import choose_device
+from unrolled.training.new_rows import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.run import Run
 
@@ -97,7 +99,7 @@ def predict(
         )
     if out and not Path(out).absolute().parent.is_dir():
         raise UserError(f"out={out}: there is no folder {Path(out).parent}. Make it first.")
-    answer = Asker(model, batch, every)
+    answer = Asker(model, batch, every, run if isinstance(run, Run) else None)
     if into_folder:
         return Predictions([], _each_file(answer, data, Path(str(out)), kind), kind, out)
     if out:
@@ -113,12 +115,13 @@ class Asker:
     model: Model
     batch: int
     every: bool
+    run: Run | None = None
 
     def blocks(
         self, data: str | Sequence[Mapping[str, Any]], skip: int = 0
     ) -> Iterator[tuple[list[dict[str, Any]], int]]:
         """The answers to the rows of `data` after the first `skip`, some at a time, with how many rows they answer."""
-        rows = islice(rows_for(self.model.task, data), skip, None)
+        rows = islice(rows_for(self.model.task, data, run=self.run), skip, None)
         while some := list(islice(rows, AT_ONCE)):
             yield _answered(self.model, some, self.batch, self.every), len(some)
 
@@ -180,36 +183,6 @@ def _finished(out: Path) -> dict[str, Any]:
         return {}
 
 
-def rows_for(
-    task: Answering, data: str | Sequence[Mapping[str, Any]], answers: bool = False
-) -> Iterator[Record]:
-    """The rows of `data` as the task reads them; of a task that also needs their answers, with these.
-
-    Raises UserError for a missing column.
-    """
-    if isinstance(data, str):
-        source: Path | list[Record] = samples.resolve(data)
-    else:
-        source = [{"origin": f"row {number}", **row} for number, row in enumerate(data, 1)]
-        data = "the rows"
-    needed = [*task.inputs, *(task.targets if answers else ())]
-    if task.long is not None:
-        raw = next(iter(source if isinstance(source, list) else raw_rows(source)))
-        long = task.long
-        steps = [long.id, *([long.time] if long.time else []), *long.values, *long.categories]
-        _there([n for n in steps if answers or n not in task.targets], raw, data)
-        needed = [name for name in needed if name != SERIES]
-    rows = Rows(source, task.long)
-    _there(needed, next(iter(rows)), data)
-    return iter(rows)
-
-
-def _there(names: Sequence[str], row: Record, data: str) -> None:
-    for name in names:
-        if name not in row:
-            raise unknown(f"column of {data}: this run reads", name, [n for n in row if n not in BESIDE])
-
-
 def _answered(model: Model, rows: list[Record], batch: int, every: bool) -> list[dict[str, Any]]:
     """Each row's own columns with the answer, which is empty where there is nothing to read; every: one after each step."""
     task = model.task
@@ -259,6 +232,6 @@ def _short(row: Record, targets: tuple[str, ...]) -> dict[str, Any]:
         if value is not None:
             kept.pop(target, None)
             kept["given" if len(targets) == 1 else f"given {target}"] = (
-                " ".join(map(str, value)) if isinstance(value, list) else value
+                " ".join(map(name_of, value)) if isinstance(value, (list, np.ndarray)) else value
             )
     return kept or {"row": row["origin"]}
