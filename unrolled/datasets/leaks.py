@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from unrolled.datasets.duplicates import Index, key_of
 from unrolled.datasets.labels import name_of
 from unrolled.datasets.media import Clip, MediaFile
+from unrolled.datasets.split import PARTS
 
 LEAST = 20  # rows on which a column must give the target away
 CHANCE = 1e-6  # how likely that may be by chance
@@ -64,7 +65,7 @@ class Leaks:
         self, target: str | None = None, ids: Sequence[str] = (), inputs: Sequence[str] | None = None
     ) -> None:
         self.target, self.ids, self.inputs = target, tuple(ids), inputs
-        self._parts: list[str] = []
+        self._parts = list(PARTS)  # in the order in which they are named
         self._part = array("B")
         self._rows, self._alike = array("Q"), array("Q")
         self._values: dict[str, array[int]] = {name: array("Q") for name in self.ids}
