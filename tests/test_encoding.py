@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import random
+from array import array
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from unrolled.datasets import duplicates
 from unrolled.datasets.dealt import Dealt, deal_rows
+from unrolled.datasets.duplicates import Index, shingles
 from unrolled.datasets.items import Items
 from unrolled.datasets.labels import Labels, MultiLabels, Tags
 from unrolled.datasets.leaks import Leaks
+from unrolled.datasets.parts import deal
 from unrolled.datasets.rows import Rows
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.store import Block, Ragged, Store
@@ -150,6 +155,61 @@ def test_a_codecs_refusal_names_the_row() -> None:
         made.add(row)
     with pytest.raises(UserError, match=r"t.csv:3: never two"):
         made.examples()
+
+
+# --- dealing
+
+
+@quick
+@given(st.lists(st.integers(-9, 60), min_size=60, max_size=90), st.integers(0, 5))
+def test_hashes_in_an_array_are_dealt_as_keys_in_a_list(keys: list[int], seed: int) -> None:
+    assume(len({*keys}) > 20)
+    labels = ["ab"[key % 2] for key in keys]
+    assert deal(array("q", keys), labels, seed=seed) == deal(keys, labels, seed=seed)
+    given_ = ["test" if key % 3 == 0 else "train" for key in keys]
+    assume({*given_} == {"train", "test"})
+    found = [deal(kept, labels, given=given_, seed=seed) for kept in (array("q", keys), keys)]
+    assert found[0] == found[1] and {given_[row] for row in found[0].valid} == {"train"}
+
+
+# --- looking for near-duplicates
+
+
+def test_a_sample_too_small_to_tell_says_nothing() -> None:
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices([f"w{n}" for n in range(40)], k=12)) for _ in range(400)]
+    copies = [texts[0], texts[1] * 9, texts[1] * 9 + " and more"]
+
+    def groups(kept: int | None) -> list[list[int]]:
+        index = Index(kept)
+        for text in [*texts, *copies]:
+            index.add(text)
+        return index.groups()
+
+    assert groups(None) == groups(1 << 20)
+    few = groups(600)  # one or two of a text: half of them are soon shared
+    assert [0, 400] in few and sum(map(len, few)) < 10, "whole copies are told in any case"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "FEWEST", 1)
+        assert sum(map(len, groups(600))) > 40
+
+
+def test_texts_are_hashed_the_same_alone_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["", "a", "abcdefgh", "abcdefghi and so on", " \n", "X:1\nK:D\nabc abc abc abc"]
+    found, sizes = duplicates._shingled(texts)
+    pieces = np.split(found, np.cumsum(sizes)[:-1])
+    assert all((a == shingles(b)).all() and len(a) for a, b in zip(pieces, texts, strict=True))
+
+    def groups(together: int) -> list[list[int]]:
+        monkeypatch.setattr(duplicates, "TOGETHER", together)
+        index = Index()
+        for n, text in enumerate([*texts, *texts, "abcdefgh", "i and so on"]):
+            index.add(text, continues=n == 13)
+        return index.groups()
+
+    assert groups(1) == groups(1 << 20) and [3, 9, 12] in [
+        [n for n in g if n != 2 and n != 8] for g in groups(1)
+    ]
 
 
 # --- passes

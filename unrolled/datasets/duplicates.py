@@ -97,7 +97,9 @@ def _shingled(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
     bodies = list(map(body, texts))
     lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
     points = np.full(int(np.maximum(lengths, LENGTH).sum()), 1 << 32, np.uint64)  # what short texts end in
-    places = np.cumsum(np.maximum(lengths, LENGTH)) - np.maximum(lengths, LENGTH) - np.cumsum(lengths) + lengths
+    places = (
+        np.cumsum(np.maximum(lengths, LENGTH)) - np.maximum(lengths, LENGTH) - np.cumsum(lengths) + lengths
+    )
     joined = code_points("".join(bodies))
     points[np.repeat(places, lengths) + np.arange(len(joined))] = joined
     windows = len(points) - LENGTH + 1
@@ -196,9 +198,7 @@ class Index:
                 parent[_root(parent, document)] = _root(parent, other)
         return _joined(parent)
 
-    def _shared(
-        self, copies: set[int]
-    ) -> tuple[NDArray[np.int64], Iterator[tuple[int, NDArray[np.int32]]]]:
+    def _shared(self, copies: set[int]) -> tuple[NDArray[np.int64], Iterator[tuple[int, NDArray[np.int32]]]]:
         """How many of its shingles aren't boilerplate, for each document; and those, but for `copies`, that share any such
         one with earlier documents, with the latter's numbers, once a shared shingle.
         """

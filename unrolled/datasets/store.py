@@ -6,7 +6,7 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import IO, Any, NamedTuple, cast, overload
+from typing import IO, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +93,8 @@ class Store:
         self._size += steps.nbytes
         if self._size > self._held:
             if self._file is None:
-                self._file = cast(IO[bytes], tempfile.TemporaryFile())
-                weakref.finalize(self, self._file.close)  # should anything fail before all rows are in
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it stays open until all rows are in)
+                weakref.finalize(self, self._file.close)  # should anything fail before
             _joined(self._pieces).tofile(self._file)
             self._pieces, self._size = [steps[:0]], 0  # an empty row keeps dtype and shape
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,9 @@ class Encoding:
     def examples(self) -> Examples:
         """All of them, once the last one is in."""
         self._take_in()
-        one_a_row = not self.task.stepwise and self._targets
-        targets = np.concatenate(self._targets) if one_a_row else self._targets
+        targets: Any = self._targets
+        if targets and not self.task.stepwise:
+            targets = np.concatenate(targets)  # an object a row would take more than a row of words
         return Examples(self._store.ragged(), targets, self.task.stepwise)
 
     def _take_in(self) -> None:
