@@ -186,9 +186,12 @@ class Index:
     def groups(self) -> list[list[int]]:
         """Groups of two or more documents, each in order, that are joined by near-duplicate pairs."""
         self._take_in()
-        first: dict[int, int] = {}
-        parent = [first.setdefault(digest, n) for n, digest in enumerate(self._digests)]
-        copies = {n for n, same in enumerate(parent) if same < n}
+        _, first, which = np.unique(
+            np.frombuffer(self._digests, np.uint64), return_index=True, return_inverse=True
+        )
+        same = first[which]
+        parent = array("q", same.tobytes())
+        copies = same < np.arange(len(same))
         telling, shared = self._shared(copies)
         least = FEWEST if self._part else 1
         for document, others in shared:
@@ -198,7 +201,9 @@ class Index:
                 parent[_root(parent, document)] = _root(parent, other)
         return _joined(parent)
 
-    def _shared(self, copies: set[int]) -> tuple[NDArray[np.int64], Iterator[tuple[int, NDArray[np.int32]]]]:
+    def _shared(
+        self, copies: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], Iterator[tuple[int, NDArray[np.int32]]]]:
         """How many of its shingles aren't boilerplate, for each document; and those, but for `copies`, that share any such
         one with earlier documents, with the latter's numbers, once a shared shingle.
         """
@@ -229,7 +234,7 @@ class Index:
 
 
 def _earlier(
-    owner: NDArray[np.int32], before: NDArray[np.int32], order: NDArray[np.int64], copies: set[int]
+    owner: NDArray[np.int32], before: NDArray[np.int32], order: NDArray[np.int64], copies: NDArray[np.bool_]
 ) -> Iterator[tuple[int, NDArray[np.int32]]]:
     """(document, earlier ones) of those that are no `copies`, from the postings in `order` of their documents, each
     `before` places behind its shingle's first.
@@ -239,7 +244,7 @@ def _earlier(
         mine = order[begin:end]
         begin = end
         document = int(owner[mine[0]])
-        if document in copies:
+        if copies[document]:
             continue
         lengths = before[mine].astype(np.int64)
         firsts = np.repeat(mine - np.cumsum(lengths), lengths)
@@ -260,15 +265,16 @@ def _counted(documents: NDArray[np.int32], below: int) -> tuple[NDArray[np.int64
     return np.unique(documents, return_counts=True)
 
 
-def _root(parent: list[int], node: int) -> int:
+def _root(parent: array[int], node: int) -> int:
     while parent[node] != node:
         parent[node] = parent[parent[node]]
         node = parent[node]
     return node
 
 
-def _joined(parent: list[int]) -> list[list[int]]:
+def _joined(parent: array[int]) -> list[list[int]]:
     members: dict[int, list[int]] = {}
-    for node in range(len(parent)):
-        members.setdefault(_root(parent, node), []).append(node)
-    return [group for group in members.values() if len(group) > 1]
+    for node in np.flatnonzero(np.asarray(parent) != np.arange(len(parent))).tolist():
+        root = _root(parent, node)
+        members.setdefault(root, [root]).append(node)
+    return sorted(map(sorted, members.values()))

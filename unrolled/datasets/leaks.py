@@ -24,8 +24,8 @@ from unrolled.datasets.split import PARTS
 
 LEAST = 20  # rows on which a column must give the target away
 CHANCE = 1e-6  # how likely that may be by chance
-CELLS = 1 << 24  # columns x rows that are looked at for it: 128 MiB
-SHINGLES = 1 << 22  # held at most, with what comparing them takes: 200 MB
+CELLS = 1 << 22  # columns x rows that are looked at for it: 64 MiB
+SHINGLES = 1 << 21  # held at most: with what comparing them takes, 100 MB
 LONG = 32  # characters from which a text can be nearly the same as another
 SKETCH = 8  # numbers that stand for a series
 WAVES = 1 << 16  # steps of a series up to which its waves are kept: 32 MB at most
