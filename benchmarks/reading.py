@@ -26,7 +26,7 @@ from unrolled.datasets.store import Store
 from unrolled.datasets.words import Words
 
 MEGABYTES = 200
-ROWS = 1000  # encoded at a time, as in training
+ROWS = 100  # encoded at a time, as in training
 BLOCK = 20_000  # rows that are generated once and written again and again
 
 
