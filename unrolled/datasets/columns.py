@@ -76,10 +76,8 @@ class Column:
             self.lengths.append(length)
 
     def _see_text(self, value: Any) -> None:
-        with contextlib.suppress(ValueError):
-            found = number(value)
-            self.numbers += 1
-            self.fractions = self.fractions or (isfinite(found) and not found.is_integer())
+        if self.numbers == self.values - 1:  # else one was none already, and asking is dear
+            self._see_number(value)
         text = str(value)
         words = text.count(" ") + 1 if len(self.lengths) >= COMPARED else len(text.split())
         self.words += words
@@ -87,6 +85,12 @@ class Column:
         self._long(words)
         if len(self.distinct) <= TRACKED:
             self.distinct.add(text)
+
+    def _see_number(self, value: Any) -> None:
+        with contextlib.suppress(ValueError):
+            found = number(value)
+            self.numbers += 1
+            self.fractions = self.fractions or (isfinite(found) and not found.is_integer())
 
     @property
     def kind(self) -> Kind:
