@@ -33,6 +33,7 @@ ORDER = [
     ["tasks"],
     ["training"],
     ["inspection"],  # looks at runs; the lessons look with it
+    ["exports"],
     ["comparison", "estimators", "serving", "page", "lessons"],
     ["cli"],
 ]

@@ -7,11 +7,14 @@ steps (Hillis & Steele 1986; for recurrences Martin & Cundy 2018, arXiv:1709.040
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch._higher_order_ops.scan import scan
+from torch.utils._pytree import tree_map
 
 
 def linear_scan(
@@ -22,6 +25,8 @@ def linear_scan(
     """All h_t of h_t = a_t h_{t-1} + b_t, beginning from `h`. a = 1, b = 0 is padding; a = 0 forgets."""
     if a.shape[1] <= 1:
         return a * h[:, None] + b
+    if torch.compiler.is_exporting():
+        return _exported(a, b, h)
     if a.is_cuda:
         return doubling_scan(a, b, h)
     return _loop(a.transpose(0, 1), b.transpose(0, 1), h).transpose(0, 1)
@@ -45,6 +50,24 @@ def doubling_scan(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
         a = torch.cat([a[:, :step], a[:, step:] * a[:, :-step]], 1)
         step *= 2
     return b
+
+
+def stepwise(
+    step: Callable[[Any, Any], tuple[Any, Tensor]], begin: Any, inputs: Any
+) -> tuple[Any, Float[Tensor, "batch time width"]]:
+    """`state, y = step(state, inputs of a time step)` over all of them -> the last state, y (B, T, width). inputs:
+    tensors (B, T, ...). One operation, whose number of steps an exported graph leaves open; for such graphs only.
+    """
+    end, y = scan(step, begin, tree_map(lambda each: each.transpose(0, 1), inputs))
+    return end, y.transpose(0, 1)
+
+
+def _exported(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
+    def step(h: Tensor, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        h = inputs[0] * h + inputs[1]
+        return h, h.clone()  # a graph's outputs share no storage
+
+    return stepwise(step, h, (a, b))[1]
 
 
 def _loop(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
