@@ -1,0 +1,391 @@
+"""The operations that are more than an expression of single numbers: each function writes the C of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unrolled.exports.c.arrays import C_TYPES, Array, Value, loops, nested, place_of, viewed
+from unrolled.exports.c.pointwise import cast, literal
+from unrolled.exports.c.program import Emitter, Program, uniform
+from unrolled.exports.c.weights import Matrix
+
+LOWEST = {torch.float32: "-INFINITY", torch.int64: "INT64_MIN"}
+
+
+def addmm(p: Program, bias: Value, x: Value, w: Value, *, beta: float = 1, alpha: float = 1) -> Value:
+    """bias + x w."""
+    if beta != 1 or alpha != 1:
+        raise p.unknown(f" with beta={beta}, alpha={alpha}")
+    if _is_vector(x) and isinstance(w, Tensor):
+        flat = p.contiguous(_reshaped(p, bias, (w.shape[1],)))
+        return _product(p, p.contiguous(x), w, flat.pointer)
+    return _sum(p, bias, mm(p, x, w))
+
+
+def mm(p: Program, x: Value, w: Value) -> Array:
+    """x (M, K) times w (K, N)."""
+    if _is_vector(x) and isinstance(w, Tensor):
+        return _product(p, p.contiguous(x), w, "NULL")
+    batched = bmm(p, viewed(x, lambda t: t.unsqueeze(0)), viewed(w, lambda t: t.unsqueeze(0)))
+    return _array(viewed(batched, lambda t: t.squeeze(0)))
+
+
+def bmm(p: Program, a: Value, b: Value) -> Array:
+    """(B, M, K) times (B, K, N), neither known beforehand: sums along K where that lies together, else rows are added."""
+    left, right = p.contiguous(a), p.array(b)
+    if 1 not in right.place.stride()[1:]:
+        right = p.contiguous(right)
+    batch, rows, inner = left.shape
+    columns = right.shape[2]
+    out = p.new((batch, rows, columns), left.dtype)
+    offset, (outer, down, across) = place_of(right)
+    named = [(name, size) for name, size in (("b", batch), ("m", rows)) if size > 1]
+    row = _terms(("b", rows if batch > 1 else 0), ("m", 1 if rows > 1 else 0))
+    x = f"{left.memory.token} + {place_of(left)[0]} + ({row}) * {inner}"
+    y = f"{out.memory.token} + ({row}) * {columns}"
+    w = f"{right.memory.token} + {offset} + {_terms(('b', outer if batch > 1 else 0))}"
+    kind, step = ("dots", across) if down == 1 else ("sums", down)
+    p.line(*nested(named, [f"unrolled_{kind}({w}, {x}, {y}, {columns}, {inner}, {step});"]))
+    return out
+
+
+def baddbmm(p: Program, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1) -> Value:
+    """bias + a b."""
+    if beta != 1 or alpha != 1:
+        raise p.unknown(f" with beta={beta}, alpha={alpha}")
+    return _sum(p, bias, bmm(p, a, b))
+
+
+def embedding(p: Program, table: Value, ids: Value, *_: Any) -> Value:
+    """Rows of a table."""
+    if not isinstance(table, Tensor) or table.ndim != 2:
+        raise p.unknown(" of a table that is not known beforehand")
+    matrix, at = p.weights.matrix(table, panels=False), p.contiguous(ids)
+    out = p.new((*at.shape, matrix.columns), table.dtype)
+    named, (place, row) = loops(at.shape, [place_of(at), (0, _contiguous(at.shape))])
+    index = f"{at.memory.token}[{place}]"
+    p.line(*nested(named, [f"if ({index} < 0 || {index} >= {matrix.rows}) return UNROLLED_OUTSIDE;"]))
+    into = out.memory.token + (f" + ({row}) * {matrix.columns}" if named else "")
+    form = "" if matrix.form == "fp32" else f"_{matrix.form}"
+    scales = f"{matrix.name}_scales, " if matrix.form == "int8" else ""
+
+    def lookup() -> str:
+        kind = "panel_row" if matrix.panels else "row"
+        call = f"unrolled_{kind}{form}({matrix.name}, {scales}{into}, (size_t){index}, {matrix.columns});"
+        return "\n".join(nested(named, [call]))
+
+    p.late(lookup)
+    return out
+
+
+def index(p: Program, base: Value, indices: Sequence[Value | None]) -> Value:
+    """base[indices]: rows of a table, or numbers picked one by one."""
+    if isinstance(base, Tensor) and base.ndim == 2 and len(indices) == 1 and indices[0] is not None:
+        return embedding(p, base, indices[0])
+    source = p.array(base)
+    known = p.node.meta["val"]  # type: ignore[union-attr]
+    out = p.new(tuple(known.shape), known.dtype)
+    _picked(p, source, indices, out, put=False)
+    return out
+
+
+def index_put(
+    p: Program, base: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False
+) -> Value:
+    """base with values at indices: in place where nobody else reads a state that is then replaced by it."""
+    if accumulate:
+        raise p.unknown(" with accumulate=True")
+    target = p.array(base)
+    if not _own(p, target):
+        copied = p.new(target.shape, target.dtype)
+        p.store(copied, target)
+        target = copied
+    _picked(p, target, indices, p.contiguous(cast(values, target.dtype)), put=True)
+    return target
+
+
+def _own(p: Program, target: Array) -> bool:
+    """Whether the node's first argument is a leaf of the state whose only reader this is, and whose successor it makes."""
+    node = p.node
+    assert node is not None
+    leaf = node.args[0]
+    if not isinstance(leaf, torch.fx.Node) or leaf.op != "placeholder" or len(leaf.users) > 1:
+        return False
+    (returned,) = node.graph.output_node().args
+    places = [n for n in node.graph.nodes if n.op == "placeholder" and n.name in p.leaves]
+    return returned[1 + places.index(leaf)] is node  # type: ignore[index]
+
+
+def _picked(p: Program, base: Array, indices: Sequence[Value | None], other: Array, put: bool) -> None:
+    """Copies between base[indices] and `other`, whose dimensions are those of the indices and then what they leave over
+    (the indices' first where they stand apart, else where they stand: numpy's rule).
+    """
+    given = {dim: p.array(at) for dim, at in enumerate(indices) if at is not None}
+    shape = torch.broadcast_shapes(*(at.shape for at in given.values()))
+    dims = sorted(given)
+    together = dims == list(range(dims[0], dims[-1] + 1))
+    rest = [dim for dim in range(len(base.shape)) if dim not in given]
+    before = [dim for dim in rest if together and dim < dims[0]]
+    order = [*before, *(None for _ in shape), *(dim for dim in rest if dim not in before)]
+    names = [f"i{number}" for number in range(len(order))]
+    sizes, wanted = [], iter(shape)
+    for place in order:
+        sizes.append(next(wanted) if place is None else base.shape[place])
+    offset, strides = place_of(base)
+    moved, checks = [str(offset)], []
+    picked = [name for name, place in zip(names, order, strict=True) if place is None]
+    for dim, at in given.items():
+        wide = at.place.expand(shape)
+        terms = [(name, stride) for name, stride in zip(picked, wide.stride(), strict=True)]
+        entry = f"{at.memory.token}[{_terms(*terms)} + {wide.storage_offset()}]"
+        checks.append(f"if ({entry} < 0 || {entry} >= {base.shape[dim]}) return UNROLLED_OUTSIDE;")
+        moved.append(f"{entry} * {strides[dim]}")
+    moved += [f"{name} * {strides[place]}" for name, place in zip(names, order, strict=True) if place is not None]
+    target = f"{base.memory.token}[{' + '.join(moved)}]"
+    wide = other.place.expand(sizes)
+    flat = _terms(*zip(names, wide.stride(), strict=True)) + f" + {wide.storage_offset()}"
+    mine = f"{other.memory.token}[{flat}]"
+    every = list(zip(names, sizes, strict=True))
+    at_index = [(name, size) for name, size in every if name in picked]
+    p.line(*nested(at_index, checks))
+    p.line(*nested(every, [f"{target} = {mine};" if put else f"{mine} = {target};"]))
+
+
+def layer_norm(
+    p: Program, x: Value, shape: Sequence[int], weight: Value | None, bias: Value | None, eps: float
+) -> tuple[Value, None, None]:
+    """(x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions; the statistics are not kept."""
+    source = p.contiguous(x)
+    size = prod(shape)
+    out = p.new(source.shape, source.dtype)
+    weights = [p.contiguous(part).pointer if part is not None else "NULL" for part in (weight, bias)]
+    _by_row(p, "norm", source, out, size, f"{weights[0]}, {weights[1]}, {size}, {literal(eps, torch.float32)}")
+    return out, None, None
+
+
+def softmax(p: Program, x: Value, dim: int, half: bool = False) -> Value:
+    """exp(x - max) over its sum."""
+    return _softmax(p, x, dim, "softmax")
+
+
+def log_softmax(p: Program, x: Value, dim: int, half: bool = False) -> Value:
+    """x - max - log(sum exp(x - max))."""
+    return _softmax(p, x, dim, "log_softmax")
+
+
+def _softmax(p: Program, x: Value, dim: int, kind: str) -> Value:
+    source = p.contiguous(viewed(x, lambda t: t.movedim(dim, -1)))
+    out = p.new(source.shape, source.dtype)
+    _by_row(p, kind, source, out, source.shape[-1], str(source.shape[-1]))
+    return viewed(out, lambda t: t.movedim(-1, dim))
+
+
+def _by_row(p: Program, kind: str, source: Array, out: Array, size: int, rest: str) -> None:
+    rows = prod(source.shape) // size
+    named = [("i0", rows)] if rows > 1 else []
+    at = f" + i0 * {size}" if rows > 1 else ""
+    p.line(*nested(named, [f"unrolled_{kind}({source.pointer}{at}, {out.pointer}{at}, {rest});"]))
+
+
+def cat(p: Program, parts: Sequence[Value], dim: int = 0) -> Value:
+    """Parts side by side; each is computed where it will lie."""
+    known = p.node.meta["val"]  # type: ignore[union-attr]
+    out = p.new(tuple(known.shape), known.dtype)
+    at = 0
+    for part in parts:
+        if prod(part.shape) == 0:  # torch lets empty parts have another shape
+            continue
+        length, begin = part.shape[dim], at
+        place = viewed(out, lambda t, b=begin, n=length: t.narrow(dim, b, n))  # type: ignore[misc]
+        p.store(_array(place), cast(part, known.dtype))
+        at += length
+    return out
+
+
+def flip(p: Program, x: Value, dims: Sequence[int]) -> Value:
+    """Dimensions read backwards."""
+    source = p.array(x)
+    out = p.new(source.shape, source.dtype)
+    offset, strides = place_of(source)
+    turned = list(strides)
+    for dim in (d % len(source.shape) for d in dims):
+        offset += strides[dim] * (source.shape[dim] - 1)
+        turned[dim] = -strides[dim]
+    named, (to, of) = loops(source.shape, [place_of(out), (offset, turned)])
+    p.line(*nested(named, [f"{out.memory.token}[{to}] = {source.memory.token}[{of}];"]))
+    return out
+
+
+def constant_pad_nd(p: Program, x: Value, pads: Sequence[int], value: float = 0) -> Value:
+    """x with borders of one number."""
+    out = p.new(tuple(p.node.meta["val"].shape), x.dtype)  # type: ignore[union-attr]
+    p.store(out, torch.tensor(value, dtype=x.dtype))
+    inside: Value = out
+    for back, (low, size) in enumerate(zip(pads[::2], reversed(x.shape), strict=False)):
+        dim = len(x.shape) - 1 - back
+        inside = viewed(inside, lambda t, d=dim, b=low, n=size: t.narrow(d, b, n))  # type: ignore[misc]
+    p.store(_array(inside), x)
+    return out
+
+
+def repeat(p: Program, x: Value, times: Sequence[int]) -> Value:
+    """x several times side by side."""
+    shape = (*(1 for _ in range(len(times) - len(x.shape))), *x.shape)
+    source = viewed(x, lambda t: t.reshape(shape))
+    out = p.new(tuple(n * size for n, size in zip(times, shape, strict=True)), x.dtype)
+    pairs = [part for n, size in zip(times, shape, strict=True) for part in (n, size)]
+    single = [part for size in shape for part in (1, size)]
+    wide = viewed(viewed(p.contiguous(source), lambda t: t.view(single)), lambda t: t.expand(pairs))
+    p.store(_array(viewed(out, lambda t: t.view(pairs))), wide)
+    return out
+
+
+def _reduction(begin: dict[torch.dtype, str] | str, step: str, mean: bool = False) -> Emitter:
+    """An operation that sums up dimensions. step: the statement for the sum `a` and a number `x`."""
+
+    def emit(
+        p: Program, x: Value, dims: Sequence[int] | int | None = None, keep: bool = False, **options: Any
+    ) -> Value:
+        known = p.node.meta["val"]  # type: ignore[union-attr]
+        many = len(x.shape)
+        gone = range(many) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
+        gone = [dim % many for dim in gone]
+        source = p.array(cast(x, known.dtype) if not isinstance(begin, dict) and begin != "0b" else x)
+        out = p.new(tuple(known.shape), known.dtype)
+        first = begin if isinstance(begin, str) else begin[known.dtype]
+        order = [dim for dim in range(many) if dim not in gone] + gone
+        moved = source.place.permute(order)
+        kept = [source.shape[dim] for dim in range(many) if dim not in gone]
+        offset, strides = moved.storage_offset(), moved.stride()
+        outer = [(f"o{n}", size) for n, size in enumerate(kept)]
+        inner = [(f"r{n}", source.shape[dim]) for n, dim in enumerate(gone)]
+        to = _terms(*zip((n for n, _ in outer), _contiguous(kept), strict=True))
+        of = _terms(*zip((n for n, _ in [*outer, *inner]), strides, strict=True)) + f" + {offset}"
+        count = prod(size for _, size in inner)
+        last = f"a / {literal(count, torch.float32)}" if mean else "a"
+        body = [
+            f"{C_TYPES[known.dtype]} a = {first.removesuffix('b')};",
+            *nested(inner, [step.format(x=f"{source.memory.token}[{of}]")]),
+            f"{out.memory.token}[{to}] = {last};",
+        ]
+        p.line(*nested(outer, body) if outer else nested([], body))
+        return out
+
+    return emit
+
+
+def _running(step: str, pairs: bool = False) -> Emitter:
+    """An operation that goes along one dimension. step: the sum `a` after a number `x`. pairs: torch returns indices too."""
+
+    def emit(p: Program, x: Value, dim: int, **options: Any) -> Any:
+        known = p.node.meta["val"]  # type: ignore[union-attr]
+        known = known[0] if pairs else known
+        source = p.array(cast(x, known.dtype))
+        out = p.new(tuple(known.shape), known.dtype)
+        dim = dim % len(source.shape)
+        rest = [size for d, size in enumerate(source.shape) if d != dim]
+        to, of = (array.place.movedim(dim, -1) for array in (out, source))
+        outer = [(f"o{n}", size) for n, size in enumerate(rest)]
+        names = [*(name for name, _ in outer), "t"]
+        target = f"{out.memory.token}[{_terms(*zip(names, to.stride(), strict=True))}]"
+        begin = f"{source.memory.token}[{_terms(*zip(names[:-1], of.stride(), strict=False))} + {of.storage_offset()}]"
+        entry = f"{source.memory.token}[{_terms(*zip(names, of.stride(), strict=True))} + {of.storage_offset()}]"
+        body = [
+            f"{C_TYPES[known.dtype]} a = {begin};",
+            f"for (int t = 0; t < {source.shape[dim]}; ++t) {{",
+            f"    if (t) a = {step.format(x=entry)};",
+            f"    {target} = a;",
+            "}",
+        ]
+        p.line(*nested(outer, body) if outer else nested([], body))
+        return (out, None) if pairs else out
+
+    return emit
+
+
+def to_copy(p: Program, x: Value, **options: Any) -> Value:
+    """Another type of number."""
+    return cast(x, options.get("dtype") or x.dtype)
+
+
+# every operation that has a C form beyond the expressions of `pointwise` and the views of `program`
+TABLE: dict[str, Emitter] = {
+    "_log_softmax": log_softmax,
+    "_softmax": softmax,
+    "_to_copy": to_copy,
+    "addmm": addmm,
+    "amax": _reduction(LOWEST, "a = {x} > a ? {x} : a;"),
+    "any": _reduction("0b", "a = a || {x};"),
+    "baddbmm": baddbmm,
+    "bmm": bmm,
+    "cat": cat,
+    "constant_pad_nd": constant_pad_nd,
+    "cummax": _running("({x} >= a ? {x} : a)", pairs=True),
+    "cumprod": _running("a * {x}"),
+    "cumsum": _running("a + {x}"),
+    "embedding": embedding,
+    "flip": flip,
+    "index": index,
+    "index_put": index_put,
+    "mean": _reduction("0", "a += {x};", mean=True),
+    "mm": mm,
+    "native_layer_norm": layer_norm,
+    "prod": _reduction("1", "a *= {x};"),
+    "repeat": repeat,
+    "sum": _reduction("0", "a += {x};"),
+}
+
+
+def _product(p: Program, x: Array, w: Tensor, bias: str) -> Array:
+    """One vector times a matrix of weights: the work of a step."""
+    matrix = p.weights.matrix(w.t(), panels=True)
+    out = p.new((1, matrix.rows), torch.float32)
+    p.line(product_call(matrix, x.pointer, bias, out.memory.token))
+    return out
+
+
+def product_call(matrix: Matrix, x: str, bias: str, y: str) -> str:
+    """y = matrix x + bias."""
+    form = "" if matrix.form == "fp32" else f"_{matrix.form}"
+    scales = f"{matrix.name}_scales, " if matrix.form == "int8" else ""
+    return f"unrolled_product{form}({matrix.name}, {scales}{x}, {bias}, {y}, {matrix.rows}, {matrix.columns});"
+
+
+def _is_vector(x: Value) -> bool:
+    return x.shape[0] == 1
+
+
+def _sum(p: Program, bias: Value, made: Array) -> Array:
+    if isinstance(bias, Tensor) and uniform(bias) == 0:
+        return made
+    out = p.new(made.shape, made.dtype)
+    p.store(out, made)
+    for part in (bias,):
+        wide = viewed(part, lambda t: t.expand(made.shape))
+        place = p.array(wide)
+        named, (to, of) = loops(made.shape, [place_of(out), place_of(place)])
+        p.line(*nested(named, [f"{out.memory.token}[{to}] += {place.memory.token}[{of}];"]))
+    return out
+
+
+def _reshaped(p: Program, value: Value, shape: tuple[int, ...]) -> Value:
+    return viewed(p.contiguous(value), lambda t: t.reshape(-1).expand(shape))
+
+
+def _contiguous(shape: Sequence[int]) -> list[int]:
+    return [prod(shape[dim + 1 :]) for dim in range(len(shape))]
+
+
+def _terms(*terms: tuple[str, int]) -> str:
+    written = [name if stride == 1 else f"{name} * {stride}" for name, stride in terms if stride]
+    return " + ".join(written) or "0"
+
+
+def _array(value: Value) -> Array:
+    assert isinstance(value, Array)
+    return value
