@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 from torch.nn import functional as F
 
 from unrolled.errors import UserError
@@ -85,7 +86,8 @@ class Recurrent(Mixer):
         elif x.shape[1] == 1:
             y, end = self._one_step(x, begin, layout, weights)
         elif layout is None:
-            y, end = self.engine(x, begin, weights)
+            run = self._exported if torch.compiler.is_exporting() else self.engine
+            y, end = run(x, begin, weights)
         else:
             begin = self.state_type(*(select(~layout.start[:, 0], leaf) for leaf in begin))
             y, end = self._ragged(x, begin, layout, weights)
@@ -108,6 +110,18 @@ class Recurrent(Mixer):
         Engines are told to train whenever a gradient may be asked for, in eval mode too: cuDNN has no backward else.
         """
         raise NotImplementedError
+
+    def _exported(
+        self, x: Tensor, state: Any, weights: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`engine` for a graph whose number of steps stays open: torch's engines make it a constant there."""
+
+        def step(leaves: tuple[Tensor, ...], x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+            after = self.cell(x, self.state_type(*leaves), weights)
+            return after, after[0].clone()  # a graph's outputs share no storage
+
+        end, y = scan(step, tuple(state), x.transpose(0, 1))
+        return y.transpose(0, 1), end
 
     def _weights(self) -> tuple[Tensor, ...]:
         recurrent: Tensor = self.weight_hh_l0

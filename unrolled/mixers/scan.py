@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch._higher_order_ops.scan import scan
 
 
 def linear_scan(
@@ -22,6 +23,8 @@ def linear_scan(
     """All h_t of h_t = a_t h_{t-1} + b_t, beginning from `h`. a = 1, b = 0 is padding; a = 0 forgets."""
     if a.shape[1] <= 1:
         return a * h[:, None] + b
+    if torch.compiler.is_exporting():
+        return _exported(a, b, h)
     if a.is_cuda:
         return doubling_scan(a, b, h)
     return _loop(a.transpose(0, 1), b.transpose(0, 1), h).transpose(0, 1)
@@ -45,6 +48,17 @@ def doubling_scan(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
         a = torch.cat([a[:, :step], a[:, step:] * a[:, :-step]], 1)
         step *= 2
     return b
+
+
+def _exported(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
+    """The loop as one operation, whose number of steps a graph leaves open."""
+
+    def step(h: Tensor, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        h = inputs[0] * h + inputs[1]
+        return h, h.clone()  # a graph's outputs share no storage
+
+    _, states = scan(step, h, (a.transpose(0, 1), b.transpose(0, 1)))
+    return states.transpose(0, 1)  # type: ignore[no-any-return]
 
 
 def _loop(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
