@@ -50,7 +50,7 @@ class Program:
         self.temporaries: list[Memory] = []
         self.node: fx.Node | None = None
         self.values: dict[fx.Node, Any] = {}
-        self.outputs: list[Any] = []
+        self.leaves: list[str] = []  # the graph's names for the state's leaves, in order
 
     def walk(self, graph: fx.Graph, inputs: dict[str, Value]) -> list[Value]:
         """Compiles every node; returns the values of the graph's outputs, in order."""
