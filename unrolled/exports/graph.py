@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from unrolled.errors import UserError
 from unrolled.model.embedders import MixedEmbedder, TokenEmbedder
-from unrolled.state import State, leaves
+from unrolled.state import filled, leaves, names
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -63,7 +62,8 @@ class Step(nn.Module):
         return tuple(leaf for _, leaf in leaves(self.model.start(batch, capacity)))
 
     def forward(self, raw: Tensor, *before: Tensor) -> tuple[Tensor, ...]:
-        said, after = self.model(raw.unsqueeze(1), unflattened(self.template, before))
+        named = dict(zip(names(self.template), before, strict=True))
+        said, after = self.model(raw.unsqueeze(1), filled(self.template, named))
         return settled(self.model, said.squeeze(1)), *(leaf for _, leaf in leaves(after))
 
 
@@ -85,16 +85,6 @@ def settled(model: Model, said: Tensor) -> Tensor:
     return found
 
 
-def unflattened(template: State, flat: Sequence[Tensor]) -> State:
-    """A state of the structure of `template` from its leaves in order. Raises UserError for too few or too many."""
-    names = [name for name, _ in leaves(template)]
-    if len(flat) != len(names):
-        raise UserError(
-            f"got {len(flat)} tensors of state; this model has {len(names)}: {', '.join(map(_shown, names))}."
-        )
-    return _filled(template, iter(flat))
-
-
 def whole_only(model: Model) -> str:
     """Why a model has no step, in words, naming what sees ahead."""
     kinds = [type(layer).__name__ for layer in model.core.layers if layer.reach.future]  # type: ignore[union-attr, operator]
@@ -102,13 +92,6 @@ def whole_only(model: Model) -> str:
         f"{kinds[0]} cannot stream: its output at t needs inputs after t. Export the whole-sequence graph (to=onnx), or "
         "train a model that reads in order: model=gru, lstm or transformer."
     )
-
-
-def _filled(tree: State, flat: Iterator[Tensor]) -> State:
-    if tree is None or isinstance(tree, Tensor):
-        return None if tree is None else next(flat)
-    children = [_filled(child, flat) for child in tree]
-    return type(tree)(*children) if hasattr(tree, "_fields") else tuple(children)
 
 
 def _shown(name: str) -> str:

@@ -1,0 +1,98 @@
+"""What stands in an exported file beside the numbers: everything that its user needs to feed it and to read it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from unrolled import __version__
+from unrolled.exports.graph import Leaf, Step, example
+from unrolled.model.weights import digest, weights_of
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from unrolled.model import Model
+
+FORMAT = 1
+KEY = "unrolled"  # of the ONNX files' metadata_props; the value is JSON
+
+
+def describe(model: Model, name: str = "", weights: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Plain data for JSON: how to feed the model and how to read what it says.
+
+    name: what the model is called; weights: how they are kept (`rounding`), as they were trained unless given.
+    """
+    task = model.task
+    step = None if model.reach.future else Step(model)
+    raw = example(model, 1, None)
+    return {
+        "format": FORMAT,
+        "unrolled": __version__,
+        "name": name,
+        "task": None if task is None else task.to_dict(),
+        "input": {"name": "raw", "dtype": _dtype(raw), "shape": ["batch", *raw.shape[1:]]},
+        "output": {"name": "answer", "says": says(task)},
+        "labels": labels(task),
+        "states": None if step is None else [_state(leaf) for leaf in step.leaves],
+        "context": None if model.reach.future or model.fixed_state else getattr(task, "context", None),
+        "sampling": sampling(task),
+        "weights": weights or {"kept": "fp32"},
+        "sha256": digest({name: value.cpu() for name, value in weights_of(model).items()}),
+    }
+
+
+def says(task: Any) -> str:
+    """What the numbers of an answer are."""
+    if task is None:
+        return "the head's output"
+    if task.kind == "generate":
+        return "logits of the next token"
+    return "numbers in the target's own unit" if task.kind == "regress" else "probabilities"
+
+
+def labels(task: Any) -> list[str] | None:
+    """The name of each number of an answer; None where tokens or nothing are named."""
+    if task is None or task.kind == "generate":
+        return None
+    return list(task.targets if task.kind == "regress" else task.answers.names)
+
+
+def sampling(task: Any) -> dict[str, Any] | None:
+    """How text is drawn unless asked otherwise."""
+    if task is None or task.kind != "generate":
+        return None
+    return {"temperature": task.temperature, "length": task.length, "top_k": None, "top_p": None}
+
+
+def attach(proto: ModelProto, described: dict[str, Any]) -> bytes:
+    """The graph with its description inside, as a file's content."""
+    del proto.metadata_props[:]
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = KEY, json.dumps(described, ensure_ascii=False)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+def _state(leaf: Leaf) -> dict[str, Any]:
+    sizes: list[int | str] = ["batch", *leaf.start.shape[1:]]
+    if leaf.grows:
+        sizes[2] = "capacity + 1"
+    return {
+        "name": leaf.name, "before": leaf.before, "after": leaf.after, "dtype": _dtype(leaf.start), "shape": sizes,
+        "start": _start(leaf.start),
+    }  # fmt: skip
+
+
+def _start(row: Tensor) -> Any:
+    """One number where all are equal, else the row's bytes (little-endian) as base64."""
+    if not row.numel() or bool((row == row.flatten()[0]).all()):
+        return row.flatten()[0].item() if row.numel() else 0
+    return {"base64": base64.b64encode(row.contiguous().numpy().tobytes()).decode("ascii")}
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
