@@ -76,7 +76,9 @@ class Pointwise:
     dtype: torch.dtype
 
 
-Value = Array | Pointwise | Tensor  # a Tensor is known when the program is written: weights and what follows from them
+Value = (
+    Array | Pointwise | Tensor
+)  # a Tensor is known when the program is written: weights and what follows from them
 
 
 class NotAView(Exception):

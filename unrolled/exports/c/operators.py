@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unrolled.exports.c.arrays import C_TYPES, Array, Value, loops, nested, place_of, viewed
+from unrolled.exports.c.arrays import C_TYPES, Array, Pointwise, Value, loops, nested, place_of, viewed
 from unrolled.exports.c.pointwise import cast, literal
 from unrolled.exports.c.program import Emitter, Program, uniform
 from unrolled.exports.c.weights import Matrix
@@ -37,21 +37,38 @@ def mm(p: Program, x: Value, w: Value) -> Array:
 
 def bmm(p: Program, a: Value, b: Value) -> Array:
     """(B, M, K) times (B, K, N), neither known beforehand: sums along K where that lies together, else rows are added."""
-    left, right = p.contiguous(a), p.array(b)
+    b, scale = _unscaled(b)  # the smaller side is scaled
+    left, right = (
+        p.contiguous(a if scale is None else Pointwise("({0} * {1})", (a, scale), tuple(a.shape), a.dtype)),
+        p.array(b),
+    )
     if 1 not in right.place.stride()[1:]:
         right = p.contiguous(right)
     batch, rows, inner = left.shape
     columns = right.shape[2]
     out = p.new((batch, rows, columns), left.dtype)
     offset, (outer, down, across) = place_of(right)
-    named = [(name, size) for name, size in (("b", batch), ("m", rows)) if size > 1]
-    row = _terms(("b", rows if batch > 1 else 0), ("m", 1 if rows > 1 else 0))
-    x = f"{left.memory.token} + {place_of(left)[0]} + ({row}) * {inner}"
-    y = f"{out.memory.token} + ({row}) * {columns}"
-    w = f"{right.memory.token} + {offset} + {_terms(('b', outer if batch > 1 else 0))}"
+    names = _names("i", (batch, rows))
+    x = _moved(left, _terms((names[0], rows * inner), (names[1], inner), offset=place_of(left)[0]))
+    y = _moved(out, _terms((names[0], rows * columns), (names[1], columns)))
+    w = _moved(right, _terms((names[0], outer), offset=offset))
     kind, step = ("dots", across) if down == 1 else ("sums", down)
-    p.line(*nested(named, [f"unrolled_{kind}({w}, {x}, {y}, {columns}, {inner}, {step});"]))
+    call = f"unrolled_{kind}({w}, {x}, {y}, {columns}, {inner}, {step});"
+    p.line(*nested(_loops(names, (batch, rows)), [call]))
     return out
+
+
+def _unscaled(value: Value) -> tuple[Value, Tensor | None]:
+    """What is multiplied with one number, and that number."""
+    if isinstance(value, Pointwise) and value.template == "({0} * {1})":
+        inner, scale = value.operands
+        if (
+            isinstance(scale, Tensor)
+            and tuple(inner.shape) == value.shape
+            and (number := uniform(scale)) is not None
+        ):
+            return inner, torch.tensor(number, dtype=scale.dtype)
+    return value, None
 
 
 def baddbmm(p: Program, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1) -> Value:
@@ -67,10 +84,12 @@ def embedding(p: Program, table: Value, ids: Value, *_: Any) -> Value:
         raise p.unknown(" of a table that is not known beforehand")
     matrix, at = p.weights.matrix(table, panels=False), p.contiguous(ids)
     out = p.new((*at.shape, matrix.columns), table.dtype)
-    named, (place, row) = loops(at.shape, [place_of(at), (0, _contiguous(at.shape))])
+    named, (place, row) = loops(
+        at.shape, [place_of(at), (0, [matrix.columns * n for n in _contiguous(at.shape)])]
+    )
     index = f"{at.memory.token}[{place}]"
     p.line(*nested(named, [f"if ({index} < 0 || {index} >= {matrix.rows}) return UNROLLED_OUTSIDE;"]))
-    into = out.memory.token + (f" + ({row}) * {matrix.columns}" if named else "")
+    into = _moved(out, row)
     form = "" if matrix.form == "fp32" else f"_{matrix.form}"
     scales = f"{matrix.name}_scales, " if matrix.form == "int8" else ""
 
@@ -132,27 +151,28 @@ def _picked(p: Program, base: Array, indices: Sequence[Value | None], other: Arr
     rest = [dim for dim in range(len(base.shape)) if dim not in given]
     before = [dim for dim in rest if together and dim < dims[0]]
     order = [*before, *(None for _ in shape), *(dim for dim in rest if dim not in before)]
-    names = [f"i{number}" for number in range(len(order))]
-    sizes, wanted = [], iter(shape)
-    for place in order:
-        sizes.append(next(wanted) if place is None else base.shape[place])
+    wanted = iter(shape)
+    sizes = [next(wanted) if place is None else base.shape[place] for place in order]
+    names = _names("i", sizes)
     offset, strides = place_of(base)
-    moved, checks = [str(offset)], []
+    moved, checks = [str(offset)] if offset else [], []
     picked = [name for name, place in zip(names, order, strict=True) if place is None]
     for dim, at in given.items():
         wide = at.place.expand(shape)
-        terms = [(name, stride) for name, stride in zip(picked, wide.stride(), strict=True)]
-        entry = f"{at.memory.token}[{_terms(*terms)} + {wide.storage_offset()}]"
-        checks.append(f"if ({entry} < 0 || {entry} >= {base.shape[dim]}) return UNROLLED_OUTSIDE;")
-        moved.append(f"{entry} * {strides[dim]}")
-    moved += [f"{name} * {strides[place]}" for name, place in zip(names, order, strict=True) if place is not None]
-    target = f"{base.memory.token}[{' + '.join(moved)}]"
+        entry = f"{at.memory.token}[{_terms(*zip(picked, wide.stride(), strict=True), offset=wide.storage_offset())}]"
+        if isinstance(known := indices[dim], Tensor) and (number := uniform(known)) is not None:
+            entry = str(number)
+        else:
+            checks.append(f"if ({entry} < 0 || {entry} >= {base.shape[dim]}) return UNROLLED_OUTSIDE;")
+        if entry != "0":
+            moved.append(f"{entry} * {strides[dim]}")
+    rest_terms = [(n, strides[place]) for n, place in zip(names, order, strict=True) if place is not None]
+    target = f"{base.memory.token}[{' + '.join([*moved, _terms(*rest_terms)])}]"
     wide = other.place.expand(sizes)
-    flat = _terms(*zip(names, wide.stride(), strict=True)) + f" + {wide.storage_offset()}"
-    mine = f"{other.memory.token}[{flat}]"
-    every = list(zip(names, sizes, strict=True))
-    at_index = [(name, size) for name, size in every if name in picked]
-    p.line(*nested(at_index, checks))
+    mine = f"{other.memory.token}[{_terms(*zip(names, wide.stride(), strict=True), offset=wide.storage_offset())}]"
+    every = _loops(names, sizes)
+    if checks:
+        p.line(*nested([(name, size) for name, size in every if name in picked], checks))
     p.line(*nested(every, [f"{target} = {mine};" if put else f"{mine} = {target};"]))
 
 
@@ -164,7 +184,9 @@ def layer_norm(
     size = prod(shape)
     out = p.new(source.shape, source.dtype)
     weights = [p.contiguous(part).pointer if part is not None else "NULL" for part in (weight, bias)]
-    _by_row(p, "norm", source, out, size, f"{weights[0]}, {weights[1]}, {size}, {literal(eps, torch.float32)}")
+    _by_row(
+        p, "norm", source, out, size, f"{weights[0]}, {weights[1]}, {size}, {literal(eps, torch.float32)}"
+    )
     return out, None, None
 
 
@@ -262,18 +284,19 @@ def _reduction(begin: dict[torch.dtype, str] | str, step: str, mean: bool = Fals
         moved = source.place.permute(order)
         kept = [source.shape[dim] for dim in range(many) if dim not in gone]
         offset, strides = moved.storage_offset(), moved.stride()
-        outer = [(f"o{n}", size) for n, size in enumerate(kept)]
-        inner = [(f"r{n}", source.shape[dim]) for n, dim in enumerate(gone)]
-        to = _terms(*zip((n for n, _ in outer), _contiguous(kept), strict=True))
-        of = _terms(*zip((n for n, _ in [*outer, *inner]), strides, strict=True)) + f" + {offset}"
-        count = prod(size for _, size in inner)
+        sizes = [source.shape[dim] for dim in gone]
+        over, under = _names("o", kept), _names("r", sizes)
+        outer, inner = _loops(over, kept), _loops(under, sizes)
+        to = _terms(*zip(over, _contiguous(kept), strict=True))
+        of = _terms(*zip([*over, *under], strides, strict=True), offset=offset)
+        count = prod(sizes)
         last = f"a / {literal(count, torch.float32)}" if mean else "a"
         body = [
             f"{C_TYPES[known.dtype]} a = {first.removesuffix('b')};",
             *nested(inner, [step.format(x=f"{source.memory.token}[{of}]")]),
             f"{out.memory.token}[{to}] = {last};",
         ]
-        p.line(*nested(outer, body) if outer else nested([], body))
+        p.line(*nested(outer, body))
         return out
 
     return emit
@@ -290,11 +313,13 @@ def _running(step: str, pairs: bool = False) -> Emitter:
         dim = dim % len(source.shape)
         rest = [size for d, size in enumerate(source.shape) if d != dim]
         to, of = (array.place.movedim(dim, -1) for array in (out, source))
-        outer = [(f"o{n}", size) for n, size in enumerate(rest)]
-        names = [*(name for name, _ in outer), "t"]
+        over = _names("o", rest)
+        outer = _loops(over, rest)
+        names = [*over, "t"]
         target = f"{out.memory.token}[{_terms(*zip(names, to.stride(), strict=True))}]"
-        begin = f"{source.memory.token}[{_terms(*zip(names[:-1], of.stride(), strict=False))} + {of.storage_offset()}]"
-        entry = f"{source.memory.token}[{_terms(*zip(names, of.stride(), strict=True))} + {of.storage_offset()}]"
+        first = _terms(*zip(over, of.stride(), strict=False), offset=of.storage_offset())
+        begin = f"{source.memory.token}[{first}]"
+        entry = f"{source.memory.token}[{_terms(*zip(names, of.stride(), strict=True), offset=of.storage_offset())}]"
         body = [
             f"{C_TYPES[known.dtype]} a = {begin};",
             f"for (int t = 0; t < {source.shape[dim]}; ++t) {{",
@@ -302,7 +327,7 @@ def _running(step: str, pairs: bool = False) -> Emitter:
             f"    {target} = a;",
             "}",
         ]
-        p.line(*nested(outer, body) if outer else nested([], body))
+        p.line(*nested(outer, body))
         return (out, None) if pairs else out
 
     return emit
@@ -353,7 +378,9 @@ def product_call(matrix: Matrix, x: str, bias: str, y: str) -> str:
     """y = matrix x + bias."""
     form = "" if matrix.form == "fp32" else f"_{matrix.form}"
     scales = f"{matrix.name}_scales, " if matrix.form == "int8" else ""
-    return f"unrolled_product{form}({matrix.name}, {scales}{x}, {bias}, {y}, {matrix.rows}, {matrix.columns});"
+    return (
+        f"unrolled_product{form}({matrix.name}, {scales}{x}, {bias}, {y}, {matrix.rows}, {matrix.columns});"
+    )
 
 
 def _is_vector(x: Value) -> bool:
@@ -364,12 +391,7 @@ def _sum(p: Program, bias: Value, made: Array) -> Array:
     if isinstance(bias, Tensor) and uniform(bias) == 0:
         return made
     out = p.new(made.shape, made.dtype)
-    p.store(out, made)
-    for part in (bias,):
-        wide = viewed(part, lambda t: t.expand(made.shape))
-        place = p.array(wide)
-        named, (to, of) = loops(made.shape, [place_of(out), place_of(place)])
-        p.line(*nested(named, [f"{out.memory.token}[{to}] += {place.memory.token}[{of}];"]))
+    p.store(out, Pointwise("({0} + {1})", (bias, made), made.shape, made.dtype))
     return out
 
 
@@ -381,9 +403,24 @@ def _contiguous(shape: Sequence[int]) -> list[int]:
     return [prod(shape[dim + 1 :]) for dim in range(len(shape))]
 
 
-def _terms(*terms: tuple[str, int]) -> str:
-    written = [name if stride == 1 else f"{name} * {stride}" for name, stride in terms if stride]
-    return " + ".join(written) or "0"
+def _terms(*terms: tuple[str, int], offset: int = 0) -> str:
+    written = [
+        name if stride == 1 else f"{name} * {stride}" for name, stride in terms if stride and name != "0"
+    ]
+    return " + ".join([*written, *([str(offset)] if offset or not written else [])])
+
+
+def _moved(array: Array, by: str) -> str:
+    return array.memory.token if by == "0" else f"{array.memory.token} + {by}"
+
+
+def _names(letter: str, sizes: Sequence[int]) -> list[str]:
+    """A loop's variable for each dimension; 0 where there is nothing to go along."""
+    return [f"{letter}{number}" if size != 1 else "0" for number, size in enumerate(sizes)]
+
+
+def _loops(names: Sequence[str], sizes: Sequence[int]) -> list[tuple[str, int]]:
+    return [(name, size) for name, size in zip(names, sizes, strict=True) if name != "0"]
 
 
 def _array(value: Value) -> Array:

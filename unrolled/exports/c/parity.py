@@ -90,5 +90,7 @@ def run(program: Path, sequences: Sequence[Tensor]) -> np.ndarray:
         check=False,
     )  # fmt: skip
     if done.returncode:
-        raise CheckFailed(f"to=c: the compiled program ended with code {done.returncode}: {done.stderr[:500]}")
+        raise CheckFailed(
+            f"to=c: the compiled program ended with code {done.returncode}: {done.stderr[:500]}"
+        )
     return np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()])

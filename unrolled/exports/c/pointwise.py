@@ -25,7 +25,7 @@ POINTWISE: dict[str, Rule] = {
     "div": ("({0} / {1})", _SAME),
     "elu": ("({0} > 0.0f ? {0} : expm1f({0}))", _SAME),
     "eq": ("({0} == {1})", "common"),
-    "erf": ("erff({0})", _SAME),
+    "erf": ("unrolled_erf({0})", _SAME),
     "exp": ("unrolled_exp({0})", _SAME),
     "expm1": ("expm1f({0})", _SAME),
     "floor": ("floorf({0})", _SAME),
@@ -63,7 +63,11 @@ FLOATING_ONLY = {"abs", "relu", "maximum", "minimum", "clamp", "sign", "pow"}  #
 
 def _add(sign: str) -> Callable[..., tuple[str, list[Any]]]:
     def make(a: Any, b: Any, alpha: float = 1) -> tuple[str, list[Any]]:
-        return (f"({{0}} {sign} {{1}})", [a, b]) if alpha == 1 else (f"({{0}} {sign} {{2}} * {{1}})", [a, b, alpha])
+        return (
+            (f"({{0}} {sign} {{1}})", [a, b])
+            if alpha == 1
+            else (f"({{0}} {sign} {{2}} * {{1}})", [a, b, alpha])
+        )
 
     return make
 

@@ -176,7 +176,9 @@ class Program:
 
         def name(leaf: Value) -> str:
             if isinstance(leaf, Pointwise):
-                return leaf.template.format(*(name(_wide(operand, target.shape)) for operand in leaf.operands))
+                return leaf.template.format(
+                    *(name(_wide(operand, target.shape)) for operand in leaf.operands)
+                )
             if isinstance(leaf, Tensor) and (number := uniform(leaf)) is not None:
                 return literal(number, leaf.dtype)
             array = self.array(leaf)

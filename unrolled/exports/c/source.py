@@ -16,7 +16,17 @@ from unrolled.exports.c.operators import TABLE
 from unrolled.exports.c.pointwise import cast, literal
 from unrolled.exports.c.program import Program, traced, uniform
 from unrolled.exports.c.support import needed
-from unrolled.exports.c.texts import EXAMPLE, HEADER, SOURCE, WEIGHTS_LOAD, WEIGHTS_TYPE, comment, filled, quoted, tidy
+from unrolled.exports.c.texts import (
+    EXAMPLE,
+    HEADER,
+    SOURCE,
+    WEIGHTS_LOAD,
+    WEIGHTS_TYPE,
+    comment,
+    filled,
+    quoted,
+    tidy,
+)
 from unrolled.exports.c.weights import Weights, written
 from unrolled.exports.graph import Leaf, Step, example
 from unrolled.model.weights import digest, weights_of
@@ -153,9 +163,11 @@ def _texts(
     declared, lines = named(program)
     pool = program.weights
     tokens = not raw.dtype.is_floating_point
-    apart = pool.stored > inline
     names = names_of(model, answers)
-    pieces = pool.pieces()
+    words = set(re.findall(r"\w+", "\n".join(lines)))
+    pieces = [piece for piece in pool.pieces() if piece[1] in words]  # some are known to be a single number
+    stored = sum(len(numbers) for _, _, numbers, _ in pieces)
+    apart = stored > inline
     fields = {
         "version": version("unrolled"),
         "sha256": digest(weights_of(model)),
@@ -166,9 +178,12 @@ def _texts(
         "capacity": f"#define UNROLLED_CAPACITY {capacity} /* steps until UNROLLED_FULL */\n"
         if any(leaf.grows for leaf in step.leaves)
         else "",
-        "state": "\n".join(_field(leaf) for leaf in step.leaves) or "    char nothing; /* this model remembers nothing */",
+        "state": "\n".join(_field(leaf) for leaf in step.leaves)
+        or "    char nothing; /* this model remembers nothing */",
         "input": "int64_t input" if tokens else "const float input[UNROLLED_INPUTS]",
-        "names": f"extern const char *const unrolled_names[{answers}]; /* of each answer */\n" if names else "",
+        "names": f"extern const char *const unrolled_names[{answers}]; /* of each answer */\n"
+        if names
+        else "",
         "start": "\n".join("    " + line for leaf in step.leaves for line in _begun(leaf)),
         "guards": "\n".join("    " + line for line in _guards(step, tokens, capacity)),
         "declared": "\n".join("    " + line for line in declared),
@@ -177,18 +192,19 @@ def _texts(
         "table": _table(names),
         "strings": "Token texts" if tokens else "Names",
     }
-    stored = _apart(pieces) if apart else _inline(pieces)
-    fields |= stored
+    fields |= _apart(pieces) if apart else _inline(pieces)
     fields |= {
         "weights_argument": "const unrolled_weights *weights, " if apart else "",
         "weights_given": "&weights, " if apart else "",
         "step_input": "int64_t input_id" if tokens else "const float input[UNROLLED_INPUTS]",
     }
     header, source, shown = (tidy(filled(text, fields)) for text in (HEADER, SOURCE, EXAMPLE[tokens, apart]))
-    binary = b"".join(np.ascontiguousarray(numbers).tobytes() for _, _, numbers, _ in pieces) if apart else None
+    binary = (
+        b"".join(np.ascontiguousarray(numbers).tobytes() for _, _, numbers, _ in pieces) if apart else None
+    )
     held = sum(leaf.start.numel() * leaf.start.element_size() for leaf in step.leaves)
     return Sources(
-        header, source, shown, binary, 1 if tokens else raw.numel(), tokens, answers, held, pool.stored
+        header, source, shown, binary, 1 if tokens else raw.numel(), tokens, answers, held, stored
     )
 
 
@@ -234,7 +250,8 @@ def _apart(pieces: Sequence[tuple[str, str, np.ndarray, str]]) -> dict[str, str]
         f"    {kind} {name}[{len(numbers)}]; /* {text} */" for kind, name, numbers, text in pieces
     )
     reads = "\n".join(
-        f"    whole = whole && fread(weights->{name}, sizeof weights->{name}, 1, file) == 1;" for _, name, _, _ in pieces
+        f"    whole = whole && fread(weights->{name}, sizeof weights->{name}, 1, file) == 1;"
+        for _, name, _, _ in pieces
     )
     return {
         "weights": "",
@@ -242,7 +259,6 @@ def _apart(pieces: Sequence[tuple[str, str, np.ndarray, str]]) -> dict[str, str]
         "weights_load": filled(WEIGHTS_LOAD, {"reads": reads}),
         "weights_names": "\n".join(f"#define {name} (weights->{name})" for _, name, _, _ in pieces) + "\n",
     }
-
 
 
 def names_of(model: Model, answers: int) -> list[str]:

@@ -85,21 +85,55 @@ static float unrolled_tanh(float x) {
     return size < 0.625f ? p : x < 0.0f ? -far : far;
 }
 
-static float unrolled_gelu(float x) { return 0.5f * x * (1.0f + erff(x * 0.707106781f)); }
+/* A polynomial near 0, else 1 - e^(-x^2) q(1 / x^2) / x (coefficients of S. Moshier's Cephes, ndtrf.c). */
+static float unrolled_erf(float x) {
+    float size = x < 0.0f ? -x : x, square = x * x, q = 1.0f / (size < 1.0f ? 1.0f : square), far;
+    float near = 7.853861353153693e-5f, low = 2.326819970068386e-2f, high = -1.047766399936249e+1f;
+    near = near * square - 8.010193625184903e-4f;
+    near = near * square + 5.188327685732524e-3f;
+    near = near * square - 2.685381193529856e-2f;
+    near = near * square + 1.128358514861418e-1f;
+    near = near * square - 3.761262582423300e-1f;
+    near = near * square + 1.128379165726710f;
+    low = low * q - 1.387039388740657e-1f;
+    low = low * q + 3.687424674597105e-1f;
+    low = low * q - 5.824733027278666e-1f;
+    low = low * q + 6.210004621745983e-1f;
+    low = low * q - 4.944515323274145e-1f;
+    low = low * q + 3.404879937665872e-1f;
+    low = low * q - 2.741127028184656e-1f;
+    low = low * q + 5.638259427386472e-1f;
+    high = high * q + 1.297719955372516e+1f;
+    high = high * q - 7.495518717768503f;
+    high = high * q + 2.921019019210786f;
+    high = high * q - 1.015265279202700f;
+    high = high * q + 4.218463358204948e-1f;
+    high = high * q - 2.820767439740514e-1f;
+    high = high * q + 5.641895067754075e-1f;
+    far = 1.0f - unrolled_exp(-square) / size * (size < 2.0f ? low : high);
+    return size < 1.0f ? x * near : x < 0.0f ? -far : far;
+}
+
+static float unrolled_gelu(float x) { return 0.5f * x * (1.0f + unrolled_erf(x * 0.707106781f)); }
 
 static float unrolled_gelu_tanh(float x) {
     return 0.5f * x * (1.0f + unrolled_tanh(0.797884561f * (x + 0.044715f * x * x * x)));
 }
 
+static float unrolled_total(float *parts) {
+    for (int half = 8; half > 0; half /= 2)
+        for (int l = 0; l < half; ++l) parts[l] += parts[l + half];
+    return parts[0];
+}
+
 /* The sum of n products, in 16 parts. */
 static float unrolled_dot(const float *a, const float *b, int n) {
-    float parts[16] = {0}, sum = 0.0f;
+    float parts[16] = {0}, rest = 0.0f;
     int i = 0;
     for (; i + 16 <= n; i += 16)
         for (int l = 0; l < 16; ++l) parts[l] += a[i + l] * b[i + l];
-    for (int l = 0; l < 16; ++l) sum += parts[l];
-    for (; i < n; ++i) sum += a[i] * b[i];
-    return sum;
+    for (; i < n; ++i) rest += a[i] * b[i];
+    return unrolled_total(parts) + rest;
 }
 
 /* y[c] = sum over k of w[c * step + k] x[k] */
@@ -117,10 +151,12 @@ static void unrolled_sums(const float *w, const float *x, float *UNROLLED_RESTRI
 /* y = (x - mean) / sqrt(variance + eps) * weight + bias */
 static void unrolled_norm(const float *x, float *UNROLLED_RESTRICT y, const float *weight, const float *bias, int n,
                           float eps) {
-    float parts[16] = {0}, mean = 0.0f, variance = 0.0f;
-    for (int i = 0; i < n; ++i) parts[i % 16] += x[i];
-    for (int l = 0; l < 16; ++l) mean += parts[l];
-    mean /= (float)n;
+    float parts[16] = {0}, mean = 0.0f, variance;
+    int at = 0;
+    for (; at + 16 <= n; at += 16)
+        for (int l = 0; l < 16; ++l) parts[l] += x[at + l];
+    for (; at < n; ++at) mean += x[at];
+    mean = (mean + unrolled_total(parts)) / (float)n;
     for (int i = 0; i < n; ++i) y[i] = x[i] - mean;
     variance = unrolled_dot(y, y, n) / (float)n;
     float scale = 1.0f / sqrtf(variance + eps);

@@ -196,7 +196,9 @@ def _example(tokens: bool, apart: bool) -> str:
         + ("" if tokens else "static float input[UNROLLED_INPUTS];\n"),
         "parameters": "int count_of_words, char **words" if apart else "void",
         "setup": ("    int64_t input = 0;\n" if tokens else "") + (_LOADING if apart else ""),
-        "take": "input = (int64_t)strtoll(word, NULL, 10);" if tokens else "input[count] = strtof(word, NULL);",
+        "take": "input = (int64_t)strtoll(word, NULL, 10);"
+        if tokens
+        else "input[count] = strtof(word, NULL);",
         "given": "&weights, " if apart else "",
     }
     return filled(_EXAMPLE, fields)

@@ -39,11 +39,6 @@ class Matrix:
     def columns(self) -> int:
         return self.values.shape[1]
 
-    @property
-    def stored(self) -> int:
-        """How many numbers are written down."""
-        return (ceil(self.rows / PANEL) * PANEL if self.panels else self.rows) * self.columns
-
     def numbers(self) -> np.ndarray:
         """As stored, flat: float32, int8 or uint16."""
         values = self.values.numpy()
@@ -66,7 +61,11 @@ def scales_of(values: np.ndarray) -> np.ndarray | None:
     largest = (np.abs(values).max(1) / np.float32(127)).astype(np.float32)
     found = np.zeros_like(largest)
     known = largest == 0
-    for candidate in (largest, np.nextafter(largest, np.float32(0)), np.nextafter(largest, np.float32(np.inf))):
+    for candidate in (
+        largest,
+        np.nextafter(largest, np.float32(0)),
+        np.nextafter(largest, np.float32(np.inf)),
+    ):
         scale = np.where(candidate == 0, np.float32(1), candidate)
         whole = np.rint(values / scale[:, None])
         exact = ((whole * scale[:, None]).astype(np.float32) == values).all(1) & (np.abs(whole) <= 127).all(1)
@@ -120,13 +119,6 @@ class Weights:
         self.taken.add(name)
         return name
 
-    @property
-    def stored(self) -> int:
-        """How many numbers are written down."""
-        return sum(m.stored for m in self.matrices.values()) + sum(
-            a.memory.size for a, _ in self.arrays.values()
-        )
-
     def pieces(self) -> list[tuple[str, str, np.ndarray, str]]:
         """(C type, name, flat numbers, comment) of all that is stored."""
         made = []
@@ -134,7 +126,9 @@ class Weights:
             how = f"panels of {PANEL} rows, column by column" if m.panels else "row by row"
             made.append((FORMS[m.form], m.name, m.numbers(), f"({m.rows}, {m.columns}), {how}"))
             if m.scales is not None:
-                made.append(("float", f"{m.name}_scales", m.scales, f"({m.rows}) what a row is multiplied with"))
+                made.append(
+                    ("float", f"{m.name}_scales", m.scales, f"({m.rows}) what a row is multiplied with")
+                )
         for array, values in self.arrays.values():
             flat = values.contiguous().reshape(-1).numpy()
             made.append((C_TYPES[array.dtype], array.memory.token, flat, f"{tuple(array.shape)}"))
