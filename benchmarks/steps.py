@@ -1,9 +1,9 @@
 """One step of a stream: `un.Stream` beside ONNX Runtime, the C export and a torch module.
 
-`python -m benchmarks.steps [widths ...]` prints the table: one row, one thread, float32, microseconds a step, the median of
-interleaved rounds. The models are those of `model=lstm` and its sisters over 96 tokens; what torch has a cell for, the torch
-column is embedding, cell and linear by hand in inference mode, else (*) the model itself called with its state. Transformers
-begin with 256 tokens of past in room for 512, so that C and ONNX Runtime look over 512 places and torch over those filled.
+`python -m benchmarks.steps [widths ...]` prints the table: one row, one thread, float32, microseconds a step, the median
+of interleaved rounds. The models are those of `model=lstm` and its sisters over 96 tokens. The torch column is what torch
+has a cell for, by hand (embedding, cell, linear, in inference mode), else (*) the model itself called with its state.
+Transformers begin with 256 tokens of past in room for 512: C and ONNX look over 512 places, torch over those filled.
 The C program is compiled with -O3 -march=native; its loop runs in C, the others' in Python.
 """
 

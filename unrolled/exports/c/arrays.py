@@ -153,7 +153,7 @@ def nested(named: Sequence[tuple[str, int]], body: Sequence[str]) -> list[str]:
 
 def place_of(array: Array) -> tuple[int, tuple[int, ...]]:
     """(offset, strides)."""
-    return array.place.storage_offset(), tuple(array.place.stride())
+    return int(array.place.storage_offset()), tuple(array.place.stride())
 
 
 def numel(value: Value) -> int:

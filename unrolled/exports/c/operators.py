@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,7 +146,7 @@ def _picked(p: Program, base: Array, indices: Sequence[Value | None], other: Arr
     (the indices' first where they stand apart, else where they stand: numpy's rule).
     """
     given = {dim: p.array(at) for dim, at in enumerate(indices) if at is not None}
-    shape = torch.broadcast_shapes(*(at.shape for at in given.values()))
+    shape = np.broadcast_shapes(*(at.shape for at in given.values()))
     dims = sorted(given)
     together = dims == list(range(dims[0], dims[-1] + 1))
     rest = [dim for dim in range(len(base.shape)) if dim not in given]
@@ -159,7 +160,7 @@ def _picked(p: Program, base: Array, indices: Sequence[Value | None], other: Arr
     picked = [name for name, place in zip(names, order, strict=True) if place is None]
     for dim, at in given.items():
         wide = at.place.expand(shape)
-        entry = f"{at.memory.token}[{_terms(*zip(picked, wide.stride(), strict=True), offset=wide.storage_offset())}]"
+        entry = f"{at.memory.token}[{_terms(*zip(picked, wide.stride(), strict=True), offset=int(wide.storage_offset()))}]"
         if isinstance(known := indices[dim], Tensor) and (number := uniform(known)) is not None:
             entry = str(number)
         else:
@@ -169,7 +170,7 @@ def _picked(p: Program, base: Array, indices: Sequence[Value | None], other: Arr
     rest_terms = [(n, strides[place]) for n, place in zip(names, order, strict=True) if place is not None]
     target = f"{base.memory.token}[{' + '.join([*moved, _terms(*rest_terms)])}]"
     wide = other.place.expand(sizes)
-    mine = f"{other.memory.token}[{_terms(*zip(names, wide.stride(), strict=True), offset=wide.storage_offset())}]"
+    mine = f"{other.memory.token}[{_terms(*zip(names, wide.stride(), strict=True), offset=int(wide.storage_offset()))}]"
     every = _loops(names, sizes)
     if checks:
         p.line(*nested([(name, size) for name, size in every if name in picked], checks))
@@ -283,7 +284,7 @@ def _reduction(begin: dict[torch.dtype, str] | str, step: str, mean: bool = Fals
         order = [dim for dim in range(many) if dim not in gone] + gone
         moved = source.place.permute(order)
         kept = [source.shape[dim] for dim in range(many) if dim not in gone]
-        offset, strides = moved.storage_offset(), moved.stride()
+        offset, strides = int(moved.storage_offset()), moved.stride()
         sizes = [source.shape[dim] for dim in gone]
         over, under = _names("o", kept), _names("r", sizes)
         outer, inner = _loops(over, kept), _loops(under, sizes)
@@ -303,7 +304,7 @@ def _reduction(begin: dict[torch.dtype, str] | str, step: str, mean: bool = Fals
 
 
 def _running(step: str, pairs: bool = False) -> Emitter:
-    """An operation that goes along one dimension. step: the sum `a` after a number `x`. pairs: torch returns indices too."""
+    """An operation that goes along one dimension. step: the sum `a` after a number `x`. pairs: torch gives indices too."""
 
     def emit(p: Program, x: Value, dim: int, **options: Any) -> Any:
         known = p.node.meta["val"]  # type: ignore[union-attr]
@@ -317,9 +318,9 @@ def _running(step: str, pairs: bool = False) -> Emitter:
         outer = _loops(over, rest)
         names = [*over, "t"]
         target = f"{out.memory.token}[{_terms(*zip(names, to.stride(), strict=True))}]"
-        first = _terms(*zip(over, of.stride(), strict=False), offset=of.storage_offset())
+        first = _terms(*zip(over, of.stride(), strict=False), offset=int(of.storage_offset()))
         begin = f"{source.memory.token}[{first}]"
-        entry = f"{source.memory.token}[{_terms(*zip(names, of.stride(), strict=True), offset=of.storage_offset())}]"
+        entry = f"{source.memory.token}[{_terms(*zip(names, of.stride(), strict=True), offset=int(of.storage_offset()))}]"
         body = [
             f"{C_TYPES[known.dtype]} a = {begin};",
             f"for (int t = 0; t < {source.shape[dim]}; ++t) {{",

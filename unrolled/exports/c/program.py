@@ -62,8 +62,8 @@ class Program:
                 continue
             elif node.users:  # checks and leftovers have none
                 self.values[node] = self._shared(node, self._value(node))
-        (returned,) = graph.output_node().args
-        return [self.values[node] for node in returned]  # type: ignore[union-attr]
+        returned: Any = graph.output_node().args[0]
+        return [self.values[node] for node in returned]
 
     def _shared(self, node: fx.Node, value: Any) -> Any:
         """What several operations read is computed once."""
@@ -71,7 +71,7 @@ class Program:
         return self.array(value) if isinstance(value, Pointwise) and len(readers) > 1 else value
 
     def _value(self, node: fx.Node) -> Any:
-        arguments = fx.node.map_arg((node.args, node.kwargs), lambda arg: self.values[arg])
+        arguments: Any = fx.node.map_arg((node.args, node.kwargs), lambda arg: self.values[arg])
         args, kwargs = arguments
         if node.target is operator.getitem:
             return args[0][args[1]]
@@ -98,8 +98,8 @@ class Program:
         where = list(self.node.meta.get("nn_module_stack", {}).values())
         layer = f", in {where[-1][0]}" if where else ""
         return UserError(
-            f"to=c has no form for the operation {self.node.target}{why}{layer}. What is made of rnn, gru, lstm, mingru, conv, "
-            "window, attention, ffn, positions and pool does export. Export with to=onnx instead."
+            f"to=c has no form for the operation {self.node.target}{why}{layer}. What is made of rnn, gru, lstm, mingru, "
+            "conv, window, attention, ffn, positions and pool does export. Export with to=onnx instead."
         )
 
     def _view(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -111,7 +111,8 @@ class Program:
         def change(at: int | None) -> Callable[[Tensor], Tensor]:
             def apply(tensor: Tensor) -> Tensor:
                 out = node.target(tensor, *rest, **kwargs)  # type: ignore[operator]
-                return out if at is None else out[at]
+                found: Tensor = out if at is None else out[at]
+                return found
 
             return apply
 
@@ -198,8 +199,9 @@ class Program:
 def traced(step: nn.Module, raw: Tensor, before: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
     """One row's step as a graph of aten operations, all sizes known."""
     with torch.no_grad():
-        exported = torch.export.export(step, (raw, *before), strict=False)
-        return exported.run_decompositions()
+        exported: Any = torch.export.export(step, (raw, *before), strict=False)
+        made: torch.export.ExportedProgram = exported.run_decompositions()
+        return made
 
 
 def name_of(node: fx.Node) -> str:

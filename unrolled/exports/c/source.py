@@ -74,7 +74,7 @@ def compiled(model: Model, weights: str = "fp32", capacity: int = 0, inline: int
     inputs: dict[str, Any] = {}
     stateful = iter(step.leaves)
     for spec in exported.graph_signature.input_specs:
-        name = spec.arg.name  # type: ignore[union-attr]
+        name = spec.arg.name
         if spec.target is not None:
             held = exported.constants if spec.target in exported.constants else exported.state_dict
             value = held[spec.target]
@@ -203,9 +203,7 @@ def _texts(
         b"".join(np.ascontiguousarray(numbers).tobytes() for _, _, numbers, _ in pieces) if apart else None
     )
     held = sum(leaf.start.numel() * leaf.start.element_size() for leaf in step.leaves)
-    return Sources(
-        header, source, shown, binary, 1 if tokens else raw.numel(), tokens, answers, held, stored
-    )
+    return Sources(header, source, shown, binary, 1 if tokens else raw.numel(), tokens, answers, held, stored)
 
 
 def _field(leaf: Leaf) -> str:
@@ -269,7 +267,7 @@ def names_of(model: Model, answers: int) -> list[str]:
     name: Callable[[int], str] | None = getattr(getattr(task, "codec", None), "token_text", None)
     if task.kind == "generate" and name is not None:
         return [name(number) for number in range(answers)]
-    found = getattr(getattr(task, "answers", None), "names", None) or getattr(task, "targets", ())
+    found: Any = getattr(getattr(task, "answers", None), "names", None) or getattr(task, "targets", ())
     return list(found) if len(found) == answers else []
 
 
@@ -277,7 +275,7 @@ def about(model: Model, tokens: bool, names: Sequence[str], answers: int) -> str
     """What the model is, and what its answers are."""
     kinds = ", ".join(type(layer).__name__ for layer in model.core.layers)
     said = {"generate": "logits of the next token", "regress": "numbers in the target's unit"}
-    kind = getattr(model.task, "kind", None)
+    kind: str = getattr(model.task, "kind", "")
     what = said.get(kind, "probabilities" if kind else "the head's outputs")
     read = "a token id" if tokens else "numbers"
     return f"{kinds}. Input of a step: {read}. Answers: {answers}, {what}."
