@@ -31,6 +31,7 @@ _HOMES = {
     "demo": "unrolled.comparison.demo",
     "doctor": "unrolled.cli.doctor",
     "evaluate": "unrolled.training.evaluate",
+    "export": "unrolled.exports.export",
     "from_torch": "unrolled.model",
     "generate": "unrolled.running.generate",
     "inspect": "unrolled.inspection.inspect",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from unrolled.comparison.race import compare
     from unrolled.comparison.reproduce import reproduce
     from unrolled.estimators import SequenceClassifier, SequenceRegressor
+    from unrolled.exports.export import export
     from unrolled.inspection.inspect import inspect
     from unrolled.layout import Layout
     from unrolled.lessons.tour import learn
@@ -81,6 +83,7 @@ __all__ = [
     "demo",
     "doctor",
     "evaluate",
+    "export",
     "from_torch",
     "generate",
     "inspect",

@@ -30,6 +30,7 @@ VERBS = {
     "runs": Verb("train", "list the runs, with their scores"),
     "predict": Verb("use", "a run's answers to new rows, as CSV or JSON lines"),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
+    "export": Verb("use", "a run's model as files that need no torch: ONNX, a page, C; proved equal"),
     "inspect": Verb("understand", "look inside a run: which tokens lie together, and a map of them"),
     "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
     "config": Verb("understand", "show, explain and compare settings"),

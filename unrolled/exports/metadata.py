@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from unrolled import __version__
+from unrolled.datasets.abc_tokens import COARSE, FINE
+from unrolled.datasets.words import WORD
 from unrolled.exports.graph import Leaf, Step, example
 from unrolled.model.weights import digest, weights_of
 
@@ -33,7 +35,7 @@ def describe(model: Model, name: str = "", weights: dict[str, Any] | None = None
         "format": FORMAT,
         "unrolled": __version__,
         "name": name,
-        "task": None if task is None else task.to_dict(),
+        **_task(task),
         "input": {"name": "raw", "dtype": _dtype(raw), "shape": ["batch", *raw.shape[1:]]},
         "output": {"name": "answer", "says": says(task)},
         "labels": labels(task),
@@ -43,6 +45,28 @@ def describe(model: Model, name: str = "", weights: dict[str, Any] | None = None
         "weights": weights or {"kept": "fp32"},
         "sha256": digest({name: value.cpu() for name, value in weights_of(model).items()}),
     }
+
+
+def _task(task: Any) -> dict[str, Any]:
+    """The task without its codecs, the codec of what it reads, that of what it answers, and what they lean on."""
+    if task is None:
+        return {"task": None, "codec": None, "target": None}
+    told = task.to_dict()
+    codec = told.pop("codec")
+    if task.kind == "generate":
+        return {"task": told, "codec": codec, "target": None, "patterns": _patterns(codec)}
+    answers = task.answers
+    return {
+        "task": told, "codec": codec["input"], "target": codec["target"], "patterns": _patterns(codec["input"]),
+        "separator": getattr(answers, "separator", ""), "rarer": getattr(task, "rarer", 0),
+    }  # fmt: skip
+
+
+def _patterns(codec: dict[str, Any]) -> dict[str, str]:
+    """The regular expressions, as Python writes them, by which a codec cuts texts."""
+    if codec["kind"] == "words":
+        return {"word": WORD.pattern}
+    return {"coarse": COARSE.pattern, "fine": FINE.pattern} if codec["kind"] == "abc" else {}
 
 
 def says(task: Any) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unrolled.errors import UserError
 from unrolled.layout import Layout, positions, select
 from unrolled.mixer import Mixer, Reach, note
-from unrolled.mixers.scan import linear_scan
+from unrolled.mixers.scan import linear_scan, stepwise
 from unrolled.state import Source, State, last
 
 Reduce = Literal["last", "mean", "max", "attention"]
@@ -115,6 +115,8 @@ def _running_max(x: Tensor, before: Tensor, layout: Layout | None) -> Tensor:
     """max within the document, by doubling: after round k each step has seen the 2^k steps before it. Of equals the
     latest counts, as in `cummax`, and it alone has a gradient.
     """
+    if layout is None and torch.compiler.is_exporting():  # `cummax` is no operation of ONNX
+        return _exported_max(x, before)
     if layout is None:
         return torch.cat([before[:, None], x], 1).cummax(1).values[:, 1:]
     x = torch.where(layout.valid[..., None], x, torch.finfo(x.dtype).min)
@@ -125,6 +127,14 @@ def _running_max(x: Tensor, before: Tensor, layout: Layout | None) -> Tensor:
         x = torch.cat([x[:, :step], torch.where(same, _later(x[:, :-step], x[:, step:]), x[:, step:])], 1)
         step *= 2
     return x
+
+
+def _exported_max(x: Tensor, before: Tensor) -> Tensor:
+    def step(best: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        best = torch.maximum(best, x)
+        return best, best.clone()  # a graph's outputs share no storage
+
+    return torch.maximum(before[:, None], x) if x.shape[1] == 1 else stepwise(step, before, x)[1]
 
 
 def _later(earlier: Tensor, later: Tensor) -> Tensor:

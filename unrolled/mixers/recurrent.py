@@ -20,7 +20,6 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch._higher_order_ops.scan import scan
 from torch.nn import functional as F
 
 from unrolled.errors import UserError
@@ -28,6 +27,7 @@ from unrolled.kernels import affine, quick
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, listening, note
 from unrolled.mixers.ragged import by_length, shrink, stretch
+from unrolled.mixers.scan import stepwise
 from unrolled.state import Source, State
 
 HEAVY = 2**20  # recurrent weights on a CPU from which `affine` gains more than the calls around it cost
@@ -120,8 +120,8 @@ class Recurrent(Mixer):
             after = self.cell(x, self.state_type(*leaves), weights)
             return after, after[0].clone()  # a graph's outputs share no storage
 
-        end, y = scan(step, tuple(state), x.transpose(0, 1))
-        return y.transpose(0, 1), end
+        end, y = stepwise(step, tuple(state), x)
+        return y, end
 
     def _weights(self) -> tuple[Tensor, ...]:
         recurrent: Tensor = self.weight_hh_l0

@@ -7,12 +7,14 @@ steps (Hillis & Steele 1986; for recurrences Martin & Cundy 2018, arXiv:1709.040
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch._higher_order_ops.scan import scan
+from torch.utils._pytree import tree_map
 
 
 def linear_scan(
@@ -50,15 +52,22 @@ def doubling_scan(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
     return b
 
 
-def _exported(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
-    """The loop as one operation, whose number of steps a graph leaves open."""
+def stepwise(
+    step: Callable[[Any, Any], tuple[Any, Tensor]], begin: Any, inputs: Any
+) -> tuple[Any, Float[Tensor, "batch time width"]]:
+    """`state, y = step(state, inputs of a time step)` over all of them -> the last state, y (B, T, width). inputs:
+    tensors (B, T, ...). One operation, whose number of steps an exported graph leaves open; for such graphs only.
+    """
+    end, y = scan(step, begin, tree_map(lambda each: each.transpose(0, 1), inputs))
+    return end, y.transpose(0, 1)
 
+
+def _exported(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
     def step(h: Tensor, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         h = inputs[0] * h + inputs[1]
         return h, h.clone()  # a graph's outputs share no storage
 
-    _, states = scan(step, h, (a.transpose(0, 1), b.transpose(0, 1)))
-    return states.transpose(0, 1)  # type: ignore[no-any-return]
+    return stepwise(step, h, (a, b))[1]
 
 
 def _loop(a: Tensor, b: Tensor, h: Tensor) -> Tensor:

@@ -1,0 +1,205 @@
+"""The verb `export`: a run's model as files that work without this package, written only once they are proved."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unrolled import durable
+from unrolled.errors import UserError, unknown
+from unrolled.exports import onnx as graphs
+from unrolled.exports.encode import encoding
+from unrolled.exports.graph import whole_only
+from unrolled.exports.metadata import attach, describe
+from unrolled.exports.parity import Difference, at_once, chained, differences, require, summary
+from unrolled.exports.rounding import compact, rounded
+from unrolled.exports.runner import program
+from unrolled.training.evaluate import evaluate
+from unrolled.training.progress import aloud
+from unrolled.training.run import Run, load
+
+if TYPE_CHECKING:
+    from unrolled.model import Model
+
+FORMS = ("onnx", "browser", "c")
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """`files`: what was written into the folder `path`, with their bytes. `parity`: the largest difference from the model,
+    and where it was asked for. `quality`: the score on the test part before and after rounding, where weights were rounded.
+    """
+
+    path: str
+    to: str
+    files: dict[str, int]
+    weights: str
+    parity: dict[str, Any]
+    quality: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+    bench: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Rounded(Run):
+    """A run whose model is another one: it is scored as the run's own would be."""
+
+    held: Model | None = None
+
+    def model(self, device: str = "cpu") -> Model:
+        """The other model."""
+        assert self.held is not None
+        return self.held.to(device)
+
+
+def export(
+    run: Run | Model | str = "@last",
+    *,
+    to: Literal["onnx", "browser", "c"] = "onnx",
+    out: str | None = None,
+    weights: Literal["fp32", "bf16", "int8"] = "fp32",
+    runs: str = "runs",
+    bench: bool = False,
+) -> Exported:
+    """Writes a run's model, or a loaded one, as files: ONNX graphs with a Python program that runs them, a page for the
+    browser, or C. Into RUN/export/TO unless `out` names a folder, which must be new or an export's.
+
+    weights: how they are kept; the loss of quality on the test part is measured. bench: also latency and memory of a
+    step. Raises CheckFailed, and writes nothing, where a graph doesn't say what the model says; UserError for a model
+    that can't be written so; MissingExtra without the packages of the extra `export`.
+    """
+    if to not in FORMS:
+        raise unknown("form (to=)", to, FORMS)
+    opened = _opened(run, runs)
+    model = opened if not isinstance(opened, Run) else opened.model()
+    name = opened.name if isinstance(opened, Run) else "model"
+    folder = _folder(opened, to, out)
+    kept = rounded(model, weights)
+    told: dict[str, Any] = {"kept": weights}
+    if weights != "fp32":
+        told["quality"] = _quality(opened, kept)
+    described = describe(kept, name, told)
+    files, found, notes = _maker(to)(kept, described, weights)
+    measured = _bench(kept, files) if bench else None
+    _write(folder, files)
+    sizes = {each: len(content) for each, content in files.items()}
+    return Exported(str(folder), to, sizes, weights, summary(found), told.get("quality"), notes, measured)
+
+
+def _opened(run: Run | Model | str, runs: str) -> Run | Model:
+    if not isinstance(run, str):
+        return run
+    return load(run, runs) if (Path(run) / "model.safetensors").is_file() else Run.open(run, runs)
+
+
+def _folder(opened: Run | Model, to: str, out: str | None) -> Path:
+    """Where the files go. Raises UserError for a folder that holds something else."""
+    if out is None and not isinstance(opened, Run):
+        raise UserError("out=: say which folder to write to; a model alone has none of its own.")
+    folder = Path(out) if out is not None else opened.path / "export" / to  # type: ignore[union-attr]
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _ours(folder))):
+        raise UserError(f"out={folder}: there is something else already. Name a new folder.")
+    return folder
+
+
+def _ours(folder: Path) -> bool:
+    return (folder / "model.json").is_file()
+
+
+def _quality(opened: Run | Model, kept: Model) -> dict[str, Any] | None:
+    """The score on the test part with the weights as they were trained, and rounded; None of a model without a run."""
+    if not isinstance(opened, Run):
+        aloud("the loss of quality isn't measured: a model without its run has no test data")
+        return None
+    known = {key: value for key, value in vars(opened).items() if key != "held"}
+    before, after = evaluate(opened, "test"), evaluate(Rounded(**known, held=kept), "test")
+    said = before.to_dict()
+    unit = {key: said[key] for key in ("unit", "better") if key in said}
+    return {"split": "test", **unit, "before": before.value, "after": after.value}
+
+
+def _maker(to: str) -> Callable[[Model, dict[str, Any], str], tuple[Files, list[Difference], list[str]]]:
+    if to == "c":
+        from unrolled.exports.c.write import made as in_c
+
+        return in_c
+    if to == "browser":
+        from unrolled.exports.browser import made as as_page
+
+        return as_page
+    return in_onnx
+
+
+def in_onnx(
+    model: Model, described: Mapping[str, Any], weights: str
+) -> tuple[Files, list[Difference], list[str]]:
+    """step.onnx and sequence.onnx, what they are in model.json, and the program run.py."""
+    contents, found, notes = proved(model, weights)
+    whole = {**described, "parity": summary(found), "graphs": sorted(contents)}
+    files = {name: attach(proto, whole) for name, proto in contents.items()}
+    files["model.json"] = json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"
+    codec = None if model.task is None else model.task.codec
+    if (encoder := encoding(codec)) is not None:
+        files["encode.onnx"] = encoder
+    if model.task is not None:
+        files["run.py"] = program(whole).encode()
+    return files, found, notes
+
+
+def proved(model: Model, weights: str) -> tuple[dict[str, Any], list[Difference], list[str]]:
+    """The graphs of a model with their weights kept so, how far they differ, and notes. Raises CheckFailed."""
+    contents: dict[str, Any] = {}
+    found: list[Difference] = []
+    notes: list[str] = []
+    if model.reach.future:
+        notes.append(f"no step graph: {whole_only(model)}")
+    else:
+        contents["step.onnx"] = graphs.step_graph(model)
+    try:
+        contents["sequence.onnx"] = graphs.whole_graph(model)
+    except Exception as error:  # what torch.export raises has no common kind
+        if not contents:
+            raise UserError(
+                f"{whole_only(model)} Its whole-sequence graph can't be made either: {_first_line(error)}"
+            ) from error
+        notes.append(f"no whole-sequence graph, chain the step graph instead: {_first_line(error)}")
+    for name, proto in contents.items():
+        compact(proto, weights)
+        content = proto.SerializeToString()
+        ask = chained(model, content) if name == "step.onnx" else at_once(content)
+        found += differences(model, name, ask)
+    require(found)
+    return contents, found, notes
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:200]
+
+
+def _bench(model: Model, files: Files) -> list[dict[str, Any]]:
+    from unrolled.exports.bench import measured
+
+    return measured(model, files)
+
+
+def _write(folder: Path, files: Files) -> None:
+    """All files or none: a folder beside it is filled, then renamed into its place."""
+    new, old = (folder.with_name(f".tmp-{os.getpid()}-{part}-{folder.name}") for part in ("new", "old"))
+    with durable.disk(folder, "Free some space, or write elsewhere with out=."):
+        try:
+            for name, content in files.items():
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
+                durable.write(new / name, content)
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(new, folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+        durable.sync_folder(folder.parent)

@@ -1,0 +1,80 @@
+"""The stand-alone Python program of an export: put together from the pieces of this folder that a model needs.
+
+The pieces are modules: they import one another, are checked and tested as the rest, and only need numpy and onnxruntime.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+CODECS = {
+    "words": ("words",),
+    "items": ("items",),
+    "bytes": ("byte",),
+    "characters": ("spelling", "characters"),
+    "abc": ("spelling", "notation"),
+    "bpe": ("bpe",),
+    **dict.fromkeys(("log_mel", "mfcc", "waveform"), ("sound",)),
+    **dict.fromkeys(("values", "pixels", "pixel_steps", "patches", "frame_vectors"), ("numbers",)),
+}
+OTHERS = ("steps",)  # of a codec that isn't there: the model's own steps
+
+HEAD = '''"""Runs this model: needs numpy and onnxruntime, nothing else. Written by unrolled {version}.
+
+python run.py --help; from Python: Runner(folder), Codec(runner), Stream(runner).push(step).
+"""
+
+'''
+TAIL = """
+
+if __name__ == "__main__":
+    main(Codec, sys.argv[1:])
+"""
+
+
+def pieces(told: dict[str, Any]) -> list[str]:
+    """The modules that a model's program is made of, in order."""
+    ends = ("writing",) if told["task"]["kind"] == "generate" else ("reading", "answering")
+    return ["core", *CODECS.get(told["codec"]["kind"], OTHERS), *ends]
+
+
+def program(told: dict[str, Any]) -> str:
+    """The program's text. `told`: the model's description, as `describe` makes it."""
+    plain, names = {"sys"}, dict[str, set[str]]()
+    bodies = []
+    for name in pieces(told):
+        source = (Path(__file__).parent / f"{name}.py").read_text("utf-8")
+        body = []
+        for node in ast.parse(source).body[1:]:  # after the docstring
+            if isinstance(node, ast.Import):
+                plain |= {
+                    alias.name + (f" as {alias.asname}" if alias.asname else "") for alias in node.names
+                }
+            elif isinstance(node, ast.ImportFrom):
+                names.setdefault(node.module or "", set()).update(alias.name for alias in node.names)
+            else:
+                body.append(ast.get_source_segment(source, node) or "")
+        bodies.append("\n\n\n".join(body))
+    return (
+        HEAD.format(version=told["unrolled"])
+        + _imports(plain, names)
+        + "\n\n\n"
+        + "\n\n\n".join(bodies)
+        + TAIL
+    )
+
+
+def _imports(plain: set[str], names: dict[str, set[str]]) -> str:
+    """Import lines in three blocks: the future, Python's own, others'. Those of one piece from another fall away."""
+    lines = [f"import {name}" for name in sorted(plain)]
+    lines += [
+        f"from {module} import {', '.join(sorted(names[module]))}"
+        for module in sorted(names)
+        if not module.startswith(("unrolled", "__future__"))
+    ]
+    own = [line for line in lines if line.split()[1].partition(".")[0] in sys.stdlib_module_names]
+    others = [line for line in lines if line not in own]
+    return "\n\n".join("\n".join(block) for block in (["from __future__ import annotations"], own, others))

@@ -1,0 +1,52 @@
+"""Answers as people read them, a JSON line each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unrolled.exports.runner.core import Runner
+from unrolled.exports.runner.reading import values
+
+
+def shown(told: dict[str, Any], answers: NDArray[Any]) -> dict[str, Any]:
+    """What is said after each step (T, C) -> the answer with its probabilities."""
+    task, names, last = told["task"], told["labels"], answers[-1]
+    target = ", ".join(task["targets"])
+    if task["kind"] == "regress":
+        return dict(zip(names, last.tolist(), strict=True))
+    if task["kind"] == "tag":
+        sure = min(answers.max(1).tolist())
+        return {target: " ".join(names[at] for at in answers.argmax(1)), "least sure": sure}
+    chances = {f"p({name})": p for name, p in zip(names, last.tolist(), strict=True)}
+    limit = task["threshold"] if isinstance(task["threshold"], float) else None
+    if task["kind"] == "classify_several":
+        held = [name for name, p in zip(names, last, strict=True) if p >= (limit or 0.5)]
+        return {target: told["separator"].join(held), **chances}
+    said = int(last.argmax())
+    if limit is not None:  # between two classes: the rarer one is said from there on
+        said = told["rarer"] if last[told["rarer"]] >= limit else 1 - told["rarer"]
+    return {target: names[said], **chances}
+
+
+def predict(runner: Runner, codec: Any, value: Any) -> dict[str, Any]:
+    """The answer to one raw value: a text, a list, a dict of columns, a file's content."""
+    raw = np.asarray(codec.encode(value))
+    return shown(runner.told, runner.answers(raw)) if len(raw) else {}
+
+
+def main(kind: Any, arguments: list[str]) -> None:
+    """Answers each argument: a text, or the rows of a file."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        raise SystemExit(
+            f"python run.py TEXT | FILE ({', '.join([*kind.reads, '.csv', '.jsonl', '.npy'])}) ..."
+        )
+    runner = Runner(Path(__file__).parent)
+    codec = kind(runner)
+    for argument in arguments:
+        for value in values(argument, runner.told, codec):
+            print(json.dumps(predict(runner, codec, value), ensure_ascii=False))
