@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import operator
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -198,7 +199,8 @@ class Program:
 
 def traced(step: nn.Module, raw: Tensor, before: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
     """One row's step as a graph of aten operations, all sizes known."""
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, about how it copies a graph
         exported: Any = torch.export.export(step, (raw, *before), strict=False)
         made: torch.export.ExportedProgram = exported.run_decompositions()
         return made
