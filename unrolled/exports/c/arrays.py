@@ -159,3 +159,37 @@ def place_of(array: Array) -> tuple[int, tuple[int, ...]]:
 def numel(value: Value) -> int:
     """How many numbers it has."""
     return prod(value.shape)
+
+
+def moved_by(array: Array, by: str) -> str:
+    """The address of an array's element."""
+    return array.memory.token if by == "0" else f"{array.memory.token} + {by}"
+
+
+def variables(letter: str, sizes: Sequence[int]) -> list[str]:
+    """A loop's variable for each dimension; 0 where there is nothing to go along."""
+    return [f"{letter}{number}" if size != 1 else "0" for number, size in enumerate(sizes)]
+
+
+def used(names: Sequence[str], sizes: Sequence[int]) -> list[tuple[str, int]]:
+    """The loops that are needed."""
+    return [(name, size) for name, size in zip(names, sizes, strict=True) if name != "0"]
+
+
+def terms(*terms: tuple[str, int], offset: int = 0) -> str:
+    """An index: each variable times its stride."""
+    written = [
+        name if stride == 1 else f"{name} * {stride}" for name, stride in terms if stride and name != "0"
+    ]
+    return " + ".join([*written, *([str(offset)] if offset or not written else [])])
+
+
+def packed_strides(shape: Sequence[int]) -> list[int]:
+    """The strides of numbers that lie one after the other."""
+    return [prod(shape[dim + 1 :]) for dim in range(len(shape))]
+
+
+def in_memory(value: Value) -> Array:
+    """An array that is known to be one."""
+    assert isinstance(value, Array)
+    return value

@@ -10,73 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unrolled.exports.c.arrays import C_TYPES, Array, Pointwise, Value, loops, nested, place_of, viewed
+from unrolled.exports.c.arrays import (
+    Array,
+    Value,
+    in_memory,
+    loops,
+    moved_by,
+    nested,
+    packed_strides,
+    place_of,
+    terms,
+    used,
+    variables,
+    viewed,
+)
 from unrolled.exports.c.pointwise import cast, literal
+from unrolled.exports.c.products import addmm, baddbmm, bmm, mm
 from unrolled.exports.c.program import Emitter, Program, uniform
-from unrolled.exports.c.weights import Matrix
+from unrolled.exports.c.reductions import reduction, running
 
 LOWEST = {torch.float32: "-INFINITY", torch.int64: "INT64_MIN"}
-
-
-def addmm(p: Program, bias: Value, x: Value, w: Value, *, beta: float = 1, alpha: float = 1) -> Value:
-    """bias + x w."""
-    if beta != 1 or alpha != 1:
-        raise p.unknown(f" with beta={beta}, alpha={alpha}")
-    if _is_vector(x) and isinstance(w, Tensor):
-        flat = p.contiguous(_reshaped(p, bias, (w.shape[1],)))
-        return _product(p, p.contiguous(x), w, flat.pointer)
-    return _sum(p, bias, mm(p, x, w))
-
-
-def mm(p: Program, x: Value, w: Value) -> Array:
-    """x (M, K) times w (K, N)."""
-    if _is_vector(x) and isinstance(w, Tensor):
-        return _product(p, p.contiguous(x), w, "NULL")
-    batched = bmm(p, viewed(x, lambda t: t.unsqueeze(0)), viewed(w, lambda t: t.unsqueeze(0)))
-    return _array(viewed(batched, lambda t: t.squeeze(0)))
-
-
-def bmm(p: Program, a: Value, b: Value) -> Array:
-    """(B, M, K) times (B, K, N), neither known beforehand: sums along K where that lies together, else rows are added."""
-    b, scale = _unscaled(b)  # the smaller side is scaled
-    left, right = (
-        p.contiguous(a if scale is None else Pointwise("({0} * {1})", (a, scale), tuple(a.shape), a.dtype)),
-        p.array(b),
-    )
-    if 1 not in right.place.stride()[1:]:
-        right = p.contiguous(right)
-    batch, rows, inner = left.shape
-    columns = right.shape[2]
-    out = p.new((batch, rows, columns), left.dtype)
-    offset, (outer, down, across) = place_of(right)
-    names = _names("i", (batch, rows))
-    x = _moved(left, _terms((names[0], rows * inner), (names[1], inner), offset=place_of(left)[0]))
-    y = _moved(out, _terms((names[0], rows * columns), (names[1], columns)))
-    w = _moved(right, _terms((names[0], outer), offset=offset))
-    kind, step = ("dots", across) if down == 1 else ("sums", down)
-    call = f"unrolled_{kind}({w}, {x}, {y}, {columns}, {inner}, {step});"
-    p.line(*nested(_loops(names, (batch, rows)), [call]))
-    return out
-
-
-def _unscaled(value: Value) -> tuple[Value, Tensor | None]:
-    """What is multiplied with one number, and that number."""
-    if isinstance(value, Pointwise) and value.template == "({0} * {1})":
-        inner, scale = value.operands
-        if (
-            isinstance(scale, Tensor)
-            and tuple(inner.shape) == value.shape
-            and (number := uniform(scale)) is not None
-        ):
-            return inner, torch.tensor(number, dtype=scale.dtype)
-    return value, None
-
-
-def baddbmm(p: Program, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1) -> Value:
-    """bias + a b."""
-    if beta != 1 or alpha != 1:
-        raise p.unknown(f" with beta={beta}, alpha={alpha}")
-    return _sum(p, bias, bmm(p, a, b))
 
 
 def embedding(p: Program, table: Value, ids: Value, *_: Any) -> Value:
@@ -86,11 +39,11 @@ def embedding(p: Program, table: Value, ids: Value, *_: Any) -> Value:
     matrix, at = p.weights.matrix(table, panels=False), p.contiguous(ids)
     out = p.new((*at.shape, matrix.columns), table.dtype)
     named, (place, row) = loops(
-        at.shape, [place_of(at), (0, [matrix.columns * n for n in _contiguous(at.shape)])]
+        at.shape, [place_of(at), (0, [matrix.columns * n for n in packed_strides(at.shape)])]
     )
     index = f"{at.memory.token}[{place}]"
     p.line(*nested(named, [f"if ({index} < 0 || {index} >= {matrix.rows}) return UNROLLED_OUTSIDE;"]))
-    into = _moved(out, row)
+    into = moved_by(out, row)
     form = "" if matrix.form == "fp32" else f"_{matrix.form}"
     scales = f"{matrix.name}_scales, " if matrix.form == "int8" else ""
 
@@ -154,13 +107,13 @@ def _picked(p: Program, base: Array, indices: Sequence[Value | None], other: Arr
     order = [*before, *(None for _ in shape), *(dim for dim in rest if dim not in before)]
     wanted = iter(shape)
     sizes = [next(wanted) if place is None else base.shape[place] for place in order]
-    names = _names("i", sizes)
+    names = variables("i", sizes)
     offset, strides = place_of(base)
     moved, checks = [str(offset)] if offset else [], []
     picked = [name for name, place in zip(names, order, strict=True) if place is None]
     for dim, at in given.items():
         wide = at.place.expand(shape)
-        entry = f"{at.memory.token}[{_terms(*zip(picked, wide.stride(), strict=True), offset=int(wide.storage_offset()))}]"
+        entry = f"{at.memory.token}[{terms(*zip(picked, wide.stride(), strict=True), offset=int(wide.storage_offset()))}]"
         if isinstance(known := indices[dim], Tensor) and (number := uniform(known)) is not None:
             entry = str(number)
         else:
@@ -168,10 +121,10 @@ def _picked(p: Program, base: Array, indices: Sequence[Value | None], other: Arr
         if entry != "0":
             moved.append(f"{entry} * {strides[dim]}")
     rest_terms = [(n, strides[place]) for n, place in zip(names, order, strict=True) if place is not None]
-    target = f"{base.memory.token}[{' + '.join([*moved, _terms(*rest_terms)])}]"
+    target = f"{base.memory.token}[{' + '.join([*moved, terms(*rest_terms)])}]"
     wide = other.place.expand(sizes)
-    mine = f"{other.memory.token}[{_terms(*zip(names, wide.stride(), strict=True), offset=int(wide.storage_offset()))}]"
-    every = _loops(names, sizes)
+    mine = f"{other.memory.token}[{terms(*zip(names, wide.stride(), strict=True), offset=int(wide.storage_offset()))}]"
+    every = used(names, sizes)
     if checks:
         p.line(*nested([(name, size) for name, size in every if name in picked], checks))
     p.line(*nested(every, [f"{target} = {mine};" if put else f"{mine} = {target};"]))
@@ -225,7 +178,7 @@ def cat(p: Program, parts: Sequence[Value], dim: int = 0) -> Value:
             continue
         length, begin = part.shape[dim], at
         place = viewed(out, lambda t, b=begin, n=length: t.narrow(dim, b, n))  # type: ignore[misc]
-        p.store(_array(place), cast(part, known.dtype))
+        p.store(in_memory(place), cast(part, known.dtype))
         at += length
     return out
 
@@ -252,7 +205,7 @@ def constant_pad_nd(p: Program, x: Value, pads: Sequence[int], value: float = 0)
     for back, (low, size) in enumerate(zip(pads[::2], reversed(x.shape), strict=False)):
         dim = len(x.shape) - 1 - back
         inside = viewed(inside, lambda t, d=dim, b=low, n=size: t.narrow(d, b, n))  # type: ignore[misc]
-    p.store(_array(inside), x)
+    p.store(in_memory(inside), x)
     return out
 
 
@@ -264,74 +217,8 @@ def repeat(p: Program, x: Value, times: Sequence[int]) -> Value:
     pairs = [part for n, size in zip(times, shape, strict=True) for part in (n, size)]
     single = [part for size in shape for part in (1, size)]
     wide = viewed(viewed(p.contiguous(source), lambda t: t.view(single)), lambda t: t.expand(pairs))
-    p.store(_array(viewed(out, lambda t: t.view(pairs))), wide)
+    p.store(in_memory(viewed(out, lambda t: t.view(pairs))), wide)
     return out
-
-
-def _reduction(begin: dict[torch.dtype, str] | str, step: str, mean: bool = False) -> Emitter:
-    """An operation that sums up dimensions. step: the statement for the sum `a` and a number `x`."""
-
-    def emit(
-        p: Program, x: Value, dims: Sequence[int] | int | None = None, keep: bool = False, **options: Any
-    ) -> Value:
-        known = p.node.meta["val"]  # type: ignore[union-attr]
-        many = len(x.shape)
-        gone = range(many) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
-        gone = [dim % many for dim in gone]
-        source = p.array(cast(x, known.dtype) if not isinstance(begin, dict) and begin != "0b" else x)
-        out = p.new(tuple(known.shape), known.dtype)
-        first = begin if isinstance(begin, str) else begin[known.dtype]
-        order = [dim for dim in range(many) if dim not in gone] + gone
-        moved = source.place.permute(order)
-        kept = [source.shape[dim] for dim in range(many) if dim not in gone]
-        offset, strides = int(moved.storage_offset()), moved.stride()
-        sizes = [source.shape[dim] for dim in gone]
-        over, under = _names("o", kept), _names("r", sizes)
-        outer, inner = _loops(over, kept), _loops(under, sizes)
-        to = _terms(*zip(over, _contiguous(kept), strict=True))
-        of = _terms(*zip([*over, *under], strides, strict=True), offset=offset)
-        count = prod(sizes)
-        last = f"a / {literal(count, torch.float32)}" if mean else "a"
-        body = [
-            f"{C_TYPES[known.dtype]} a = {first.removesuffix('b')};",
-            *nested(inner, [step.format(x=f"{source.memory.token}[{of}]")]),
-            f"{out.memory.token}[{to}] = {last};",
-        ]
-        p.line(*nested(outer, body))
-        return out
-
-    return emit
-
-
-def _running(step: str, pairs: bool = False) -> Emitter:
-    """An operation that goes along one dimension. step: the sum `a` after a number `x`. pairs: torch gives indices too."""
-
-    def emit(p: Program, x: Value, dim: int, **options: Any) -> Any:
-        known = p.node.meta["val"]  # type: ignore[union-attr]
-        known = known[0] if pairs else known
-        source = p.array(cast(x, known.dtype))
-        out = p.new(tuple(known.shape), known.dtype)
-        dim = dim % len(source.shape)
-        rest = [size for d, size in enumerate(source.shape) if d != dim]
-        to, of = (array.place.movedim(dim, -1) for array in (out, source))
-        over = _names("o", rest)
-        outer = _loops(over, rest)
-        names = [*over, "t"]
-        target = f"{out.memory.token}[{_terms(*zip(names, to.stride(), strict=True))}]"
-        first = _terms(*zip(over, of.stride(), strict=False), offset=int(of.storage_offset()))
-        begin = f"{source.memory.token}[{first}]"
-        entry = f"{source.memory.token}[{_terms(*zip(names, of.stride(), strict=True), offset=int(of.storage_offset()))}]"
-        body = [
-            f"{C_TYPES[known.dtype]} a = {begin};",
-            f"for (int t = 0; t < {source.shape[dim]}; ++t) {{",
-            f"    if (t) a = {step.format(x=entry)};",
-            f"    {target} = a;",
-            "}",
-        ]
-        p.line(*nested(outer, body))
-        return (out, None) if pairs else out
-
-    return emit
 
 
 def to_copy(p: Program, x: Value, **options: Any) -> Value:
@@ -345,85 +232,23 @@ TABLE: dict[str, Emitter] = {
     "_softmax": softmax,
     "_to_copy": to_copy,
     "addmm": addmm,
-    "amax": _reduction(LOWEST, "a = {x} > a ? {x} : a;"),
-    "any": _reduction("0b", "a = a || {x};"),
+    "amax": reduction(LOWEST, "a = {x} > a ? {x} : a;"),
+    "any": reduction("0b", "a = a || {x};"),
     "baddbmm": baddbmm,
     "bmm": bmm,
     "cat": cat,
     "constant_pad_nd": constant_pad_nd,
-    "cummax": _running("({x} >= a ? {x} : a)", pairs=True),
-    "cumprod": _running("a * {x}"),
-    "cumsum": _running("a + {x}"),
+    "cummax": running("({x} >= a ? {x} : a)", pairs=True),
+    "cumprod": running("a * {x}"),
+    "cumsum": running("a + {x}"),
     "embedding": embedding,
     "flip": flip,
     "index": index,
     "index_put": index_put,
-    "mean": _reduction("0", "a += {x};", mean=True),
+    "mean": reduction("0", "a += {x};", mean=True),
     "mm": mm,
     "native_layer_norm": layer_norm,
-    "prod": _reduction("1", "a *= {x};"),
+    "prod": reduction("1", "a *= {x};"),
     "repeat": repeat,
-    "sum": _reduction("0", "a += {x};"),
+    "sum": reduction("0", "a += {x};"),
 }
-
-
-def _product(p: Program, x: Array, w: Tensor, bias: str) -> Array:
-    """One vector times a matrix of weights: the work of a step."""
-    matrix = p.weights.matrix(w.t(), panels=True)
-    out = p.new((1, matrix.rows), torch.float32)
-    p.line(product_call(matrix, x.pointer, bias, out.memory.token))
-    return out
-
-
-def product_call(matrix: Matrix, x: str, bias: str, y: str) -> str:
-    """y = matrix x + bias."""
-    form = "" if matrix.form == "fp32" else f"_{matrix.form}"
-    scales = f"{matrix.name}_scales, " if matrix.form == "int8" else ""
-    return (
-        f"unrolled_product{form}({matrix.name}, {scales}{x}, {bias}, {y}, {matrix.rows}, {matrix.columns});"
-    )
-
-
-def _is_vector(x: Value) -> bool:
-    return x.shape[0] == 1
-
-
-def _sum(p: Program, bias: Value, made: Array) -> Array:
-    if isinstance(bias, Tensor) and uniform(bias) == 0:
-        return made
-    out = p.new(made.shape, made.dtype)
-    p.store(out, Pointwise("({0} + {1})", (bias, made), made.shape, made.dtype))
-    return out
-
-
-def _reshaped(p: Program, value: Value, shape: tuple[int, ...]) -> Value:
-    return viewed(p.contiguous(value), lambda t: t.reshape(-1).expand(shape))
-
-
-def _contiguous(shape: Sequence[int]) -> list[int]:
-    return [prod(shape[dim + 1 :]) for dim in range(len(shape))]
-
-
-def _terms(*terms: tuple[str, int], offset: int = 0) -> str:
-    written = [
-        name if stride == 1 else f"{name} * {stride}" for name, stride in terms if stride and name != "0"
-    ]
-    return " + ".join([*written, *([str(offset)] if offset or not written else [])])
-
-
-def _moved(array: Array, by: str) -> str:
-    return array.memory.token if by == "0" else f"{array.memory.token} + {by}"
-
-
-def _names(letter: str, sizes: Sequence[int]) -> list[str]:
-    """A loop's variable for each dimension; 0 where there is nothing to go along."""
-    return [f"{letter}{number}" if size != 1 else "0" for number, size in enumerate(sizes)]
-
-
-def _loops(names: Sequence[str], sizes: Sequence[int]) -> list[tuple[str, int]]:
-    return [(name, size) for name, size in zip(names, sizes, strict=True) if name != "0"]
-
-
-def _array(value: Value) -> Array:
-    assert isinstance(value, Array)
-    return value
