@@ -24,7 +24,10 @@ def comment(text: str) -> str:
 
 def quoted(text: str) -> str:
     """A C string literal: printable ASCII as it is, everything else by the octal numbers of its UTF-8 bytes."""
-    plain = (chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode("utf-8", "surrogatepass"))
+    plain = (
+        chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}"
+        for b in text.encode("utf-8", "surrogatepass")
+    )
     return '"' + "".join(plain) + '"'
 
 
