@@ -19,16 +19,14 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from unrolled.datasets.assemble import gather, group_rows, numbered
 from unrolled.datasets.labels import Labels
 from unrolled.datasets.readers import records
-from unrolled.datasets.store import Ragged
+from unrolled.datasets.store import Store
 from unrolled.datasets.words import Words
 
 MEGABYTES = 200
+ROWS = 100  # encoded at a time, as in training
 BLOCK = 20_000  # rows that are generated once and written again and again
 
 
@@ -110,14 +108,12 @@ def encoded(path: Path) -> Iterator[object]:
     """Texts as ids of words and labels as numbers, in the store that training reads from."""
     words = Words().fit(row["text"] for row in islice(records(path), BLOCK))
     labels = Labels().fit(row["label"] for row in islice(records(path), BLOCK))
-    found = array("q")
-
-    def steps() -> Iterator[NDArray[np.int64]]:
-        for row in records(path):
-            found.append(labels.encode(row["label"]))
-            yield words.encode(row["text"])
-
-    return iter(range(len(Ragged.of(steps()))))
+    answers, store = array("q"), Store()
+    found = records(path)
+    while rows := list(islice(found, ROWS)):
+        answers.extend(labels.encode_many([row["label"] for row in rows], [row["origin"] for row in rows]))
+        store.extend(words.encode_many([row["text"] for row in rows]))
+    return iter(range(len(store.ragged())))
 
 
 CASES: dict[str, tuple[str, Callable[[Path, int], None], Callable[[Path], Iterable[object]]]] = {

@@ -274,7 +274,7 @@ def test_rows_on_both_sides_are_found() -> None:
     changed = dict(rows[2][1]) | {"text": rows[2][1]["text"] + " indeed", "user": "newer"}
     got = found([*rows, ("test", copied), ("test", changed)])
     assert [(f.kind, f.count, f.rows) for f in got] == [("identical", 2, (1, 300)), ("near", 2, (2, 301))]
-    assert "1 of 62 rows of test, 1 of 240 rows of train" in got[0].says
+    assert "1 of 240 rows of train, 1 of 62 rows of test" in got[0].says
     assert found([*rows, ("train", copied), ("train", changed)]) == []
 
 

@@ -134,7 +134,7 @@ def test_many_rows_are_looked_at_in_part_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(looking, "COSTLY", 100)
-    monkeypatch.setattr(looking, "sampled", lambda rows: sampled(rows, 150, 1 << 30))
+    monkeypatch.setattr(looking, "sampled", lambda rows, asked: sampled(rows, 150, 1 << 30, asked))
     found = looked(table(tmp_path / "a.csv", sentences(1000)))
     assert found.rows == 1000 and 100 < found.looked <= 150
     assert set(found.classes) == {"0", "1"}, "every n-th row would be of one class"
@@ -157,6 +157,16 @@ def test_a_sample_is_spread_and_bounded(most: int, room: int) -> None:
         assert set(numbers % period) == set(range(period))
     assert sampled(rows(), most, room)[0] == held
     assert len(sampled(rows(), 10_000)[0]) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "whole"),
+    [(Asked(id="who"), True), (Asked(), False), (Asked(id=None, time="who"), False)],
+)
+def test_a_sample_keeps_the_steps_of_an_asked_sequence_together(asked: Asked, whole: bool) -> None:
+    rows = ({"who": str(n // 7), "heat": str(n)} for n in range(7000))
+    counts = Counter(row["who"] for row in sampled(rows, 500, asked=asked)[0])
+    assert (set(counts.values()) == {7}) is whole and len(counts) < 1000
 
 
 def test_bars_show_the_least_count_and_fit() -> None:

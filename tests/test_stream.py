@@ -209,6 +209,9 @@ def test_rows_join_and_leave(kind: str) -> None:
     together.push([1, 2, 3])
     one.push([4, 5, 6, 7, 8])
     together.put(torch.tensor([1]), one)
+    assert together.used == (
+        [3, 5, 3] if kind == "transformer" else []
+    )  # the boundary isn't written before ids
     lonely = one.push([2])
     said = together.push(torch.tensor([[9], [2], [9]]))
     assert torch.allclose(said[1], lonely[0], atol=1e-5)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, fields, make_dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+
+from unrolled.errors import UserError
 
 if TYPE_CHECKING:
     from unrolled.cli.arguments import Arguments
     from unrolled.datasets.fetch import Got
     from unrolled.datasets.inventory import Listed
+    from unrolled.datasets.look import Look
+    from unrolled.datasets.look_rows import RowsLook
 
 EXAMPLES = (
     "unrolled data list",
     "unrolled data look irish",
     "unrolled data look my_texts/*.txt",
+    "unrolled data look my_table.csv target=price input=age,rooms",
     "unrolled data get fsdd",
 )
 WORDS = ("action", "data")
@@ -29,7 +34,7 @@ HEADS = {
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of `unrolled data`."""
+    """The keys of `unrolled data` beside those that say how data are read."""
 
     action: Literal["list", "look", "get"] = field(
         default="list", metadata={"help": "list what has a name, look at data, or get a public set"}
@@ -44,33 +49,50 @@ class Listing:
     sets: list[Listed]
 
 
-def keys() -> type | None:
-    """The verb's keys."""
-    return Keys
+def keys() -> type[Any]:
+    """The verb's keys: its own, and those of `train` that say how data are read, which are for `look`."""
+    from unrolled.datasets.asked import KEYS
+    from unrolled.training.recipe import Recipe
+
+    hints = get_type_hints(Recipe)
+    own = {entry.name: entry for entry in fields(Recipe)}
+    read = [
+        (name, hints[name], field(default=own[name].default, metadata=own[name].metadata)) for name in KEYS
+    ]
+    return make_dataclass("DataKeys", read, bases=(Keys,), frozen=True)
 
 
 def run(arguments: Arguments) -> Any:
     """Lists the sets, looks at one or at the user's own data, or gets one."""
-    chosen = arguments.resolve(Keys, WORDS).value
+    resolved = arguments.resolve(keys(), WORDS)
+    chosen, said = resolved.value, resolved.changed()
+    if strange := [key for key in said if key not in WORDS and chosen.action != "look"]:
+        raise UserError(f"{strange[0]}= is for unrolled data look, not for {chosen.action}.")
     if chosen.action == "list":
         from unrolled.datasets.inventory import inventory
 
         return Listing(inventory())
     if chosen.action == "get":
         return _get(chosen.data, arguments)
+    return _look(chosen)
+
+
+def _look(chosen: Any) -> Look | RowsLook:
+    from unrolled.datasets.asked import KEYS
     from unrolled.datasets.look import look
     from unrolled.datasets.look_rows import look_rows
     from unrolled.datasets.rows import continues
     from unrolled.datasets.samples import resolve
+    from unrolled.training.recipe import Recipe
 
+    asked = Recipe(data=chosen.data, **{key: getattr(chosen, key) for key in KEYS}).asked()
     path = resolve(chosen.data)
-    return look(chosen.data) if continues(path) else look_rows(chosen.data, path)
+    return look(chosen.data, asked) if continues(path) else look_rows(chosen.data, path, asked)
 
 
 def _get(name: str, arguments: Arguments) -> Got:
     from unrolled.datasets import samples, sets
     from unrolled.datasets.fetch import get
-    from unrolled.errors import UserError
 
     if name in samples.names():
         public = ", ".join(one for one in sets.names() if not sets.named(one).generated)

@@ -12,6 +12,7 @@ EXAMPLES = (
     "unrolled predict @last data=new_reviews.csv",
     "unrolled predict @best data=new_reviews.csv out=answers.jsonl",
     "unrolled predict @last data=new_series.csv every=true",
+    "unrolled predict @last 'data=shards/*.csv' out=answers/",
 )
 WORDS = ("run",)
 SWITCHES = ()
@@ -23,7 +24,10 @@ class Keys:
 
     run: str = field(default="@last", metadata={"help": "@last, @best, a name or its beginning, or a folder"})
     data: str = field(default="", metadata={"help": "the rows to answer: a file, a folder or a glob"})
-    out: str | None = field(default=None, metadata={"help": "a file to write, .csv or .jsonl"})
+    out: str | None = field(
+        default=None,
+        metadata={"help": "a file to write, .csv or .jsonl, or folder/: a file for each one of the data"},
+    )
     to: Literal["csv", "jsonl"] | None = field(default=None, metadata={"help": "the form of what is printed"})
     every: bool = field(
         default=False, metadata={"help": "also the early answers, one after each step of a row"}
@@ -52,7 +56,7 @@ def run(arguments: Arguments) -> Any:
 def show(result: Any) -> str:
     """The rows, unless they were written to a file."""
     if result.written:
-        return f"{len(result.rows)} answers in {result.written}"
+        return f"{result.count} rows answered in {result.written}"
     return str(result.text().rstrip("\n"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,12 @@ class Dealt:
     codec: str  # kind of the input's codec, "auto" of several columns
     places: bytes  # a number of `PARTS` for each row, or NONE
     notes: list[str]
+
+    def parted(self) -> Iterator[tuple[str, Record]]:
+        """(part, row) of every row that is in one, in reading order, read anew: one pass for all that asks for several."""
+        return (
+            (PARTS[place], row) for row, place in zip(self.rows, self.places, strict=True) if place != NONE
+        )
 
     def of(self, part: str) -> Iterator[Record]:
         """The rows of `train`, `valid` or `test`, in reading order, read anew."""
@@ -105,7 +112,7 @@ def dealt_as(rows: Rows, reading: Reading, asked: Asked, data: str) -> Dealt:
         codec = "items" if words else choose_input(reading.kinds[0])
     suits(codec, reading)
     found = _Found()
-    whole = np.array([found.take(row, reading, asked) for row in rows], bool)
+    whole = np.fromiter((found.take(row, reading, asked) for row in rows), bool)
     if not found.keys:
         raise UserError(f"{data}: no row has both {reading.reads} and {reading.target}.")
     places, notes = _places(whole, found, reading, asked)
@@ -163,15 +170,17 @@ def _of_sequences(asked: Asked, long: Long | None) -> Asked:
 
 @dataclass
 class _Found:
-    """What dealing has to know of each row that has an input and an answer. Keys are hashes, to hold no data."""
+    """What dealing has to know of each row that has an input and an answer. Keys are hashes, to hold no data; of equal
+    names and groups one is held.
+    """
 
-    keys: list[Hashable] = field(default_factory=list)
+    keys: array[int] = field(default_factory=lambda: array("q"))
     labels: list[Hashable] = field(default_factory=list)
     groups: list[Hashable] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     names: list[tuple[str, ...]] = field(default_factory=list)  # classes, labels or tags of a row
-    _seen: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    _seen: dict[Hashable, Any] = field(default_factory=dict)
 
     def take(self, row: Record, reading: Reading, asked: Asked) -> bool:
         """Whether the row has all that it needs; if so, notes what it says."""
@@ -182,18 +191,22 @@ class _Found:
         self.keys.append(hash(tuple(key_of(row.get(name)) for name in reading.inputs)))
         if reading.task != "regress":
             names = tuple(sorted({*names_in(row.get(reading.targets[0]), reading)}))
-            self.names.append(self._seen.setdefault(names, names))
+            self.names.append(self._one(names))
         if reading.task == "classify" and not reading.several:
-            self.labels.append(str(row[reading.targets[0]]))
+            self.labels.append(self._one(str(row[reading.targets[0]])))
         if reading.group:
-            self.groups.append(row.get(reading.group))
+            self.groups.append(self._one(row.get(reading.group)))
         if (
             reading.split and asked.shares is None and asked.group == "auto"
         ):  # what is asked for stands above it
-            self.given.append(str(row.get(reading.split)))
+            self.given.append(self._one(str(row.get(reading.split))))
         if asked.time and asked.time in row:  # where rows were gathered by it, it is in none
             self.times.append(_seconds(row, asked.time))
         return True
+
+    def _one(self, value: Any) -> Any:
+        """The first of all texts, or tuples of them, that are equal to this one; any other value as it is."""
+        return self._seen.setdefault(value, value) if isinstance(value, (str, tuple)) else value
 
 
 def _places(whole: np.ndarray, found: _Found, reading: Reading, asked: Asked) -> tuple[bytes, list[str]]:
@@ -233,7 +246,7 @@ def _places(whole: np.ndarray, found: _Found, reading: Reading, asked: Asked) ->
 
 
 def _every_name_in_training(
-    parts: Parts, names: list[tuple[str, ...]], units: list[Hashable]
+    parts: Parts, names: list[tuple[str, ...]], units: Sequence[Hashable]
 ) -> tuple[Parts, list[str]]:
     """Rows of a class, label or tag that training would never see go to training, with the others of their unit."""
     known = {name for row in parts.train for name in names[row]}

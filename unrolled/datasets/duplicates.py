@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Hashable
+from array import array
+from collections.abc import Hashable, Iterator, Sequence
 from functools import lru_cache
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from unrolled.datasets.spelling import code_points
 LENGTH = 8  # characters a shingle spans
 SHARED = 0.5  # of the smaller document's shingles
 KEPT = 1 << 24  # shingles held before only every n-th is
+FEWEST = 8  # of these, where not all are held: below it, half of them may be one by chance
+TOGETHER = 1 << 17  # characters hashed at once
 COMMON = 1000  # a shingle in more documents than this is boilerplate and says nothing
 
 TUNE = re.compile(r"\s*(?:%[^\n]*\n)*X:")
@@ -56,7 +59,7 @@ def key_of(value: Any) -> Hashable:
     """
     if isinstance(value, np.ndarray):
         digest = blake2b(value.tobytes(), digest_size=16).digest()
-        return str(value.dtype), value.shape, digest
+        return value.dtype.str, value.shape, digest  # str(dtype) takes longer than the digest
     if isinstance(value, (list, tuple)):
         return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     if isinstance(value, MediaFile):
@@ -86,22 +89,40 @@ def body(text: str) -> str:
 
 def shingles(text: str) -> Hashes:
     """The sorted, distinct hashes of the text's shingles; a text shorter than one is a single shingle."""
-    points = code_points(body(text)).astype(np.uint64)
-    if len(points) < LENGTH:
-        points = np.pad(points, (0, LENGTH - len(points)), constant_values=1 << 32)
+    return _shingled([text])[0]
+
+
+def _shingled(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
+    """The shingles of each text, one text's after another's, and how many each has."""
+    bodies = list(map(body, texts))
+    lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
+    points = np.full(int(np.maximum(lengths, LENGTH).sum()), 1 << 32, np.uint64)  # what short texts end in
+    places = (
+        np.cumsum(np.maximum(lengths, LENGTH)) - np.maximum(lengths, LENGTH) - np.cumsum(lengths) + lengths
+    )
+    joined = code_points("".join(bodies))
+    points[np.repeat(places, lengths) + np.arange(len(joined))] = joined
     windows = len(points) - LENGTH + 1
     total = np.zeros(windows, np.uint64)
     for shift in range(LENGTH):
-        total = total * np.uint64(0x9E3779B97F4A7C15) + points[shift : shift + windows]
-    return _distinct(_mix(total))
+        total *= np.uint64(0x9E3779B97F4A7C15)
+        total += points[shift : shift + windows]
+    sizes = np.maximum(lengths - LENGTH + 1, 1)
+    ends = np.cumsum(sizes)
+    within = np.arange(ends[-1]) + np.repeat(np.arange(len(sizes)) * (LENGTH - 1), sizes)  # one text only
+    found = _mix(total[within])
+    for begin, end in zip((ends - sizes).tolist(), ends.tolist(), strict=True):
+        found[begin:end].sort()
+    first = np.ones(len(found), bool)
+    first[1:] = found[1:] != found[:-1]
+    first[ends - sizes] = True
+    return found[first], _counts(first, sizes)
 
 
-def _distinct(values: Hashes) -> Hashes:
-    """Sorted, each once; numpy's `unique` takes ten times as long for a million."""
-    ordered: Hashes = np.sort(values)
-    first = np.ones(len(ordered), bool)
-    first[1:] = ordered[1:] != ordered[:-1]
-    return ordered[first]
+def _counts(marks: NDArray[np.bool_], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many marks are set in each of the stretches of these sizes."""
+    below = np.concatenate(([0], np.cumsum(marks)))
+    return np.diff(below[np.concatenate(([0], np.cumsum(sizes)))])
 
 
 def _mix(values: Hashes) -> Hashes:
@@ -114,79 +135,146 @@ def _mix(values: Hashes) -> Hashes:
 
 
 class Index:
-    """Collects the shingles of documents one by one; `groups` then joins those that are near-duplicates."""
+    """Collects the shingles of documents one by one; `groups` then joins those that are near-duplicates. kept: shingles
+    held before only every n-th is, `KEPT` unless given; then documents with fewer than `FEWEST` are compared as wholes.
+    """
 
-    def __init__(self) -> None:
-        self._held: list[list[Hashes]] = []  # a document's pieces
-        self._digests: list[bytes] = []  # of all shingles of a document, kept or not
+    def __init__(self, kept: int | None = None) -> None:
+        self._most = KEPT if kept is None else kept
+        self._waiting: list[str] = []
+        self._room = TOGETHER
+        self._held: list[tuple[Hashes, NDArray[np.int64]]] = []  # blocks, and how many each piece in them has
+        self._owners = array("i")  # the document of each piece
+        self._digests = array("Q")  # of all shingles of a document, kept or not
         self._part = 0  # a shingle is kept when its lowest `_part` bits are 0
         self._total = 0
 
     def add(self, text: str, continues: bool = False) -> None:
         """The next document, or a further piece of the last one."""
-        every = shingles(text)
-        digest, found = sha256(every.tobytes()).digest(), self._sampled(every)
-        if continues:
-            self._held[-1].append(found)
-            self._digests[-1] = sha256(self._digests[-1] + digest).digest()
-        else:
-            self._held.append([found])
-            self._digests.append(digest)
-        self._total += len(found)
-        while self._total > KEPT:
-            self._part += 1
-            self._held = [[self._sampled(hashes) for hashes in pieces] for pieces in self._held]
-            self._total = sum(len(hashes) for pieces in self._held for hashes in pieces)
+        self._owners.append((self._owners[-1] if self._owners else -1) + (not continues))
+        self._waiting.append(text)
+        self._room -= len(text) + LENGTH
+        if self._room <= 0:
+            self._take_in()
 
-    def _sampled(self, hashes: Hashes) -> Hashes:
-        return hashes if self._part == 0 else hashes[hashes & np.uint64((1 << self._part) - 1) == 0]
+    def _take_in(self) -> None:
+        """What waits is hashed: many at once, since numpy's calls cost more than a short text's hashes."""
+        if not self._waiting:
+            return
+        found, sizes = _shingled(self._waiting)
+        at = 0
+        for owner, size in zip(self._owners[-len(sizes) :], sizes.tolist(), strict=True):
+            digest = _digest(found[at : (at := at + size)].tobytes())
+            if owner < len(self._digests):
+                self._digests[owner] = _digest(self._digests[owner].to_bytes(8) + digest.to_bytes(8))
+            else:
+                self._digests.append(digest)
+        self._waiting, self._room = [], TOGETHER
+        self._held.append(self._sampled(found, sizes))
+        self._total += len(self._held[-1][0])
+        while self._total > self._most:
+            self._part += 1
+            self._held = [self._sampled(*block) for block in self._held]
+            self._total = sum(len(hashes) for hashes, _ in self._held)
+
+    def _sampled(self, hashes: Hashes, sizes: NDArray[np.int64]) -> tuple[Hashes, NDArray[np.int64]]:
+        if self._part == 0:
+            return hashes, sizes
+        kept = hashes & np.uint64((1 << self._part) - 1) == 0
+        return hashes[kept], _counts(kept, sizes)
 
     def groups(self) -> list[list[int]]:
         """Groups of two or more documents, each in order, that are joined by near-duplicate pairs."""
-        held = [pieces[0] if len(pieces) == 1 else _distinct(np.concatenate(pieces)) for pieces in self._held]
-        sizes = [len(hashes) for hashes in held]
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        values = np.concatenate([np.zeros(0, np.uint64), *held])
-        order = np.argsort(values, kind="stable")
-        _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-        postings, begins = owner[order], np.cumsum(counts) - counts
-        telling = np.bincount(owner, counts[which] <= COMMON, len(sizes))  # shingles that aren't boilerplate
-        first: dict[bytes, int] = {}
-        parent = [first.setdefault(digest, n) for n, digest in enumerate(self._digests)]
-        at = 0
-        for document, size in enumerate(sizes):
-            mine = which[at : at + size]
-            at += size
-            mine = mine[(counts[mine] > 1) & (counts[mine] <= COMMON)]
-            if not len(mine) or first[self._digests[document]] < document:  # the same as an earlier one
-                continue
-            lengths = counts[mine]
-            begin = np.repeat(begins[mine] - np.cumsum(lengths) + lengths, lengths)
-            others, shared = _counted(postings[begin + np.arange(lengths.sum())], document)
-            near = shared >= SHARED * np.minimum(telling[document], telling[others])
-            for other in others[near].tolist():
+        self._take_in()
+        _, first, which = np.unique(
+            np.frombuffer(self._digests, np.uint64), return_index=True, return_inverse=True
+        )
+        same = first[which]
+        parent = array("q", same.tobytes())
+        copies = same < np.arange(len(same))
+        telling, shared = self._shared(copies)
+        least = FEWEST if self._part else 1
+        for document, others in shared:
+            found, common = _counted(others, document)
+            fewer = np.minimum(telling[document], telling[found])
+            for other in found[(common >= SHARED * fewer) & (fewer >= least)].tolist():
                 parent[_root(parent, document)] = _root(parent, other)
         return _joined(parent)
 
+    def _shared(
+        self, copies: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], Iterator[tuple[int, NDArray[np.int32]]]]:
+        """How many of its shingles aren't boilerplate, for each document; and those, but for `copies`, that share any such
+        one with earlier documents, with the latter's numbers, once a shared shingle.
+        """
+        owner, begins, counts = self._postings()
+        telling = np.bincount(owner, np.repeat(counts <= COMMON, counts), len(self._digests)).astype(np.int64)
+        kept = np.repeat((counts > 1) & (counts <= COMMON), counts)
+        owner, begins = owner[kept], np.repeat(begins, counts)[kept]
+        # How many documents before have a shingle is its place among those that have it.
+        before = (np.flatnonzero(kept) - begins).astype(np.int32)
+        later = np.flatnonzero(before)
+        return telling, _earlier(owner, before, later[np.argsort(owner[later], kind="stable")], copies)
 
-def _counted(documents: NDArray[np.int64], below: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The documents before `below`, and how often each stands there. Sorting is quicker where few do."""
+    def _postings(self) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        """The documents that have each shingle, in order, shingle after shingle; where each shingle's begin, and how many
+        they are.
+        """
+        values = np.concatenate([np.zeros(0, np.uint64), *(hashes for hashes, _ in self._held)])
+        sizes = np.concatenate([np.zeros(0, np.int64), *(each for _, each in self._held)])
+        owner = np.repeat(np.frombuffer(self._owners, np.int32), sizes)
+        order = np.argsort(values, kind="stable")
+        values, owner = values[order], owner[order]
+        new = np.ones(len(values), bool)
+        new[1:] = values[1:] != values[:-1]
+        once = new.copy()  # a document's pieces may share one
+        once[1:] |= owner[1:] != owner[:-1]
+        begins = np.flatnonzero(new[once])
+        return owner[once], begins, np.diff(begins, append=int(once.sum()))
+
+
+def _earlier(
+    owner: NDArray[np.int32], before: NDArray[np.int32], order: NDArray[np.int64], copies: NDArray[np.bool_]
+) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    """(document, earlier ones) of those that are no `copies`, from the postings in `order` of their documents, each
+    `before` places behind its shingle's first.
+    """
+    begin = 0
+    for end in (np.flatnonzero(np.diff(owner[order], append=-1)) + 1).tolist():
+        mine = order[begin:end]
+        begin = end
+        document = int(owner[mine[0]])
+        if copies[document]:
+            continue
+        lengths = before[mine].astype(np.int64)
+        firsts = np.repeat(mine - np.cumsum(lengths), lengths)
+        yield document, owner[firsts + np.arange(len(firsts))]
+
+
+def _digest(data: bytes) -> int:
+    """64 bits."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
+
+
+def _counted(documents: NDArray[np.int32], below: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """These documents, all before `below`, and how often each stands there. Sorting is quicker where few do."""
     if 8 * len(documents) > below:
-        counts = np.bincount(documents, minlength=below)[:below]
+        counts = np.bincount(documents)
         found = np.flatnonzero(counts)
         return found, counts[found]
-    return np.unique(documents[documents < below], return_counts=True)
+    return np.unique(documents, return_counts=True)
 
 
-def _root(parent: list[int], node: int) -> int:
+def _root(parent: array[int], node: int) -> int:
     while parent[node] != node:
         parent[node] = parent[parent[node]]
         node = parent[node]
     return node
 
 
-def _joined(parent: list[int]) -> list[list[int]]:
+def _joined(parent: array[int]) -> list[list[int]]:
     members: dict[int, list[int]] = {}
-    for node in range(len(parent)):
-        members.setdefault(_root(parent, node), []).append(node)
-    return [group for group in members.values() if len(group) > 1]
+    for node in np.flatnonzero(np.asarray(parent) != np.arange(len(parent))).tolist():
+        root = _root(parent, node)
+        members.setdefault(root, [root]).append(node)
+    return sorted(map(sorted, members.values()))

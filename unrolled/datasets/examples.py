@@ -22,10 +22,12 @@ POOL = (
 
 @dataclass(frozen=True)
 class Examples:
-    """One part of a data set. Inputs (T,) ids or (T, D) float32; targets: a number or vector each, or one a step."""
+    """One part of a data set. Inputs (T,) ids or (T, D) float32; targets: a number or vector each, also as one array, or
+    one a step.
+    """
 
     inputs: Ragged
-    targets: list[np.ndarray]
+    targets: Sequence[np.ndarray]
     stepwise: bool = False
 
     def __len__(self) -> int:

@@ -53,6 +53,14 @@ class Labels:
             raise self._unknown(name, origin)
         return self._ids[name]
 
+    def encode_many(self, values: Sequence[object], origins: Sequence[str]) -> NDArray[np.int64]:
+        """(N,) of one class a row, as `encode` has them."""
+        try:
+            return np.fromiter(map(self._ids.__getitem__, values), np.int64, len(values))  # type: ignore[arg-type]
+        except (KeyError, TypeError):  # one of them isn't spelt as it is kept, or isn't known
+            pairs = zip(values, origins, strict=True)
+            return np.array([self.encode(value, origin) for value, origin in pairs], np.int64)
+
     def decode(self, number: int) -> str:
         """The class of a number."""
         return self.names[number]
@@ -108,6 +116,12 @@ class MultiLabels(Labels):
                 raise self._unknown(name, origin)
             out[self._ids[name]] = 1
         return out
+
+    def encode_many(self, values: Sequence[object], origins: Sequence[str]) -> NDArray[np.int64]:
+        """(N, C) of the labels of a row each, as `encode` has them."""
+        pairs = zip(values, origins, strict=True)
+        found = [self.encode(value, origin) for value, origin in pairs]
+        return np.array(found, np.int64).reshape(len(found), self.size)
 
     def decode(self, marks: Sequence[int] | NDArray[Any]) -> list[str]:  # type: ignore[override]
         """The names of the labels that are there."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from math import isfinite
 from typing import Any, Literal
@@ -20,12 +20,15 @@ from numpy.typing import NDArray
 from unrolled.datasets.duplicates import Index, key_of
 from unrolled.datasets.labels import name_of
 from unrolled.datasets.media import Clip, MediaFile
+from unrolled.datasets.split import PARTS
 
 LEAST = 20  # rows on which a column must give the target away
 CHANCE = 1e-6  # how likely that may be by chance
-CELLS = 1 << 24  # columns x rows that are looked at for it: 128 MiB
+CELLS = 1 << 22  # columns x rows that are looked at for it: 64 MiB
+SHINGLES = 1 << 21  # held at most: with what comparing them takes, 100 MB
 LONG = 32  # characters from which a text can be nearly the same as another
 SKETCH = 8  # numbers that stand for a series
+WAVES = 1 << 16  # steps of a series up to which its waves are kept: 32 MB at most
 CLOSE = 1e-4  # of their spread: nearer series are nearly the same
 NEIGHBOURS = 4  # in the order of the sketch's first number, each compared with so many
 SHOWN = 5  # rows named in a finding
@@ -64,12 +67,12 @@ class Leaks:
         self, target: str | None = None, ids: Sequence[str] = (), inputs: Sequence[str] | None = None
     ) -> None:
         self.target, self.ids, self.inputs = target, tuple(ids), inputs
-        self._parts: list[str] = []
+        self._parts = list(PARTS)  # in the order in which they are named
         self._part = array("B")
         self._rows, self._alike = array("Q"), array("Q")
         self._values: dict[str, array[int]] = {name: array("Q") for name in self.ids}
-        self._texts: list[int] = []
-        self._index = Index()
+        self._texts = array("q")
+        self._index = Index(SHINGLES)
         self._series: dict[tuple[int, ...], tuple[list[int], list[NDArray[np.float64]]]] = {}
         self._columns = Columns(target)
 
@@ -183,12 +186,10 @@ class Columns:
             if n not in without and not isinstance(value, (np.ndarray, list, dict))
         ]
         for name in names if not self._count else list(self._hashes):
-            value = name_of(row.get(name))
-            told = (
-                value and len(value) < LONG
-            )  # a sentence that repeats has its answer each time, as it should
-            self._hashes.setdefault(name, array("Q")).append(_hash(value) if told else 0)
-            self._numbers.setdefault(name, array("d")).append(_number(row.get(name)))
+            value = row.get(name)
+            found, number = (_told if isinstance(value, str) and len(value) < LONG else _telling)(value)
+            self._hashes.setdefault(name, array("Q")).append(found)
+            self._numbers.setdefault(name, array("d")).append(number)
         self._count += 1
 
     def findings(self) -> list[Finding]:
@@ -279,27 +280,54 @@ def _close(sketches: NDArray[np.float64], part: NDArray[Any]) -> NDArray[np.bool
 
 def _sketch(series: NDArray[Any]) -> NDArray[np.float64]:
     """(SKETCH,) sums of a series weighted by waves: small changes of the series change them little."""
-    flat = np.nan_to_num(series.astype(np.float64).ravel(), nan=0.0, posinf=0.0, neginf=0.0)
-    steps = np.arange(len(flat))
-    waves = np.cos(np.sqrt([2, 3, 5, 7, 11, 13, 17, 19])[:, None] * (1.0 + steps))
-    sums: NDArray[np.float64] = waves @ flat / np.sqrt(len(flat))
+    flat = series.astype(np.float64).ravel()
+    there = np.isfinite(flat)
+    if not there.all():
+        flat[~there] = 0.0
+    sums: NDArray[np.float64] = _waves(len(flat)) @ flat / np.sqrt(len(flat))
     return sums
+
+
+def _waves(steps: int) -> NDArray[np.float64]:
+    """(SKETCH, steps), those of short series worked out once."""
+    if steps > WAVES:
+        return _cosines(steps)
+    return _short_waves(1 << (steps - 1).bit_length())[:, :steps]
+
+
+def _cosines(steps: int) -> NDArray[np.float64]:
+    waves: NDArray[np.float64] = np.cos(
+        np.sqrt([2, 3, 5, 7, 11, 13, 17, 19])[:, None] * (1.0 + np.arange(steps))
+    )
+    return waves
+
+
+_short_waves = lru_cache(maxsize=4)(_cosines)
 
 
 def _key(value: Any) -> Hashable:
     """What is equal for identical values only."""
     if isinstance(value, np.ndarray):
-        return value.shape, value.astype(np.float64).tobytes()
+        return value.shape, _hash(value.astype(np.float64).tobytes())
     return key_of(value) if isinstance(value, (MediaFile, Clip)) else name_of(value)
+
+
+def _telling(value: Any) -> tuple[int, float]:
+    """The hash of a short value, 0 of a missing or long one: a sentence that repeats has its answer each time, as it
+    should. And its number, NaN where it is none.
+    """
+    name = name_of(value)
+    return (_hash(name), _number(value)) if name and len(name) < LONG else (0, float("nan"))
+
+
+_told = lru_cache(maxsize=1 << 14)(_telling)  # of texts
 
 
 def _hash(value: object) -> int:
     """64 bits, never 0."""
-    data = (
-        value.encode("utf-8", "surrogatepass")
-        if isinstance(value, str)
-        else repr(value).encode("utf-8", "surrogatepass")
-    )
+    data = value if isinstance(value, (str, bytes)) else repr(value)
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") | 1
 
 

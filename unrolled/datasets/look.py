@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from unrolled.datasets.asked import Asked, check_plain
 from unrolled.datasets.codecs import CODECS, Codec, choose
 from unrolled.datasets.histogram import bars, histogram, ranges
 from unrolled.datasets.readers import Record, describe, files_of, records
 from unrolled.datasets.samples import resolve
-from unrolled.datasets.split import PARTS, Split, split
+from unrolled.datasets.split import GENERATE, PARTS, Split, split
+from unrolled.errors import unknown
 
 FITTED = 4 << 20  # characters of training that a look fits a codec on
 SHOWN = 60  # tokens
@@ -91,13 +93,19 @@ class Sizes(NamedTuple):
     bytes: int
 
 
-def look(data: str) -> Look:
-    """Looks at a shipped name, a file, a folder or a glob as `train data=` would. Raises UserError for bad input."""
+def look(data: str, asked: Asked | None = None) -> Look:
+    """Looks at a shipped name, a file, a folder or a glob as `train data=` would, with the codec and the shares of the
+    parts that were `asked`. Raises UserError for bad input, and for keys about columns.
+    """
+    asked = asked or Asked()
+    check_plain(asked, data)
     path = resolve(data)
     files, _ = files_of(path)
     sizes = _measure(records(path))
-    dealt = split(records(path))
-    kind, reason = choose(records(path), path)
+    dealt = split(records(path), fractions=asked.shares or GENERATE)
+    kind, reason = (asked.codec, "asked for") if asked.codec != "auto" else choose(records(path), path)
+    if kind not in CODECS:
+        raise unknown("codec of plain text", kind, CODECS)
     texts = list(_training_texts(dealt.parts(records(path)), FITTED))
     codec = CODECS[kind]().fit(texts)
     sample = next(records(path))["text"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unrolled.datasets.split import PARTS
 from unrolled.errors import UserError
@@ -50,27 +52,28 @@ def deal(
         return _given(keys, labels, given, shares, draw, said)
     units = _units(groups if groups is not None else keys)
     found = _dealt(units, labels, shares, draw)
-    notes = []
+    notes, many = [], int(units.max(initial=-1)) + 1
     if groups is not None:
-        notes.append(f"{len(units)} groups, each in one part")
-    elif len(units) < len(keys):
+        notes.append(f"{many} groups, each in one part")
+    elif many < len(keys):
         how = " (but for case, punctuation and spaces)" if loosely else ""
-        notes.append(
-            f"{len(keys) - len(units)} rows repeat another row's input{how}: each such set is in one part"
-        )
+        notes.append(f"{len(keys) - many} rows repeat another row's input{how}: each such set is in one part")
     return _checked(found, len(keys), notes, shares)
 
 
-def _units(keys: Sequence[Hashable]) -> list[list[int]]:
-    """Rows of one key together, in the order in which the keys come up."""
-    found: dict[Hashable, list[int]] = {}
-    for row, key in enumerate(keys):
-        found.setdefault(key, []).append(row)
-    return list(found.values())
+def _units(keys: Sequence[Hashable]) -> NDArray[np.int64]:
+    """(N,) the number of each row's unit: rows of one key are one, numbered in the order in which the keys come up."""
+    if not isinstance(keys, array):
+        found: dict[Hashable, int] = {}
+        return np.fromiter((found.setdefault(key, len(found)) for key in keys), np.int64, len(keys))
+    _, first, which = np.unique(np.asarray(keys), return_index=True, return_inverse=True)
+    numbers = np.empty(len(first), np.int64)
+    numbers[np.argsort(first)] = np.arange(len(first))
+    return numbers[which]
 
 
 def _dealt(
-    units: list[list[int]],
+    units: NDArray[np.int64],
     labels: Sequence[Hashable] | None,
     shares: Sequence[float],
     draw: np.random.Generator,
@@ -78,22 +81,26 @@ def _dealt(
     """Each stratum's units in random order: every next one goes where the most is lacking. Where units are few and large, a
     part that got none has one of training's.
     """
-    strata: dict[Hashable, list[list[int]]] = {}
-    for unit in units:
-        strata.setdefault(labels[unit[0]] if labels is not None else None, []).append(unit)
-    found: dict[str, list[list[int]]] = {part: [] for part in PARTS}
-    debt = np.zeros(len(PARTS))  # carried from stratum to stratum, so that small ones don't all round alike
+    _, first, sizes = np.unique(units, return_index=True, return_counts=True)
+    strata: dict[Hashable, array[int]] = {}
+    for unit, row in enumerate(first.tolist()):
+        strata.setdefault(labels[row] if labels is not None else None, array("q")).append(unit)
+    found = [array("q") for _ in PARTS]
+    debt = [0.0] * len(PARTS)  # carried from stratum to stratum, so that small ones don't all round alike
     for stratum in strata.values():
-        for number in draw.permutation(len(stratum)):
-            unit = stratum[number]
-            debt += len(unit) * np.asarray(shares)
-            to = int(debt.argmax())
-            debt[to] -= len(unit)
-            found[PARTS[to]].append(unit)
-    for part, share in zip(PARTS, shares, strict=True):
-        if share and not found[part] and len(found["train"]) > 1:
-            found[part].append(found["train"].pop())
-    return {part: sorted(row for unit in dealt for row in unit) for part, dealt in found.items()}
+        for unit in np.asarray(stratum)[draw.permutation(len(stratum))].tolist():
+            size = int(sizes[unit])
+            debt = [owed + size * share for owed, share in zip(debt, shares, strict=True)]
+            to = debt.index(max(debt))
+            debt[to] -= size
+            found[to].append(unit)
+    for part, share in zip(found, shares, strict=True):
+        if share and not part and len(found[0]) > 1:
+            part.append(found[0].pop())
+    places = np.empty(len(sizes), np.int8)
+    for place, part in enumerate(found):
+        places[np.asarray(part, np.int64)] = place
+    return {name: np.flatnonzero(places[units] == place).tolist() for place, name in enumerate(PARTS)}
 
 
 def _given(
@@ -115,9 +122,9 @@ def _given(
     if not found["valid"] and found["train"]:
         share = shares[1] / (shares[0] + shares[1])
         rows = found["train"]
-        units = [[rows[i] for i in unit] for unit in _units([keys[row] for row in rows])]
-        again = _dealt(units, labels, (1 - share, share, 0.0), draw)
-        found["train"], found["valid"] = again["train"], again["valid"]
+        named = [labels[row] for row in rows] if labels is not None else None
+        again = _dealt(_units([keys[row] for row in rows]), named, (1 - share, share, 0.0), draw)
+        found["train"], found["valid"] = ([rows[i] for i in again[part]] for part in ("train", "valid"))
         notes.append(f"{len(found['valid'])} of its training rows are for validation")
     return _checked(found, len(keys), notes, SHARES)
 

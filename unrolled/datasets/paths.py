@@ -1,4 +1,6 @@
-"""A column that holds paths: of sound or images, relative to the table's own folder."""
+"""Columns of texts that stand for something else: paths of sound or images, relative to the table's own folder, and
+numbers with spaces between.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,18 @@ from pathlib import Path
 from unrolled.datasets.media import MediaFile, column_of
 from unrolled.datasets.problems import Problems
 from unrolled.datasets.readers import Record
+from unrolled.datasets.spaced import spaced
 
 LOOKED_AT = 20  # rows in which a column of paths shows itself
 
 
 def linked(rows: Iterator[Record], folder: Path) -> Iterator[Record]:
-    """The rows with a handle in place of each path, in columns that name one in the first rows.
+    """The rows with a handle in place of each path, in columns that name one in the first rows; and with a series in
+    place of numbers with spaces between (`spaced`).
 
     Raises UserError, all together with their lines, for paths where no file is.
     """
+    rows = spaced(rows)
     heads = list(islice(rows, LOOKED_AT))
     names = {
         name

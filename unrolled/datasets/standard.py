@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -35,6 +36,7 @@ class Values:
     def __init__(self, robust: bool = False) -> None:
         self.robust = robust
         self.centre, self.inverse = np.zeros(0), np.zeros(0)  # (C,), 1 / scale
+        self.steps: tuple[int, int] | None = None  # of the shortest and the longest in training
         self.notes: list[str] = []
 
     @property
@@ -50,8 +52,10 @@ class Values:
     def fit(self, values: Iterable[ArrayLike]) -> Self:
         """Learns centre and scale of each channel from training, in one pass. Raises UserError where there is no number."""
         moments: Moments | None = None
+        shortest, longest = sys.maxsize, 0
         for value in values:
             rows = _series(value)
+            shortest, longest = min(shortest, len(rows)), max(longest, len(rows))
             moments = moments or Moments(rows.shape[1], quartiles=self.robust)
             if rows.shape[1] != moments.channels:
                 raise UserError(f"a series of {rows.shape[1]} channels after one of {moments.channels}.")
@@ -60,6 +64,7 @@ class Values:
             raise UserError("no number in the training data: all values are missing. Expected at least one.")
         self.centre, scale = _standard(moments, self.robust)
         self.inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+        self.steps = shortest, longest
         self.notes = _notes(moments)
         return self
 
@@ -88,13 +93,16 @@ class Values:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, with `kind`; floats keep every digit."""
         numbers = {"centre": self.centre.tolist(), "inverse": self.inverse.tolist()}
-        return {"kind": self.kind, "robust": self.robust} | numbers
+        return {"kind": self.kind, "robust": self.robust, "steps": self.steps} | numbers
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """The codec that `to_dict` described."""
         made = cls(bool(saved["robust"]))
         made.centre, made.inverse = (np.array(saved[key], np.float64) for key in ("centre", "inverse"))
+        if saved.get("steps"):  # older files don't say
+            shortest, longest = map(int, saved["steps"])
+            made.steps = shortest, longest
         return made
 
     def _rows(self, value: ArrayLike, origin: str) -> Floats:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
+from array import array
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from typing import overload
+from typing import IO, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,27 +23,10 @@ class Ragged(Sequence[np.ndarray]):
     @classmethod
     def of(cls, rows: Iterable[np.ndarray], held: int = HELD) -> Ragged:
         """Takes in the rows one by one. Ids become int32, which halves them."""
-        pieces: list[np.ndarray] = []
-        lengths: list[int] = []
-        size = 0
-        with ExitStack() as opened:
-            file = None
-            for row in rows:
-                pieces.append(row)
-                lengths.append(len(row))
-                size += row.nbytes
-                if size > held:
-                    file = file or opened.enter_context(tempfile.TemporaryFile())
-                    _joined(pieces).tofile(file)
-                    pieces, size = [row[:0]], 0  # an empty row keeps dtype and shape
-            ends = np.cumsum(np.array(lengths, np.int64))
-            flat = _joined(pieces) if pieces else np.zeros(0, np.float32)
-            if file is not None:
-                flat.tofile(file)
-                file.flush()
-                # The map keeps the file alive once it is closed.
-                flat = np.memmap(file, flat.dtype, "r", shape=(int(ends[-1]), *flat.shape[1:]))
-        return cls(flat, ends)
+        store = Store(held)
+        for row in rows:
+            store.add(row)
+        return store.ragged()
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -61,6 +45,58 @@ class Ragged(Sequence[np.ndarray]):
             return [self[i] for i in range(*at.indices(len(self)))]
         at = range(len(self))[at]
         return self._flat[self._ends[at - 1] if at else 0 : self._ends[at]]
+
+
+class Block(NamedTuple):
+    """Rows in one piece: all their steps one after another (S, ...), and how many each row has (N,) int64."""
+
+    steps: NDArray[Any]
+    lengths: NDArray[np.int64]
+
+    def rows(self) -> list[NDArray[Any]]:
+        """Each row, a view."""
+        return np.split(self.steps, np.cumsum(self.lengths)[:-1]) if len(self.lengths) else []
+
+
+class Store:
+    """Takes in rows and blocks of rows, in their order; `ragged` then has them all, and the store is used up."""
+
+    def __init__(self, held: int = HELD) -> None:
+        self._held, self._size = held, 0
+        self._pieces: list[np.ndarray] = []
+        self._lengths = array("q")
+        self._file: IO[bytes] | None = None
+
+    def add(self, row: np.ndarray) -> None:
+        """One more row."""
+        self._lengths.append(len(row))
+        self._take(row)
+
+    def extend(self, block: Block) -> None:
+        """More rows, all at once."""
+        self._lengths.frombytes(np.asarray(block.lengths, np.int64).tobytes())
+        self._take(block.steps)
+
+    def ragged(self) -> Ragged:
+        """All rows; of none, empty ones of numbers."""
+        ends = np.cumsum(np.frombuffer(self._lengths, np.int64))
+        flat = _joined(self._pieces) if self._pieces else np.zeros(0, np.float32)
+        if self._file is not None:
+            with self._file as file:  # the map keeps it alive once it is closed
+                flat.tofile(file)
+                file.flush()
+                flat = np.memmap(file, flat.dtype, "r", shape=(int(ends[-1]), *flat.shape[1:]))
+        return Ragged(flat, ends)
+
+    def _take(self, steps: np.ndarray) -> None:
+        self._pieces.append(steps)
+        self._size += steps.nbytes
+        if self._size > self._held:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it stays open until all rows are in)
+                weakref.finalize(self, self._file.close)  # should anything fail before
+            _joined(self._pieces).tofile(self._file)
+            self._pieces, self._size = [steps[:0]], 0  # an empty row keeps dtype and shape
 
 
 def _joined(pieces: list[np.ndarray]) -> np.ndarray:

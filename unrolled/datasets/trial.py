@@ -4,6 +4,7 @@ fails in training, in the same words.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 from unrolled.datasets.dealt import Dealt
 from unrolled.datasets.leaks import Finding, Leaks, Repeats
 from unrolled.datasets.readers import Record
-from unrolled.datasets.split import PARTS
 from unrolled.datasets.together import Together
 
 
@@ -28,10 +28,9 @@ class Trial:
 
     def check(self) -> None:
         """Encodes every row. Raises UserError for one that can't be, as training would."""
-        for part in PARTS:
-            for row in self.dealt.of(part):
-                self.answers.encode(self.dealt.answer(row), str(row["origin"]))
-                self.codec.encode(self.dealt.value(row))
+        for _, row in self.dealt.parted():
+            self.answers.encode(self.dealt.answer(row), str(row["origin"]))
+            self.codec.encode(self.dealt.value(row))
 
     def leaks(self) -> tuple[list[Finding], Repeats]:
         """What parts know of each other, and how many rows stand there more than once."""
@@ -66,14 +65,37 @@ def fit_input(dealt: Dealt, codec: Any, most: int | None = None) -> None:
     codec.fit(values if isinstance(codec, Together) else values())
 
 
+def fit_and_look(dealt: Dealt, codec: Any) -> Leaks:
+    """Fits the input's codec to the training rows and looks at all rows for what parts know of each other, in one pass."""
+    if isinstance(codec, Together):  # which goes over the rows once a column
+        fit_input(dealt, codec)
+        return leaks_of(dealt)
+    leaks = _empty_leaks(dealt)
+    rows = _looked_at(dealt, leaks)
+    codec.fit(dealt.value(row) for part, row in rows if part == "train")
+    for _ in rows:  # where the codec had seen enough
+        pass
+    return leaks
+
+
 def leaks_of(dealt: Dealt) -> Leaks:
     """Every row that was dealt, looked at for what parts know of each other."""
-    reading = dealt.reading
-    leaks = Leaks(reading.target, [reading.group] if reading.group else [], reading.inputs)
-    for part in PARTS:
-        for row in dealt.of(part):
-            leaks.add(part, row)
+    leaks = _empty_leaks(dealt)
+    for _ in _looked_at(dealt, leaks):
+        pass
     return leaks
+
+
+def _empty_leaks(dealt: Dealt) -> Leaks:
+    reading = dealt.reading
+    return Leaks(reading.target, [reading.group] if reading.group else [], reading.inputs)
+
+
+def _looked_at(dealt: Dealt, leaks: Leaks) -> Iterator[tuple[str, Record]]:
+    """(part, row) of each row, once `leaks` has seen it."""
+    for part, row in dealt.parted():
+        leaks.add(part, row)
+        yield part, row
 
 
 def spread(rows: list[Record], most: int) -> list[Record]:

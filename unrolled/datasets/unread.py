@@ -1,37 +1,53 @@
-"""Rows that no task reads yet, in plain words: what they look like, and commands only where these would work."""
+"""Rows of which it isn't clear what they are for, in plain words: commands that work, then what no task does yet."""
 
 from __future__ import annotations
 
 import math
-import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
+from unrolled.datasets.asked import OFFERED, Asked, Open, listed
 from unrolled.datasets.assemble import seconds
+from unrolled.datasets.columns import Column, columns
 from unrolled.datasets.dealt import deal_rows
+from unrolled.datasets.long import named
 from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import Rows
-from unrolled.datasets.trial import try_out
-from unrolled.datasets.understand import Asked, Column
+from unrolled.datasets.trial import spread, try_out
 from unrolled.errors import UserError
 
 TIMED = 500  # rows on which a time has to rise
-TRIED = 2_000  # first rows with which a command is tried
+TRIED = 5_000  # rows with which a command is tried
 
 
-def unread(data: str, rows: list[Record], found: dict[str, Column], why: str) -> str:
-    """What to say of rows for which `understand` said `why`: those of its commands that work stay."""
-    head = why.partition("\n")[0]
-    commands = [line for line in why.splitlines()[1:] if _works(line, data, rows, found)]
-    like = _like(rows, found)
-    if not commands:
-        head = head.partition(" Say so, ")[0]
-    said = [f"  {like}"] if like else []
-    return "\n".join([head, *said, *commands])
+def unread(error: Open, rows: list[Record], asked: Asked, typed: Sequence[str] = ()) -> str:
+    """What to say of rows for which `understand` raised this, when so much was `asked`: those of its commands that get as
+    far as training, with the other keys that were `typed`. rows: as they stand in the file.
+    """
+    shaped = list(Rows(rows))
+    found = columns(shaped)
+    times = {c.name for c in found.values() if _rises(c, shaped)} - {*listed(asked.target)}
+    working: list[Asked] = []
+    for reading in error.readings:
+        said = reading if asked.input else _without(reading, times)
+        if said not in working and _works(said, error.data, rows, set() if asked.input else times):
+            working.append(said)
+        if len(working) == OFFERED:
+            break
+    like = _like(found, times)
+    return "\n".join([error.with_commands(working, typed), *([f"  {like}"] if like else [])])
 
 
-def _like(rows: list[Record], found: dict[str, Column]) -> str:
+def _without(reading: Asked, times: set[str]) -> Asked:
+    """The reading with no time among several columns that are read."""
+    names = [name for name in listed(reading.input) if name not in times]
+    return replace(reading, input=",".join(names)) if names else reading
+
+
+def _like(found: dict[str, Column], times: set[str]) -> str:
     """What the columns look like, where that is a task that there is not."""
-    time = next((c.name for c in found.values() if _rises(c, rows)), None)
+    time = next((name for name in found if name in times), None)
     numbers = [c.name for c in found.values() if c.kind == "number" and c.name not in (time, "id")]
     texts = [c.name for c in found.values() if c.kind == "text" and c.name != time]
     if time and numbers:
@@ -60,16 +76,13 @@ def _rises(column: Column, rows: list[Record]) -> bool:
     return falls * 4 <= len(steps) and max(rising) <= 100 * min(rising)
 
 
-def _works(line: str, data: str, rows: list[Record], found: dict[str, Column]) -> bool:
-    """Whether the command of this line gets as far as training."""
-    words = shlex.split(line)
-    if words[:2] != ["unrolled", "train"]:
-        return False
-    keys = dict(word.partition("=")[::2] for word in words[2:])
-    asked = Asked(keys.get("task"), keys.get("input"), keys.get("target"), keys.get("group", "auto"))
+def _works(asked: Asked, data: str, rows: list[Record], times: set[str]) -> bool:
+    """Whether training gets as far with this as to its first step, and reads or foretells no time."""
+    id, _ = named([*rows[0]], None, None)
+    some = rows[:TRIED] if id else spread(rows, TRIED)  # the steps of one sequence stand together
     try:
-        dealt = deal_rows(Rows(rows[:TRIED]), asked, data)
-        if any(_rises(found[name], rows) for name in dealt.reading.inputs if name in found):
+        dealt = deal_rows(Rows(some), asked, data)
+        if not times.isdisjoint([*dealt.reading.inputs, *dealt.reading.targets]):
             return False
         try_out(dealt).check()
     except UserError:

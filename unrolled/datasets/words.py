@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from unrolled.datasets.spelling import BOUNDARY, Ids, as_ids, within
+from unrolled.datasets.store import Block
 from unrolled.errors import UserError, positive
 
 UNKNOWN = 1
 FIRST = 2  # id of the most frequent word
+BYTES = 4  # of an id
 CHUNKS = 1 << 18  # pieces of text whose ids are remembered
 
 WORD = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
@@ -25,15 +27,17 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(str(text).lower())
 
 
-class _Chunks(dict[str, tuple[int, ...]]):
-    """The ids of what stands between two spaces, worked out once: most texts consist of a few thousand such pieces."""
+class _Chunks(dict[str, bytes]):
+    """The ids of what stands between two spaces, worked out once: most texts consist of a few thousand such pieces. As
+    the bytes of int32, since those of a text are then joined without an object for each.
+    """
 
     def __init__(self, ids: Mapping[str, int]) -> None:
         super().__init__()
         self._words = ids
 
-    def __missing__(self, chunk: str) -> tuple[int, ...]:
-        found = tuple(self._words.get(word, UNKNOWN) for word in words_of(chunk))
+    def __missing__(self, chunk: str) -> bytes:
+        found = array("i", [self._words.get(word, UNKNOWN) for word in words_of(chunk)]).tobytes()
         if len(self) < CHUNKS:
             self[chunk] = found
         return found
@@ -79,8 +83,14 @@ class Words:
 
     def encode(self, text: str) -> Ids:
         """(n,) int64: a word or sign each, without boundaries."""
-        found = chain.from_iterable(map(self._chunks.__getitem__, str(text).lower().split()))
-        return np.fromiter(found, np.int64)
+        return self.encode_many([text]).steps.astype(np.int64)
+
+    def encode_many(self, texts: Iterable[str]) -> Block:
+        """The ids of each text as `encode` gives them, but int32, as they are kept."""
+        joined, ids = b"".join, self._chunks.__getitem__
+        found = [joined(map(ids, str(text).lower().split())) for text in texts]
+        sizes = np.fromiter(map(len, found), np.int64, len(found))
+        return Block(np.frombuffer(joined(found), np.int32), sizes // BYTES)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words in a row, with spaces; boundaries vanish. Raises ValueError for an id that isn't in this codec."""

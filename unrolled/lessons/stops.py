@@ -20,7 +20,9 @@ from unrolled.errors import UserError, unknown
 FOLDER = Path(__file__).parent / "stops"
 SECTIONS = ("Why", "Equation", "Break it on purpose", "Flashcards", "Glossary")
 # The way through the course.
-ORDER = ("rnn", "unrolled-bptt", "gates", "next-word", "embeddings", "order", "images-as-sequences", "music")
+ORDER = (
+    "rnn", "unrolled-bptt", "gates", "state-in-a-file", "next-word", "embeddings", "order", "images-as-sequences", "music",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

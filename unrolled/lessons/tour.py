@@ -23,6 +23,7 @@ EXPERIMENTS = {
     "rnn": "rnn",
     "unrolled-bptt": "bptt",
     "gates": "gates",
+    "state-in-a-file": "state",
     "next-word": "next_word",
     "embeddings": "embeddings",
     "order": "order",

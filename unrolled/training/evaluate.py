@@ -15,7 +15,7 @@ from unrolled.tasks.scored import Scored
 from unrolled.training.corpus import Corpus, prepare
 from unrolled.training.device import choose_device
 from unrolled.training.labelled import prepare_labelled
-from unrolled.training.predict import rows_for
+from unrolled.training.new_rows import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.resume import same_data
 from unrolled.training.run import Run

@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unrolled.datasets import samples, words
 from unrolled.datasets.augment import for_codec
 from unrolled.datasets.dealt import LEAST_HELD, Dealt, deal_rows, own_of
@@ -20,8 +18,7 @@ from unrolled.datasets.rows import Rows, data_files
 from unrolled.datasets.sampler import Batch
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.standard import Values
-from unrolled.datasets.store import Ragged
-from unrolled.datasets.trial import fit_input, leaks_of
+from unrolled.datasets.trial import fit_and_look
 from unrolled.datasets.vectors import Vectors, read_vectors
 from unrolled.errors import UserError
 from unrolled.model import answering
@@ -35,6 +32,7 @@ from unrolled.tasks.units import Units
 from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import fingerprints, name_of
 from unrolled.training.defaults import Chosen
+from unrolled.training.encoding import Encoding
 from unrolled.training.kinds import Reads
 from unrolled.training.material import Rival
 from unrolled.training.recipe import ModelChoice, Recipe
@@ -60,13 +58,13 @@ class Labelled:
         self.unit = "steps" if task.stepwise else "rows"
         self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
         self.chosen: list[Chosen] = []
-        self._empty: dict[str, set[int]] = {}
-        self.notes += self._leaks()
-        fit_input(dealt, task.codec)
+        leaks = fit_and_look(dealt, task.codec)
+        self.notes += [finding.says for finding in leaks.findings()]
+        del leaks  # its hashes of all rows, before these are encoded
         task.answers.fit(dealt.answer(row) for row in dealt.of("train"))
         task.check()
         self.notes += [*getattr(task.codec, "notes", []), *getattr(task.answers, "notes", [])]
-        self._examples = {part: self._encoded(part) for part in PARTS}
+        self._examples = self._encoded()
         valid = len(self._examples["valid"])
         self.few = valid < LEAST_HELD
         if self.few and valid:
@@ -74,35 +72,19 @@ class Labelled:
                 f"{valid} validation rows are too few to choose weights by: the last ones are kept"
             )
 
-    def _leaks(self) -> list[str]:
-        """What the test part may know of training, in words."""
-        return [finding.says for finding in leaks_of(self.dealt).findings()]
-
-    def _encoded(self, part: str) -> Examples:
-        """The part's rows, but for those in which there is nothing to read."""
-        task, targets = self._task, list[np.ndarray]()
-        empty: set[int] = set()
-
-        def steps() -> Iterator[np.ndarray]:
-            for number, row in enumerate(self.dealt.of(part)):
-                x = task.encoded(row)
-                if not len(x):
-                    empty.add(number)
-                    continue
-                y = task.answer(row, x)
-                if self._shuffled:
-                    order = np.random.default_rng([0, number]).permutation(len(x))
-                    x, y = x[order], y[order] if task.stepwise else y
-                targets.append(y)
-                yield x
-
-        inputs = Ragged.of(steps())
-        self._empty[part] = empty
-        if empty:
-            self.notes.append(
-                f"{len(empty)} rows for {part} have nothing in {self.dealt.reading.reads}: left out"
-            )
-        return Examples(inputs, targets, task.stepwise)
+    def _encoded(self) -> dict[str, Examples]:
+        """Each part's rows, but for those in which there is nothing to read, in one pass over the data."""
+        parts = {part: Encoding(self._task, self._shuffled) for part in PARTS}
+        for part, row in self.dealt.parted():
+            parts[part].add(row)
+        found = {part: made.examples() for part, made in parts.items()}
+        self._empty = {part: made.empty for part, made in parts.items()}
+        for part, empty in self._empty.items():
+            if empty:
+                self.notes.append(
+                    f"{len(empty)} rows for {part} have nothing in {self.dealt.reading.reads}: left out"
+                )
+        return found
 
     @property
     def task_codec(self) -> Any:

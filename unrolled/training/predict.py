@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,47 +13,50 @@ import numpy as np
 
 from unrolled import durable
 from unrolled.datasets import samples
+from unrolled.datasets.labels import name_of
 from unrolled.datasets.media import Clip, MediaFile
-from unrolled.datasets.readers import Record
-from unrolled.datasets.rows import SERIES, Rows, raw_rows
+from unrolled.datasets.readers import Record, files_of
+from unrolled.datasets.rows import data_files
 from unrolled.datasets.understand import BESIDE
 from unrolled.errors import UserError, unknown
+from unrolled.model.weights import digest, weights_of
 from unrolled.tasks.answering import Answering
+from unrolled.training.answer_file import SHOWN, AnswerFile, as_text
+from unrolled.training.corpus import fingerprints
 from unrolled.training.device import choose_device
+from unrolled.training.new_rows import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.run import Run
 
 if TYPE_CHECKING:
     from unrolled.model import Model
 
-SHOWN = ("csv", "jsonl")
 AT_ONCE = 20_000  # rows read and answered at a time
+FINISHED = ".answered.json"  # in a folder of answers: which files are whole, and what they follow from
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """`rows`: one a row of the data: its own short columns, then the answer and, of classes, every probability."""
+    """`rows`: one a row of the data: its own short columns, then the answer and, of classes, every probability. Where they
+    were written to a file, or to one for each file of the data, they are there, and `count` tells how many.
+    """
 
     rows: list[dict[str, Any]]
+    count: int
     form: str = "csv"
-    written: str | None = None  # the file, where one was asked for
+    written: str | None = None  # the file or folder, where one was asked for
 
     def text(self) -> str:
         """The rows in the form that was asked for."""
-        return self.jsonl() if self.form == "jsonl" else self.csv()
+        return as_text(self.rows, self.form)
 
     def csv(self) -> str:
         """The rows as CSV."""
-        out = io.StringIO()
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        writer = csv.DictWriter(out, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        return out.getvalue()
+        return as_text(self.rows, "csv")
 
     def jsonl(self) -> str:
         """The rows as JSON, one a line."""
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
+        return as_text(self.rows, "jsonl")
 
 
 def predict(
@@ -69,13 +70,17 @@ def predict(
     batch: int = 64,
     device: str = "auto",
 ) -> Predictions:
-    """The answers of a run, or of a loaded model, to the rows of a file or to these: a dict of columns each. Written to
-    `out` where given, as its suffix says. every: also the early answers, one after each step of a row.
+    """The answers of a run, or of a loaded model, to the rows of a file or to these: a dict of columns each. every: also
+    the early answers, one after each step of a row.
+
+    out: written there as they come, in order, in bounded memory; a file, as its suffix says, or a folder, which gets one
+    for each file of the data. Broken off, the same call goes on where it stood; files that are whole stay.
 
     Raises UserError for a run that gives no answers, or no early ones, a missing column and a row with nothing to read.
     """
     run = Run.open(run, runs) if isinstance(run, str) else run
-    kind = to or (Path(out).suffix.lstrip(".") if out else "csv")
+    into_folder = bool(out) and (str(out).endswith("/") or Path(str(out)).is_dir())
+    kind = to or (Path(out).suffix.lstrip(".") if out and not into_folder else "csv")
     if kind not in SHOWN:
         raise unknown("form (to=)", kind, SHOWN)
     name = run.name if isinstance(run, Run) else "this model"
@@ -94,45 +99,88 @@ def predict(
         )
     if out and not Path(out).absolute().parent.is_dir():
         raise UserError(f"out={out}: there is no folder {Path(out).parent}. Make it first.")
-    rows = rows_for(task, data)
-    found: list[dict[str, Any]] = []
-    while some := list(islice(rows, AT_ONCE)):
-        found += _answered(model, some, batch, every)
-    made = Predictions(found, kind, out)
+    answer = Asker(model, batch, every, run if isinstance(run, Run) else None)
+    if into_folder:
+        return Predictions([], _each_file(answer, data, Path(str(out)), kind), kind, out)
     if out:
-        with durable.disk(Path(out), "Free some space, or write elsewhere with out=."):
-            durable.replace(Path(out), made.text().encode())
-    return made
+        return Predictions([], _one_file(answer, data, Path(out), kind), kind, out)
+    found = [row for block in answer.blocks(data) for row in block[0]]
+    return Predictions(found, len(found), kind)
 
 
-def rows_for(
-    task: Answering, data: str | Sequence[Mapping[str, Any]], answers: bool = False
-) -> Iterator[Record]:
-    """The rows of `data` as the task reads them; of a task that also needs their answers, with these.
+@dataclass(frozen=True)
+class Asker:
+    """A model that is asked, and how."""
 
-    Raises UserError for a missing column.
+    model: Model
+    batch: int
+    every: bool
+    run: Run | None = None
+
+    def blocks(
+        self, data: str | Sequence[Mapping[str, Any]], skip: int = 0
+    ) -> Iterator[tuple[list[dict[str, Any]], int]]:
+        """The answers to the rows of `data` after the first `skip`, some at a time, with how many rows they answer."""
+        rows = islice(rows_for(self.model.task, data, run=self.run), skip, None)
+        while some := list(islice(rows, AT_ONCE)):
+            yield _answered(self.model, some, self.batch, self.every), len(some)
+
+    def depends(self, data: str | Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        """What the answers follow from, as plain data; None where the rows are only in memory."""
+        if not isinstance(data, str):
+            return None
+        return {
+            "weights": digest({name: w.detach().cpu() for name, w in weights_of(self.model).items()}),
+            "files": fingerprints(data_files(samples.resolve(data))), "every": self.every,
+        }  # fmt: skip
+
+
+def _one_file(answer: Asker, data: str | Sequence[Mapping[str, Any]], out: Path, kind: str) -> int:
+    """Writes the answers to one file; returns how many rows they answer."""
+    with AnswerFile(out, kind, answer.depends(data)) as file:
+        if file.rows:
+            aloud(f"{out}: goes on after {file.rows} rows that were answered before")
+        for rows, answered in answer.blocks(data, file.rows):
+            file.add(rows, answered)
+    return file.rows
+
+
+def _each_file(answer: Asker, data: str | Sequence[Mapping[str, Any]], out: Path, kind: str) -> int:
+    """Writes one file of answers for each file of the data, under its name; returns how many rows they answer. What is
+    whole already, from the same model and the same file, stays as it is.
     """
-    if isinstance(data, str):
-        source: Path | list[Record] = samples.resolve(data)
-    else:
-        source = [{"origin": f"row {number}", **row} for number, row in enumerate(data, 1)]
-        data = "the rows"
-    needed = [*task.inputs, *(task.targets if answers else ())]
-    if task.long is not None:
-        raw = next(iter(source if isinstance(source, list) else raw_rows(source)))
-        long = task.long
-        steps = [long.id, *([long.time] if long.time else []), *long.values, *long.categories]
-        _there([n for n in steps if answers or n not in task.targets], raw, data)
-        needed = [name for name in needed if name != SERIES]
-    rows = Rows(source, task.long)
-    _there(needed, next(iter(rows)), data)
-    return iter(rows)
+    if not isinstance(data, str):
+        raise UserError(
+            f"out={out}: a folder gets one file for each file of the data; rows in memory need a file."
+        )
+    files, _ = files_of(samples.resolve(data))
+    named = {f"{file.name.split('.')[0]}.{kind}": file for file in files}
+    if len(named) < len(files):
+        raise UserError(
+            f"{data}: some of its {len(files)} files have one name but for the suffix; answer them apart."
+        )
+    out.mkdir(exist_ok=True)
+    done = _finished(out)
+    before = total = 0
+    for name, file in named.items():
+        depends = answer.depends(str(file))
+        if (out / name).is_file() and done.get(name, {}).get("depends") == depends:
+            before, total = before + 1, total + done[name]["rows"]
+            continue
+        rows = _one_file(answer, str(file), out / name, kind)
+        total += rows
+        done[name] = {"depends": depends, "rows": rows}
+        durable.replace(out / FINISHED, json.dumps(done).encode())
+    if before:
+        aloud(f"{out}: {before} of {len(named)} files were answered before")
+    return total
 
 
-def _there(names: Sequence[str], row: Record, data: str) -> None:
-    for name in names:
-        if name not in row:
-            raise unknown(f"column of {data}: this run reads", name, [n for n in row if n not in BESIDE])
+def _finished(out: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((out / FINISHED).read_bytes()))
+    except (OSError, ValueError):
+        return {}
 
 
 def _answered(model: Model, rows: list[Record], batch: int, every: bool) -> list[dict[str, Any]]:
@@ -184,6 +232,6 @@ def _short(row: Record, targets: tuple[str, ...]) -> dict[str, Any]:
         if value is not None:
             kept.pop(target, None)
             kept["given" if len(targets) == 1 else f"given {target}"] = (
-                " ".join(map(str, value)) if isinstance(value, list) else value
+                " ".join(map(name_of, value)) if isinstance(value, (list, np.ndarray)) else value
             )
     return kept or {"row": row["origin"]}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from unrolled.datasets import samples
+from unrolled.datasets.asked import check_plain, check_rows
 from unrolled.datasets.rows import continues
 from unrolled.errors import UserError
 from unrolled.model import build, known_kinds
@@ -127,17 +128,10 @@ def generates(recipe: Recipe) -> bool:
 
 def material_of(recipe: Recipe, talk: Talk) -> Material:
     """The data, made ready for its task. Raises UserError for what can't be read, or isn't of the task."""
-    text = continues(samples.resolve(recipe.data))
+    check = check_plain if continues(samples.resolve(recipe.data)) else check_rows
+    check(recipe.asked(), recipe.data)
     if generates(recipe):
-        if not text:
-            raise UserError(
-                f"{recipe.data}: task=generate goes on with text (.txt, .md, .abc), and this is a table."
-            )
         return Text(prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe), talk.warn))
-    if text:
-        raise UserError(
-            f"{recipe.data}: task={recipe.task} needs rows with an answer (.csv, .jsonl, .ts ...), and this is plain text."
-        )
     return prepare_labelled(recipe)
 
 
