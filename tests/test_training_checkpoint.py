@@ -17,8 +17,9 @@ from torch import nn
 
 from unrolled import durable
 from unrolled.errors import RunFailed, UserError
+from unrolled.model.weights import load_weights, packed, weights_of
 from unrolled.training import checkpoint as checkpoints
-from unrolled.training.checkpoint import Checkpoint, load_weights, packed, weights_of
+from unrolled.training.checkpoint import Checkpoint
 
 
 def example(step: int) -> Checkpoint:

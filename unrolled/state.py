@@ -6,12 +6,14 @@ streaming, or conditioned leaves that a `Seq2Seq` has not filled). Position live
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+
+from unrolled.errors import UserError
 
 # Tensor | NamedTuple[State] | tuple[State, ...] | None; recursive types defeat beartype
 State: TypeAlias = Any
@@ -73,6 +75,16 @@ def leaves(state: State) -> Iterator[tuple[str, Tensor]]:
         for field, child in zip(fields, state, strict=True):
             for name, leaf in leaves(child):
                 yield (f"{field}.{name}" if name else str(field)), leaf
+
+
+def filled(state: State, named: Mapping[str, Tensor]) -> State:
+    """A tree of this structure whose leaves are the tensors of their names, as `leaves` gives them. Raises UserError for a
+    name that is missing.
+    """
+    if gone := [name for name in names(state) if name not in named]:
+        raise UserError(f"the state lacks {', '.join(gone)}; it has {', '.join(sorted(named)) or 'nothing'}.")
+    found = iter([named[name] for name in names(state)])
+    return _map(lambda _: next(found), state)
 
 
 def sizes(*states: State) -> State:
@@ -157,11 +169,13 @@ def pick(state: State, rows: Tensor, siblings: bool = False) -> State:
 def put(state: State, rows: Tensor, other: State) -> State:
     """`state` with the rows named in `rows` (N,) replaced by those of `other`: sequences join or leave a batch.
 
-    Slots of unequal capacity are lengthened to the largest first.
+    Slots of unequal capacity are lengthened to the largest first. Without autograd `state` is consumed, as by a call:
+    what it holds is overwritten.
     """
     capacity = max((s.capacity for s in _slots(state, other)), default=0)
     state, other = (_lengthened(tree, lambda _: capacity) for tree in (state, other))
-    return _map(lambda mine, theirs: mine.index_copy(0, rows, theirs.to(mine.dtype)), state, other)
+    copy = torch.Tensor.index_copy if torch.is_grad_enabled() else torch.Tensor.index_copy_
+    return _map(lambda mine, theirs: copy(mine, 0, rows, theirs.to(mine.dtype)), state, other)
 
 
 def _slots(*trees: State) -> Iterator[Slots]:

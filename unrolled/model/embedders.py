@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +20,8 @@ class TokenEmbedder(nn.Module):
 
     Raises UserError for an id outside the vocabulary (on a CPU; an accelerator answers with an error of its own).
     """
+
+    sides: ClassVar[int] = 2  # of raw: (batch, time)
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
@@ -45,12 +48,18 @@ class TokenEmbedder(nn.Module):
             return self.table(raw), state, layout
         try:
             return self.table(raw), state, layout
-        except IndexError as error:
-            wrong = int(raw[(raw < 0) | (raw >= self.vocabulary)][0])
+        except IndexError:
+            self.within(raw)
+            raise
+
+    def within(self, raw: Int[Tensor, "batch time"]) -> None:
+        """Raises UserError for an id outside the vocabulary."""
+        wrong = raw[(raw < 0) | (raw >= self.vocabulary)]
+        if wrong.numel():
             raise UserError(
-                f"TokenEmbedder: got the id {wrong}; its vocabulary has {self.vocabulary} tokens, 0 ... "
+                f"TokenEmbedder: got the id {int(wrong[0])}; its vocabulary has {self.vocabulary} tokens, 0 ... "
                 f"{self.vocabulary - 1}. Encode with the codec it was trained with."
-            ) from error
+            )
 
 
 class ValueEmbedder(nn.Module):
@@ -59,6 +68,8 @@ class ValueEmbedder(nn.Module):
     The bias is drawn as large as what standardised inputs give: a norm above keeps directions only, and without it one
     number and its double would be the same.
     """
+
+    sides: ClassVar[int] = 3  # of raw: (batch, time, numbers)
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -91,6 +102,10 @@ class ValueEmbedder(nn.Module):
             raw = select(layout.valid, raw)
         return self.map(raw), state, layout
 
+    def within(self, raw: Float[Tensor, "batch time inputs"]) -> None:
+        """Raises UserError for what isn't a finite number."""
+        _finite("ValueEmbedder", raw)
+
 
 class MixedEmbedder(nn.Module):
     """Ids and numbers of one step together: raw (B, T, K + N) float, K ids as numbers first -> (B, T, width), the sum of
@@ -98,6 +113,8 @@ class MixedEmbedder(nn.Module):
 
     tables: the number of ids of each of the K fields. Raises UserError for an id outside its table.
     """
+
+    sides: ClassVar[int] = 3  # of raw: (batch, time, numbers)
 
     def __init__(self, tables: Sequence[int], inputs: int, width: int) -> None:
         super().__init__()
@@ -139,6 +156,11 @@ class MixedEmbedder(nn.Module):
             parts.append(self.map(numbers))
         return torch.stack(parts).sum(0), state, layout
 
+    def within(self, raw: Float[Tensor, "batch time fields"]) -> None:
+        """Raises UserError for an id outside its table, and for what isn't a finite number."""
+        _finite("MixedEmbedder", raw)
+        self._within(raw[..., : len(self.sizes)].long())
+
     def _within(self, ids: Int[Tensor, "batch time fields"]) -> None:
         for field, size in enumerate(self.sizes):
             column = ids[..., field]
@@ -147,6 +169,14 @@ class MixedEmbedder(nn.Module):
                     f"MixedEmbedder: field {field} holds ids from {int(column.min())} to {int(column.max())}; its table "
                     f"has {size}. Encode with the codec it was trained with."
                 )
+
+
+def _finite(where: str, raw: Tensor) -> None:
+    if not bool(raw.isfinite().all()):
+        raise UserError(
+            f"{where}: got numbers that are not finite (NaN or infinite). Expected the codec's steps, in which a missing "
+            "value is marked."
+        )
 
 
 Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder

@@ -68,13 +68,15 @@ class Model(nn.Module):
         y, core = self.core(x, None if state is None else state.core, layout)
         return self.head(y), None if state is None else ModelState(embedded, core)
 
-    def read(self, raw: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """As a call, but without the door and for the last step's prediction only: for a loop that owns its state and
-        knows its raw inputs to fit. raw (B, T >= 1) -> prediction (B, ...), the state after.
+    def read(self, raw: Tensor, state: ModelState, layout: Layout | None = None) -> tuple[Tensor, ModelState]:
+        """As a call, but without the door and for each row's last step's prediction only: for a loop that owns its state
+        and knows its raw inputs and its layout to fit. raw (B, T >= 1) -> prediction (B, ...), the state after; of a row
+        without a real step the prediction is anything.
         """
-        x, embedded, _ = self.embedder(raw, state.embedder)
-        y, core = self.core.consume(x, state.core)
-        return self.head(y[:, -1]), ModelState(embedded, core)
+        x, embedded, layout = self.embedder(raw, state.embedder, layout)
+        y, core = self.core.consume(x, state.core, layout)
+        last = y[:, -1] if layout is None else layout.at_last(y, y[:, 0])
+        return self.head(last), ModelState(embedded, core)
 
     def accept(self, raw: Tensor, state: ModelState | None, layout: Layout | None) -> Layout | None:
         """The door: what the embedder takes, a state of `start`, a layout of the same rows and steps."""

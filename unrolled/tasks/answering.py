@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from unrolled.datasets.dealt import value_of
 from unrolled.datasets.inputs import InputCodec, input_codec_from_dict
+from unrolled.datasets.labels import pieces
 from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import Long
+from unrolled.datasets.standard import Values
 from unrolled.errors import UserError
-from unrolled.tasks.answer import BATCH
+from unrolled.tasks.answer import BATCH, answers, every_answer
 from unrolled.tasks.scored import Scored
 
 if TYPE_CHECKING:
@@ -45,13 +49,25 @@ class Answering:
         """The spec of its head."""
         raise NotImplementedError
 
-    def predict(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> Any:
-        """Probabilities or numbers of encoded inputs, one item each."""
+    def settled(self, raw: Tensor) -> Tensor:
+        """What the head says (..., C) -> probabilities (..., C), or numbers in the data's own unit. Of tensors, so that it
+        can be part of an exported graph.
+        """
         raise NotImplementedError
 
+    def said(self, raw: np.ndarray) -> np.ndarray:
+        """`settled` of arrays."""
+        return self.settled(torch.from_numpy(raw)).numpy()
+
+    def predict(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> Any:
+        """Probabilities or numbers (N, C) of encoded inputs."""
+        return self.said(answers(model, inputs, batch))
+
     def predict_every(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> list[Any]:
-        """What `predict` would say had each input ended after each of its steps, one (T, ...) an input."""
-        raise NotImplementedError
+        """What `predict` would say had each input ended after each of its steps, one (T, ...) an input. Of a causal model
+        only.
+        """
+        return [self.said(steps) for steps in every_answer(model, inputs, batch)]
 
     def score(
         self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
@@ -66,6 +82,10 @@ class Answering:
     def rows(self, said: Any) -> list[dict[str, Any]]:
         """Predictions as columns, one dict an item."""
         raise NotImplementedError
+
+    def shown(self, said: np.ndarray) -> list[dict[str, Any]]:
+        """What streams say after their latest step, (N, C), as columns, one dict a stream."""
+        return self.rows(said)
 
     def calibrated(self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> Self:
         """This task with what it fits on validation data; here nothing."""
@@ -95,6 +115,22 @@ class Answering:
                 error if str(row["origin"]) in str(error) else UserError(f"{row['origin']}: {error}")
             ) from error
         return steps
+
+    def steps(self, value: Any) -> np.ndarray:
+        """The steps (T,) or (T, D) of what people have: the column that is read, or a dict of columns. One reading of
+        several channels is one step.
+        """
+        if isinstance(value, Mapping):
+            if not all(name in value for name in self.inputs):
+                raise UserError(
+                    f"got the columns {', '.join(map(str, value))}; expected {', '.join(self.inputs)}."
+                )
+            value = self.value(dict(value))
+        elif self.stepwise:
+            value = pieces(value)
+        if isinstance(self.codec, Values) and self.codec.channels > 1 and np.ndim(value) == 1:
+            value = np.reshape(value, (1, -1))
+        return np.asarray(self.codec.encode(value))
 
     def answer(self, row: Record, steps: np.ndarray) -> np.ndarray:
         """A row's own answer, encoded; `steps`: its encoded input. Raises UserError, naming the row, for none and for one

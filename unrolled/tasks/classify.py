@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from unrolled.datasets.labels import Labels
 from unrolled.errors import UserError
-from unrolled.tasks.answer import BATCH, answers, every_answer
+from unrolled.tasks.answer import BATCH, answers
 from unrolled.tasks.answering import Answering
-from unrolled.tasks.calibration import careful_temperature, loss_at, softened, temperature, threshold
+from unrolled.tasks.calibration import careful_temperature, loss_at, temperature, threshold
 from unrolled.tasks.measures import ClassReport, measure_classes
 from unrolled.tasks.scored import Scored
 
@@ -47,15 +48,9 @@ class Classify(Answering):
         """The class whose probability the threshold is for: the rarer one in training."""
         return int(np.argmin(self.answers.counts))
 
-    def predict(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
-        """Probabilities (N, C) of encoded inputs."""
-        return softened(answers(model, inputs, batch), self.temperature)
-
-    def predict_every(
-        self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH
-    ) -> list[np.ndarray]:
-        """As `predict`, after every step: (T, ...) an input. Of a causal model only."""
-        return [softened(steps, self.temperature) for steps in every_answer(model, inputs, batch)]
+    def settled(self, raw: Tensor) -> Tensor:
+        """Probabilities: softmax(raw / temperature)."""
+        return (raw / self.temperature).softmax(-1)
 
     def score(
         self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
@@ -65,7 +60,7 @@ class Classify(Answering):
         worth all.
         """
         logits, wanted = answers(model, inputs, batch), np.asarray(truth).reshape(-1)
-        report = self.rated(softened(logits, self.temperature), wanted)
+        report = self.rated(self.said(logits), wanted)
         return Scored(report, loss_at(logits, wanted, max(1.0, temperature(logits, wanted))))
 
     def rated(self, said: np.ndarray, truth: np.ndarray) -> ClassReport:
@@ -86,7 +81,7 @@ class Classify(Answering):
         fitted = replace(self, temperature=careful_temperature(logits, wanted))
         if self.threshold != "auto":
             return fitted
-        said = softened(logits, fitted.temperature)[:, self.rarer]
+        said = fitted.said(logits)[:, self.rarer]
         return replace(fitted, threshold=threshold(said, wanted == self.rarer).value)
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from unrolled.datasets.codecs import Codec, codec_from_dict
 from unrolled.datasets.spelling import BOUNDARY
@@ -17,6 +18,8 @@ from unrolled.tasks.tunes import TuneReport, play, tune_report
 
 if TYPE_CHECKING:
     from unrolled.model import Model
+
+LIKELIEST = 10  # next tokens that a stream shows
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,24 @@ class GenerateText:
         """A record's inputs [0, t1..tn] and targets [t1..tn, 0]."""
         tokens = np.asarray(self.codec.encode(record["text"]), dtype=np.int64)
         return np.concatenate(([BOUNDARY], tokens)), np.concatenate((tokens, [BOUNDARY]))
+
+    def steps(self, value: str) -> np.ndarray:
+        """A text's token ids (T,), without boundaries."""
+        return np.asarray(self.codec.encode(value))
+
+    def settled(self, raw: Tensor) -> Tensor:
+        """The logits themselves: what is drawn from them depends on temperature, top-k and top-p."""
+        return raw
+
+    def shown(self, said: np.ndarray) -> list[dict[str, Any]]:
+        """The ten likeliest next tokens of each stream (N, V), with their probabilities."""
+        shifted = np.exp(said - said.max(-1, keepdims=True))
+        probabilities = shifted / shifted.sum(-1, keepdims=True)
+        best = np.argsort(-probabilities, 1, kind="stable")[:, :LIKELIEST]
+        return [
+            {"next": [[self.codec.token_text(i), float(p[i])] for i in ids.tolist()]}
+            for ids, p in zip(best, probabilities, strict=True)
+        ]
 
     def score(
         self,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from unrolled.datasets.standard import Numbers
-from unrolled.tasks.answer import BATCH, answers, every_answer
+from unrolled.tasks.answer import BATCH, answers
 from unrolled.tasks.answering import Answering
 from unrolled.tasks.measures import NumberReport, measure_numbers
 from unrolled.tasks.scored import Scored
@@ -30,15 +31,9 @@ class Regress(Answering):
         """The spec of its head."""
         return {"kind": "numbers", "targets": self.answers.size}
 
-    def predict(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
-        """Numbers (N, K) of encoded inputs, in the data's own unit."""
-        return self._back(answers(model, inputs, batch))
-
-    def predict_every(
-        self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH
-    ) -> list[np.ndarray]:
-        """As `predict`, after every step: (T, ...) an input. Of a causal model only."""
-        return [self._back(steps) for steps in every_answer(model, inputs, batch)]
+    def settled(self, raw: Tensor) -> Tensor:
+        """Numbers in the data's own unit."""
+        return raw * raw.new_tensor(self.answers.deviation) + raw.new_tensor(self.answers.mean)
 
     def score(
         self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
@@ -46,7 +41,7 @@ class Regress(Answering):
         """How good the predictions are. What a run lowers is the mean squared error in standardised numbers."""
         said = answers(model, inputs, batch)
         wanted = np.asarray(truth, np.float64).reshape(len(said), -1)
-        return Scored(self.rated(self._back(said), wanted), float(((said - wanted) ** 2).mean()))
+        return Scored(self.rated(self.said(said), wanted), float(((said - wanted) ** 2).mean()))
 
     def rated(self, said: np.ndarray, truth: np.ndarray) -> NumberReport:
         """The report on numbers (N, K) in the data's unit and answers (N, K) as training sees them."""

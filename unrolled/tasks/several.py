@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from unrolled.datasets.labels import MultiLabels
-from unrolled.tasks.answer import BATCH, answers, every_answer
+from unrolled.tasks.answer import BATCH, answers
 from unrolled.tasks.answering import Answering
 from unrolled.tasks.calibration import threshold
 from unrolled.tasks.measures import LabelReport, measure_labels
@@ -40,15 +41,9 @@ class ClassifySeveral(Answering):
         """The probability from which a label is said."""
         return self.threshold if isinstance(self.threshold, float) else 0.5
 
-    def predict(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> np.ndarray:
-        """Probabilities (N, C) of encoded inputs."""
-        return _sigmoid(answers(model, inputs, batch))
-
-    def predict_every(
-        self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH
-    ) -> list[np.ndarray]:
-        """As `predict`, after every step: (T, ...) an input. Of a causal model only."""
-        return [_sigmoid(steps) for steps in every_answer(model, inputs, batch)]
+    def settled(self, raw: Tensor) -> Tensor:
+        """Each label's probability: sigmoid(raw)."""
+        return raw.sigmoid()
 
     def score(
         self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
@@ -56,7 +51,7 @@ class ClassifySeveral(Answering):
         """How good the predictions are. What a run lowers is the mean log loss of a label."""
         z, wanted = answers(model, inputs, batch), np.asarray(truth)
         loss = np.logaddexp(0, z) - wanted * z
-        return Scored(self.rated(_sigmoid(z), wanted), float(loss.mean()))
+        return Scored(self.rated(self.said(z), wanted), float(loss.mean()))
 
     def rated(self, said: np.ndarray, truth: np.ndarray) -> LabelReport:
         """The report on probabilities (N, C) and labels (N, C)."""
@@ -94,7 +89,3 @@ class ClassifySeveral(Answering):
     def answers_from(cls, saved: Mapping[str, Any]) -> MultiLabels:
         """The labels that `to_dict` described."""
         return MultiLabels.from_dict(saved)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(np.exp(-np.logaddexp(0, -logits)))

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from unrolled.datasets.labels import Tags
 from unrolled.datasets.readers import Record
 from unrolled.errors import UserError
 from unrolled.tasks.answer import BATCH, every_answer
 from unrolled.tasks.answering import Answering
-from unrolled.tasks.calibration import careful_temperature, loss_at, softened, temperature
+from unrolled.tasks.calibration import careful_temperature, loss_at, temperature
 from unrolled.tasks.classify import loss_settings
 from unrolled.tasks.measures import TagReport, measure_tags
 from unrolled.tasks.scored import Scored
@@ -50,9 +51,13 @@ class Tag(Answering):
             )
         return found
 
+    def settled(self, raw: Tensor) -> Tensor:
+        """Probabilities: softmax(raw / temperature)."""
+        return (raw / self.temperature).softmax(-1)
+
     def predict(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> list[np.ndarray]:
         """Probabilities (T, C) of each encoded input."""
-        return [softened(steps, self.temperature) for steps in every_answer(model, inputs, batch)]
+        return [self.said(steps) for steps in every_answer(model, inputs, batch)]
 
     def predict_every(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> list[Any]:
         """After each step, the tags so far."""
@@ -63,7 +68,7 @@ class Tag(Answering):
     ) -> Scored:
         """How good the tags are. What a run lowers is the log loss of a step, as in `Classify`."""
         logits = every_answer(model, inputs, batch)
-        report = self.rated([softened(steps, self.temperature) for steps in logits], truth)
+        report = self.rated([self.said(steps) for steps in logits], truth)
         z, wanted = np.concatenate(logits), np.concatenate(list(truth))
         return Scored(report, loss_at(z, wanted, max(1.0, temperature(z, wanted))))
 
@@ -86,6 +91,14 @@ class Tag(Answering):
                 "least sure": float(steps.max(1).min(initial=1.0)),
             }
             for steps in said
+        ]
+
+    def shown(self, said: np.ndarray) -> list[dict[str, Any]]:
+        """The tag of each stream's latest step, and every tag's probability."""
+        names = self.answers.names
+        return [
+            {self.target: names[at], **{f"p({n})": float(p) for n, p in zip(names, row, strict=True)}}
+            for at, row in zip(said.argmax(1).tolist(), said, strict=True)
         ]
 
     def settings(self) -> dict[str, Any]:

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unrolled import durable
-from unrolled.errors import RunFailed, UserError
+from unrolled.errors import RunFailed
+from unrolled.model.weights import packed
 
 FORMAT = 1
-DIGEST = "sha256"  # in the header of a file of weights
 Say = Callable[[str], None]
 
 
@@ -39,51 +38,6 @@ class Checkpoint:
     step: int
     tensors: dict[str, dict[str, Tensor]]  # "weights", "optimizer", "average", "carried"
     progress: dict[str, Any]
-
-
-def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """The module's weights, tied ones once, under their first name (safetensors rejects two names for one storage)."""
-    seen: set[tuple[Any, ...]] = set()
-    found: dict[str, Tensor] = {}
-    for name, value in module.state_dict(keep_vars=True).items():
-        place = (value.data_ptr(), value.shape, value.stride(), value.dtype)
-        if value.numel() and place in seen:
-            continue
-        seen.add(place)
-        found[name] = value.detach()
-    return found
-
-
-@torch.no_grad()
-def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Copies `weights_of` back, strictly: names and shapes must be the module's own. Raises UserError naming `source`."""
-    own = weights_of(module)
-    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-    wrong = [n for n in own.keys() & tensors.keys() if own[n].shape != tensors[n].shape]
-    if missing or extra or wrong:
-        raise UserError(
-            f"{source}: the weights don't fit the model. Missing: {missing[:5]}; unexpected: {extra[:5]}; "
-            f"of another shape: {sorted(wrong)[:5]}. The file belongs to another model or version."
-        )
-    for name, value in own.items():
-        value.copy_(tensors[name])
-
-
-def packed(tensors: dict[str, Tensor]) -> bytes:
-    """Safetensors bytes with their own SHA-256; copies, since fused kernels keep many weights as views of one storage."""
-    plain = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
-    return safetensors.torch.save(plain, {DIGEST: digest(plain)})
-
-
-def digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the names, dtypes, shapes and bytes of the tensors."""
-    found = hashlib.sha256()
-    for name, value in sorted(tensors.items()):
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        found.update(
-            value.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b""
-        )
-    return found.hexdigest()
 
 
 def name_of(step: int) -> str:

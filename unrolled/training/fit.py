@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import NumericalFailure, UserError
-from unrolled.training.checkpoint import load_weights, weights_of
+from unrolled.model.weights import load_weights, weights_of
 from unrolled.training.defaults import EVALUATIONS
 from unrolled.training.device import choose_device
 from unrolled.training.labelled import Labelled

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from unrolled.datasets.sampler import Batch
 from unrolled.layout import Layout
+from unrolled.model.weights import load_weights, weights_of
 from unrolled.state import State, detach, fork, leaves
 from unrolled.training.budget import Plan
-from unrolled.training.checkpoint import Checkpoint, load_weights, weights_of
+from unrolled.training.checkpoint import Checkpoint
 from unrolled.training.optimizer import Average, load_optimizer, optimizer_tensors, schedule, set_rate
 
 if TYPE_CHECKING:

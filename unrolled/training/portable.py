@@ -13,8 +13,8 @@ import safetensors.torch
 from unrolled import __version__, durable
 from unrolled.errors import UserError
 from unrolled.model import build
+from unrolled.model.weights import DIGEST, digest, load_weights, packed, weights_of
 from unrolled.tasks import task_from_dict
-from unrolled.training.checkpoint import DIGEST, digest, load_weights, packed, weights_of
 
 if TYPE_CHECKING:
     from unrolled.model import Model
