@@ -20,7 +20,7 @@ BYTES = 16  # of an id: 128 bits, as many as can't be guessed
 
 @dataclass
 class Open:
-    """One session. `begun`: whether a text's first step, the boundary, was read."""
+    """One session. `begun`: whether a text's first step, the boundary, was read. `fed`: steps pushed since."""
 
     id: str
     model: str
@@ -29,6 +29,7 @@ class Open:
     inbox: Inbox
     connected: bool = True
     begun: bool = False
+    fed: int = 0
     used: float = field(default_factory=time.monotonic)
 
 

@@ -41,6 +41,10 @@ async def stream(socket: WebSocket, served: Served) -> None:
             closing = await _message(socket, served, one)
         await socket.send_json({"type": "closed", "steps": one.seat.steps})
         await socket.close()
+    except Refused as refused:
+        closing = True
+        await socket.send_json({"type": "error", **_fault(refused)})
+        await socket.close(CLOSE + refused.status)
     except (WebSocketDisconnect, RuntimeError, OSError):
         pass  # the client has gone: the session may be resumed
     finally:
@@ -78,12 +82,12 @@ async def _message(socket: WebSocket, served: Served, one: Open) -> bool:
             return True
         if "reset" in asked:
             one.engine.forget(one.seat)
-            one.begun, one.seat.steps = False, 0
+            one.begun, one.fed = False, 0
             await socket.send_json({"type": "reset"})
             return False
         steps = _steps(asked, served, one)
         one.engine.feed(one.seat, steps)
-        one.begun = True
+        one.begun, one.fed = True, one.fed + len(steps)
     except Exception as error:
         await socket.send_json({"type": "error", **_fault(refusal_of(error))})
         return False
@@ -128,11 +132,11 @@ async def _answers(socket: WebSocket, one: Open, steps: int) -> None:
     """Sends the answers of a push; a client that doesn't read them is dropped."""
 
     async def sending() -> None:
-        left = steps
-        while left:
+        done = False
+        while not done:  # what an earlier connection hadn't heard comes first
             for told in await one.inbox.next():
                 await socket.send_json(step_told(told))
-                left -= 1
+                done = told["step"] == one.fed
         await socket.send_json({"type": "pushed", "steps": steps})
 
     await first_of(sending(), one.inbox.dropped.wait())
