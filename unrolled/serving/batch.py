@@ -1,8 +1,4 @@
-"""The rows of a batch that sequences join and leave while the others go on: one state, one call a step.
-
-A row is written in place when a sequence joins: `state.put` copies a whole batch's state, which for Slots is a hundred
-megabytes where the newcomer is one.
-"""
+"""The rows of a batch that sequences join and leave while the others go on: one state, one call a step."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrolled.layout import Layout
-from unrolled.state import Slots, State, grow, pick
+from unrolled.state import Slots, State, grow, pick, put
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -51,18 +47,15 @@ class Batch:
         """
         if not self.model.fixed_state:
             self.state = grow(self.state, most)
-        if all(reads) and not any(begins):  # the dense way costs no masks
-            prediction, self.state = self.model.read(steps, self.state)
-            return prediction
-        layout = Layout(torch.tensor(reads)[:, None], torch.tensor(begins)[:, None])
-        found, self.state = self.model(steps, self.state, layout)
-        return found[:, 0]
+        layout = None  # the dense way costs no masks
+        if not all(reads) or any(begins):
+            layout = Layout(torch.tensor(reads)[:, None], torch.tensor(begins)[:, None])
+        prediction, self.state = self.model.read(steps, self.state, layout)
+        return prediction
 
     def place(self, row: int, alone: State) -> None:
         """The one row of `alone` stands in `row` from now on."""
-        if not self.model.fixed_state and (wanted := _capacity(alone)) > _capacity(self.state):
-            self.state = grow(self.state, wanted)
-        _write(self.state, row, alone)
+        self.state = put(self.state, torch.tensor([row]), alone)
 
     def take(self, row: int) -> State:
         """A copy of one row's state."""
@@ -78,26 +71,6 @@ class Batch:
         self.state, self.size = pick(self.state, torch.tensor(rows)), size
         for row in range(len(kept), size):
             self.clear(row)
-
-
-def _capacity(state: State) -> int:
-    """Slots of a state's rows."""
-    if isinstance(state, Slots):
-        return state.capacity
-    return max(map(_capacity, state), default=0) if isinstance(state, tuple) else 0
-
-
-def _write(state: State, row: int, other: State) -> None:
-    if isinstance(state, Slots):
-        held = int(other.filled[0])
-        state.keys[row, :, :held] = other.keys[0, :, :held]
-        state.values[row, :, :held] = other.values[0, :, :held]
-        state.filled[row], state.begin[row] = other.filled[0], other.begin[0]
-    elif isinstance(state, Tensor):
-        state[row] = other[0]
-    elif state is not None:
-        for mine, theirs in zip(state, other, strict=True):
-            _write(mine, row, theirs)
 
 
 def _clear(state: State, row: int) -> None:

@@ -356,7 +356,8 @@ class Engine:
         if not found:
             return
         task = self.model.task
-        answers = task.rows(settled(task, torch.cat([row for _, row in found])))
+        raw = torch.cat([row for _, row in found]).double().cpu()
+        answers = task.shown(task.settled(raw).numpy())
         for (seat, _), answer in zip(found, answers, strict=True):
             seat.steps += 1
             self._tell(seat, {"step": seat.steps, "answer": answer})
@@ -480,9 +481,3 @@ def _logs(logits: Tensor, token: int, count: int) -> tuple[int, float, list[tupl
     best = likeliest(logits, count) if count else []
     own = float(logits.double().log_softmax(-1)[token])
     return token, own, [(other, float(np.log(max(p, 1e-300)))) for other, p in best]
-
-
-def settled(task: Any, raw: Tensor) -> Any:
-    """(N, C) head outputs -> what the task's `rows` reads; of a task that answers every step, a sequence of one each."""
-    said = task.settled(raw).cpu().numpy()
-    return said[:, None] if getattr(task, "stepwise", False) else said

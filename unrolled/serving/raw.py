@@ -174,14 +174,14 @@ def checked(steps: np.ndarray, field: str, limits: Limits) -> np.ndarray:
     return steps
 
 
-def steps_of(task: Any, value: Any, field: str, limits: Limits) -> list[Any]:
+def pushed(task: Any, value: Any, field: str, limits: Limits) -> list[Any]:
     """One raw value -> the steps that a session reads, ids or rows of numbers."""
     plain(value, field)
     read = value_for(task.codec, value, field)
     if read is None:
         raise invalid(field, "null: there is nothing to read")
     try:
-        steps = np.asarray(task.codec.encode(read))
+        steps = np.asarray(task.steps(read))
     except UnrolledError as error:
         raise invalid(field, str(error)) from error
     checked(steps, field, limits)
@@ -200,4 +200,4 @@ def ids_of(vocabulary: int, ids: Any, field: str) -> list[int]:
     return ids
 
 
-__all__ = ["Refused", "Sent", "encoded_rows", "ids_of", "steps_of", "value_for"]
+__all__ = ["Refused", "Sent", "encoded_rows", "ids_of", "pushed", "value_for"]

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from unrolled.datasets.spelling import BOUNDARY
 from unrolled.serving.faults import Refused, body_of, invalid, refusal_of
 from unrolled.serving.inbox import first_of
-from unrolled.serving.raw import ids_of, steps_of
+from unrolled.serving.raw import ids_of, pushed
 from unrolled.serving.served import Served
 from unrolled.serving.sessions import Open, step_told
 
@@ -120,7 +120,7 @@ def _steps(asked: dict[str, Any], served: Served, one: Open) -> list[Any]:
             raise invalid("ids", "this model reads no tokens: use push")
         steps: list[Any] = ids_of(vocabulary, asked["ids"], "ids")
     else:
-        steps = steps_of(model.task, asked["push"], "push", served.limits)
+        steps = pushed(model.task, asked["push"], "push", served.limits)
         if model.task.kind == "generate" and not one.begun:
             steps = [BOUNDARY, *steps]
     if not 0 < len(steps) <= served.limits.prompt:
