@@ -49,7 +49,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": Fault, "description": "the server is stopping"},
     504: {"model": Fault, "description": "not done in time"},
 }
-ASKING = {status: REFUSALS[status] for status in (401, 403, 421, 431)}
+ASKING: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (401, 403, 421, 431)}
 
 
 def application(served: Served) -> FastAPI:
@@ -121,11 +121,13 @@ def _texts(app: FastAPI, served: Served) -> None:
         """Texts that go on from the prompts, as OpenAI's completions; with `stream` as server-sent events."""
         return await completions.complete(body, request, served)
 
-    events = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+    events: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    }
     app.post("/v1/completions", response_model=Completion, responses={**REFUSALS, **events})(completion)
-    app.post(
-        "/v1/generate", response_model=Completion, responses={**REFUSALS, **events}, name="v1_generate"
-    )(completion)
+    app.post("/v1/generate", response_model=Completion, responses={**REFUSALS, **events}, name="v1_generate")(
+        completion
+    )
 
     @app.post("/v1/generate/music", response_model=Tune, responses=REFUSALS)
     async def music(body: MusicBody, request: Request) -> Tune:

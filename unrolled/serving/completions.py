@@ -36,11 +36,15 @@ class Asked:
         self.task: Any = engine.model.task
         self.prompts = prompts(body, engine)
         if len(self.prompts) * body.n > TEXTS:
-            raise invalid("n", f"{len(self.prompts)} prompts times n={body.n}; at most {TEXTS} texts a request")
+            raise invalid(
+                "n", f"{len(self.prompts)} prompts times n={body.n}; at most {TEXTS} texts a request"
+            )
         self.seed = secrets.randbits(48) if body.seed is None else body.seed
         self.id, self.created = f"cmpl-{secrets.token_hex(12)}", int(time.time())
         self.texts = [
-            self._writing(at, ids, number) for at, (_, ids) in enumerate(self.prompts) for number in range(body.n)
+            self._writing(at, ids, number)
+            for at, (_, ids) in enumerate(self.prompts)
+            for number in range(body.n)
         ]
         self.offsets = [len(prompt) if body.echo else 0 for prompt, _ in self.prompts for _ in range(body.n)]
 

@@ -380,7 +380,8 @@ class Engine:
 
     def _answer(self) -> None:
         """Some whole records, of several requests together."""
-        task, batch, steps = self.model.task, [], 0
+        task, steps = self.model.task, 0
+        batch: list[tuple[Records, np.ndarray]] = []
         while self._whole and (not batch or steps < TOGETHER):
             job = self._whole[0]
             if job.gone or len(job.said) == len(job.inputs):

@@ -54,7 +54,7 @@ def loopback(host: str) -> bool:
 
 
 class Gate:
-    """Lets through what may pass, and answers the rest: 400 malformed, 401 token, 403 origin, 413 and 431 size, 421 host."""
+    """Lets through what may pass, answers the rest: 400 malformed, 401 token, 403 origin, 413, 431 size, 421 host."""
 
     def __init__(
         self, app: App, *, port: int, hosts: Iterable[str] = (), origins: Iterable[str] = (),

@@ -55,9 +55,12 @@ def _honest(operation: dict[str, Any], path: str, of: dict[str, Any]) -> None:
     kind = path.rpartition("/")[2]
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     if content.get("schema", {}).get("$ref", "").endswith("/PredictBody"):
-        fitting = {n: t for n, t in of.items() if t.kind == kind or (kind == "predict" and t.kind != "generate")}
+        fitting = {
+            n: t for n, t in of.items() if t.kind == kind or (kind == "predict" and t.kind != "generate")
+        }
         ways = [way for name, task in fitting.items() for way in _ways(name, task)]
-        content["schema"] = {"oneOf": ways} if ways else {"not": {}}
+        none: dict[str, Any] = {"not": {}}
+        content["schema"] = {"oneOf": ways} if ways else none
 
 
 def _ways(name: str, task: Any) -> list[dict[str, Any]]:

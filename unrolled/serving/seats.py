@@ -93,7 +93,9 @@ class Writing(Seat):
         """The number that the next token is drawn by."""
         return next(self._uniform)
 
-    def wrote(self, token: int, log: tuple[int, float, list[tuple[int, float]]] | None = None) -> Piece | None:
+    def wrote(
+        self, token: int, log: tuple[int, float, list[tuple[int, float]]] | None = None
+    ) -> Piece | None:
         """Takes a token that was drawn; says what it adds, if there is anything to tell now."""
         if token == BOUNDARY:
             self.reason = "stop"

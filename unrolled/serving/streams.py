@@ -105,7 +105,11 @@ def _parsed(text: str | None, served: Served) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise Refused(400, "the message is no JSON", code="invalid_json") from None
     if not isinstance(asked, dict) or len(asked) != 1 or next(iter(asked)) not in KEYS:
-        got = next((key for key in asked if key not in KEYS), "message") if isinstance(asked, dict) else "message"
+        got = (
+            next((key for key in asked if key not in KEYS), "message")
+            if isinstance(asked, dict)
+            else "message"
+        )
         raise invalid(str(got)[:80], f"expected an object with one of {', '.join(KEYS)}")
     if asked.get("reset", True) is not True or asked.get("close", True) is not True:
         raise invalid(next(iter(asked)), "expected true")
@@ -146,5 +150,3 @@ async def _answers(socket: WebSocket, one: Open, steps: int) -> None:
 
 def _fault(refused: Refused) -> dict[str, Any]:
     return body_of(refused.status, refused.message, refused.param, refused.code)
-
-
