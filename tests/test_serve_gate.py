@@ -24,7 +24,9 @@ GOOD = [(b"host", b"127.0.0.1:8000"), (b"authorization", b"Bearer " + TOKEN.enco
 @pytest.fixture(scope="module")
 def gate() -> Gate:
     served = Served({"tiny": writer_of("gru")}, Limits(body=2_000))
-    return guarded(served, port=8000, hosts=("models.example.org",), origins=("https://page.example.org",), token=TOKEN).app
+    return guarded(
+        served, port=8000, hosts=("models.example.org",), origins=("https://page.example.org",), token=TOKEN
+    ).app
 
 
 def routes(gate: Gate) -> Iterator[tuple[str, str, str]]:
@@ -47,7 +49,12 @@ def flat(found: Any) -> Iterator[Any]:
 
 
 def call(
-    gate: Any, kind: str, method: str, path: str, headers: list[tuple[bytes, bytes]], body: list[bytes] | None = None
+    gate: Any,
+    kind: str,
+    method: str,
+    path: str,
+    headers: list[tuple[bytes, bytes]],
+    body: list[bytes] | None = None,
 ) -> list[dict[str, Any]]:
     """What an ASGI application sends for one request."""
     sent: list[dict[str, Any]] = []
@@ -104,7 +111,9 @@ HOSTILE: list[tuple[str, int, list[tuple[bytes, bytes]]]] = [
 
 def test_every_route_refuses_what_is_hostile(gate: Gate) -> None:
     found = list(routes(gate))
-    assert {"/v1/completions", "/v1/predict", "/v1/stream", "/metrics", "/openapi.json"} <= {p for _, _, p in found}
+    assert {"/v1/completions", "/v1/predict", "/v1/stream", "/metrics", "/openapi.json"} <= {
+        p for _, _, p in found
+    }
     for kind, method, path in found:
         for name, status, headers in HOSTILE:
             if status == 401 and path in OPEN:
@@ -129,10 +138,14 @@ def test_what_is_allowed_passes(gate: Gate, host: bytes, origin: bytes | None) -
 
 def test_a_body_is_counted_while_it_is_read(gate: Gate) -> None:
     for chunks in ([b"x" * 900] * 3, [b"x" * 2_001]):  # no length is promised
-        sent = call(gate, "http", "POST", "/v1/completions", [*GOOD, (b"content-type", b"application/json")], chunks)
+        sent = call(
+            gate, "http", "POST", "/v1/completions", [*GOOD, (b"content-type", b"application/json")], chunks
+        )
         assert sent[0]["status"] == 413
     fits = json.dumps({"model": "none"}).encode()
-    sent = call(gate, "http", "POST", "/v1/completions", [*GOOD, (b"content-type", b"application/json")], [fits])
+    sent = call(
+        gate, "http", "POST", "/v1/completions", [*GOOD, (b"content-type", b"application/json")], [fits]
+    )
     assert sent[0]["status"] == 404
 
 
