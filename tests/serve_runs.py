@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import socket
 import threading
 import time
 import wave
@@ -17,6 +16,7 @@ import uvicorn
 
 from unrolled.serving.app import guarded
 from unrolled.serving.limits import Limits
+from unrolled.serving.serve import listening_on
 from unrolled.serving.served import Served
 
 
@@ -26,7 +26,7 @@ def serving(
 ) -> Iterator[tuple[Served, str, int]]:
     """(the models, http://address, port) of a server that runs until the block ends."""
     served = Served(models, Limits(**limits))
-    listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listening = listening_on("127.0.0.1", 0)
     port = listening.getsockname()[1]
     config = uvicorn.Config(
         guarded(served, port=port, token=token), log_level="error", lifespan="on", ws="websockets-sansio",

@@ -9,6 +9,7 @@ import socket
 import string
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -133,7 +134,7 @@ def test_rows_are_answered_as_predict_answers_them(client: httpx.Client, models:
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("completions", {"model": "lstm", "prompt": [3, 99]}, "prompt.1"),
-    ("completions", {"model": "lstm", "prompt": [-1]}, "prompt"),
+    ("completions", {"model": "lstm", "prompt": [-1]}, "prompt.0"),
     ("completions", {"model": "lstm", "prompt": "a" * 401}, "prompt"),
     ("completions", {"model": "lstm", "prompt": "a", "temperature": float("nan")}, "temperature"),
     ("completions", {"model": "lstm", "prompt": "a", "temperature": "hot"}, "temperature"),
@@ -242,13 +243,12 @@ def test_sessions_are_few_kept_a_while_and_of_one_model(server: tuple[Served, st
             "cannot stream: its output at t needs inputs after t"
             in json.loads(one.recv())["error"]["message"]
         )
-    open_ones = [ws.connect(f"{address}?model=lstm", proxy=None) for _ in range(3)]
-    ids = [json.loads(one.recv())["id"] for one in open_ones]
-    assert len(set(ids)) == 3
-    with ws.connect(f"{address}?model=lstm", proxy=None) as one:
-        assert "sessions are open" in json.loads(one.recv())["error"]["message"]
-    for one in open_ones:
-        one.close()
+    with ExitStack() as stack:
+        three = [stack.enter_context(ws.connect(f"{address}?model=lstm", proxy=None)) for _ in range(3)]
+        ids = [json.loads(one.recv())["id"] for one in three]
+        assert len(set(ids)) == 3
+        with ws.connect(f"{address}?model=lstm", proxy=None) as one:
+            assert "sessions are open" in json.loads(one.recv())["error"]["message"]
     with ws.connect(f"{address}?model=writer&session={ids[0]}", proxy=None) as one:
         assert "is of lstm, not of writer" in json.loads(one.recv())["error"]["message"]
     until(lambda: served.sessions.count("lstm") == 0)  # after ttl

@@ -121,9 +121,7 @@ def _texts(app: FastAPI, served: Served) -> None:
         """Texts that go on from the prompts, as OpenAI's completions; with `stream` as server-sent events."""
         return await completions.complete(body, request, served)
 
-    events: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-    }
+    events: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
     app.post("/v1/completions", response_model=Completion, responses={**REFUSALS, **events})(completion)
     app.post("/v1/generate", response_model=Completion, responses={**REFUSALS, **events}, name="v1_generate")(
         completion

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -85,13 +86,13 @@ def install(app: FastAPI) -> None:
 
     async def unfit(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part != "body"]
+        first = _deepest(error.errors())
+        place = _place(first["loc"])
         if first["type"] == "json_invalid":
             return JSONResponse(body_of(400, "the body is no JSON", None, "invalid_json"), 400)
         said = str(first["msg"]).removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            said = f"unknown field {place[-1]!r}"
+            said = f"unknown field {first['loc'][-1]!r}"
         return JSONResponse(body_of(422, said, ".".join(place) or "body", "invalid_value"), 422)
 
     async def plain(request: Request, error: Exception) -> JSONResponse:
@@ -103,3 +104,19 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, ours)
     app.add_exception_handler(RequestValidationError, unfit)
     app.add_exception_handler(HTTPException, plain)
+
+
+def _deepest(errors: Sequence[Any]) -> Any:
+    """Of a value that fits none of several forms, what is wrong in the form that it comes nearest to."""
+    same = [error for error in errors if error["loc"][:2] == errors[0]["loc"][:2]]
+    return max(same, key=lambda error: len(error["loc"]))
+
+
+def _place(loc: Sequence[Any]) -> list[str]:
+    """A field's path without the names that pydantic gives to the forms of a union."""
+    inner = [part for part in loc if part != "body"]
+    return [
+        str(part)
+        for at, part in enumerate(inner)
+        if at == 0 or isinstance(part, int) or part == "include_usage"
+    ]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from unrolled.serving.served import Served
 
-NUMBER = {"type": ["number", "null"]}
+NUMBER = {"type": ["number", "null"], "minimum": -1e38, "maximum": 1e38}
 
 
 def describe(app: FastAPI, served: Served) -> dict[str, Any]:
@@ -26,9 +26,12 @@ def describe(app: FastAPI, served: Served) -> dict[str, Any]:
     of = {name: engine.model.task for name, engine in served.engines.items()}
     writers = [name for name, task in of.items() if task.kind == "generate"]
     _texts(schemas, served, writers)
-    for path, item in made["paths"].items():
+    for path, item in list(made["paths"].items()):
         for operation in item.values():
-            _honest(operation, path, of)
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+            if not _honest(operation, path, of):
+                del made["paths"][path]
     if served.engines:
         made["paths"]["/v1/models/{model}"]["get"]["parameters"][0]["schema"] |= {"enum": list(of)}
     return made
@@ -50,17 +53,19 @@ def _texts(schemas: dict[str, Any], served: Served, writers: list[str]) -> None:
             one["maxItems"] = served.limits.prompt
 
 
-def _honest(operation: dict[str, Any], path: str, of: dict[str, Any]) -> None:
-    """What a route takes of the served models, in place of what it would take of any."""
-    kind = path.rpartition("/")[2]
+def _honest(operation: dict[str, Any], path: str, of: dict[str, Any]) -> bool:
+    """What a route takes of the served models, in place of what it would take of any -> whether there is one for it."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    if content.get("schema", {}).get("$ref", "").endswith("/PredictBody"):
-        fitting = {
-            n: t for n, t in of.items() if t.kind == kind or (kind == "predict" and t.kind != "generate")
-        }
-        ways = [way for name, task in fitting.items() for way in _ways(name, task)]
-        none: dict[str, Any] = {"not": {}}
-        content["schema"] = {"oneOf": ways} if ways else none
+    body = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    if body in ("CompletionBody", "MusicBody"):
+        writers = [task for task in of.values() if task.kind == "generate"]
+        return any(body == "CompletionBody" or task.music for task in writers)
+    if body != "PredictBody":
+        return True
+    kind = path.rpartition("/")[2]
+    fitting = {n: t for n, t in of.items() if t.kind == kind or (kind == "predict" and t.kind != "generate")}
+    content["schema"] = {"oneOf": [way for name, task in fitting.items() for way in _ways(name, task)]}
+    return bool(fitting)
 
 
 def _ways(name: str, task: Any) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from unrolled.training.predict import rows_for
 
 SOUND, IMAGE, FRAMES = (frozenset(OF_COLUMN[kind]) for kind in ("sound", "image", "frames"))
 DEEP = 4  # lists within lists
+LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def plain(value: Any, field: str, deep: int = 0) -> None:
     """Raises Refused for what JSON shouldn't hold: NaN and infinities, half characters, lists without end."""
     if isinstance(value, float) and not math.isfinite(value):
         raise invalid(field, f"{value} is no finite number; a missing value is null")
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**63:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
         raise invalid(field, "a whole number beyond 64 bits")
     if isinstance(value, str):
         try:
@@ -59,7 +60,7 @@ def plain(value: Any, field: str, deep: int = 0) -> None:
         for key, item in items:
             if isinstance(key, str):
                 plain(key, field, deep + 1)
-            if item.__class__ is not int:
+            if item.__class__ is not int or not -LARGEST <= item <= LARGEST:
                 plain(item, f"{field}.{key}", deep + 1)
 
 

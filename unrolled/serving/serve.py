@@ -25,6 +25,7 @@ from unrolled.training.progress import aloud
 from unrolled.training.run import Run
 
 BACKLOG = 2048
+UNSENT = 65_536  # bytes that the system holds for a client that doesn't read
 CLOSING = 3  # seconds for connections to end once nothing runs any more
 
 
@@ -48,7 +49,7 @@ def serve(
     where = str(choose_device(device, aloud))
     models = {one.name: one.model(where) for one in opened}
     served = Served(models, Limits(**limits))
-    with _listening(host, port) as listening:
+    with listening_on(host, port) as listening:
         port = listening.getsockname()[1]
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{port}"
@@ -105,13 +106,16 @@ class Draining(uvicorn.Server):
         self.should_exit = True
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening_on(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises UserError where it can't."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not 0 <= port <= 65_535:
+        raise UserError(f"port={port}: can't listen there. Expected 1 to 65535, or 0 for any that is free.")
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or error
+        made = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT)  # connections inherit it
+        return made
+    except OSError as error:
         raise UserError(
-            f"host={host} port={port}: can't listen there ({said}). Choose another: port={port + 1}, or port=0 for any."
+            f"host={host} port={port}: can't listen there ({error.strerror or error}). Choose another: port={port % 65_535 + 1}, or port=0 for any."
         ) from error
