@@ -86,14 +86,14 @@ def _ways(name: str, task: Any) -> list[dict[str, Any]]:
 
 
 def _value(codec: Any) -> dict[str, Any]:
-    """What a column holds, as JSON says it."""
+    """What a column holds, as JSON says it; null is a missing value."""
     if codec.kind in MEDIA_CODECS:
-        return {"type": "string", "contentEncoding": "base64"}
+        return {"type": ["string", "null"], "contentEncoding": "base64"}
     if codec.kind == "items":
-        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+        return {"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {"type": "string"}}]}
     if codec.kind in TOKENS:
-        return {"type": "string"}
+        return {"type": ["string", "null"]}
     if codec.channels == 1:
-        return {"type": "array", "items": NUMBER, "minItems": 1}
+        return {"type": ["array", "null"], "items": NUMBER}
     step = {"type": "array", "items": NUMBER, "minItems": codec.channels, "maxItems": codec.channels}
-    return {"type": "array", "items": step, "minItems": 1}
+    return {"type": ["array", "null"], "items": step}

@@ -129,8 +129,11 @@ def encoded_rows(task: Any, rows: Sequence[Mapping[str, Any]], limits: Limits) -
     """The steps of each row, as `un.predict` reads it. Raises Refused that names the first field that doesn't fit."""
     if not 0 < len(rows) <= limits.rows:
         raise invalid("rows", f"{len(rows)} rows; expected 1 to {limits.rows}")
-    read = [_row(task, row, f"rows.{at}") for at, row in enumerate(rows)]
-    if different := next((at for at, row in enumerate(rows) if set(row) != set(rows[0])), None):
+    whole = [task.long is None and all(name in row for name in task.inputs) for row in rows]
+    if any(whole) and not all(whole):
+        raise invalid(f"rows.{whole.index(False)}", f"expected the columns {', '.join(task.inputs)}")
+    read = [(_columns if whole[at] else _other)(task, row, f"rows.{at}") for at, row in enumerate(rows)]
+    if different := next((at for at, row in enumerate(read) if row.keys() != read[0].keys()), None):
         raise invalid(f"rows.{different}", "its columns aren't those of the first row")
     try:
         found = list(rows_for(task, read))
@@ -139,19 +142,27 @@ def encoded_rows(task: Any, rows: Sequence[Mapping[str, Any]], limits: Limits) -
     return [_steps(task, row, f"rows.{at}", limits) for at, row in enumerate(found)]
 
 
-def _row(task: Any, row: Mapping[str, Any], field: str) -> dict[str, Any]:
-    """The columns with those that are read turned into what their codecs read."""
+def _columns(task: Any, row: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """The columns that are read, as their codecs read them; what else a row holds is passed over."""
+    codecs = {f.name: f.codec for f in task.codec.fields} if task.codec.kind == "together" else {}
+    for name in task.inputs:
+        plain(row[name], f"{field}.{name}")
+    return {
+        name: value_for(codecs.get(name, task.codec), row[name], f"{field}.{name}") for name in task.inputs
+    }
+
+
+def _other(task: Any, row: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """A row whose columns make a series only together with others: numbered ones, or the steps of a long table. Only
+    numbers and texts, so that nothing in it can be taken for a file.
+    """
     plain(row, field)
     if taken := RESERVED & set(row):
         raise invalid(f"{field}.{min(taken)}", "this name is the server's own; call the column otherwise")
-    codecs = {f.name: f.codec for f in task.codec.fields} if task.codec.kind == "together" else {}
-    if task.long is not None:
-        return dict(row)
-    made = dict(row)
-    for name in task.inputs:
-        if name in row:
-            made[name] = value_for(codecs.get(name, task.codec), row[name], f"{field}.{name}")
-    return made
+    kinds = {f.codec.kind for f in task.codec.fields} if task.codec.kind == "together" else {task.codec.kind}
+    if kinds & (SOUND | IMAGE | FRAMES) or any(isinstance(value, (list, dict)) for value in row.values()):
+        raise invalid(field, f"expected the columns {', '.join(task.inputs)}")
+    return dict(row)
 
 
 def _steps(task: Any, row: Mapping[str, Any], field: str, limits: Limits) -> np.ndarray:
