@@ -82,7 +82,9 @@ def _together(model: Model, prompt: int) -> float:
 
     context = None if model.fixed_state else model.task.context
     seats = [
-        Writing(tell, model.task.codec, [5] * (prompt - 1), draw=Draw(0.8, seed=n), length=TOKENS, context=context)
+        Writing(
+            tell, model.task.codec, [5] * (prompt - 1), draw=Draw(0.8, seed=n), length=TOKENS, context=context
+        )
         for n in range(STREAMS)
     ]
     begun = time.perf_counter()

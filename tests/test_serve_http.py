@@ -22,8 +22,8 @@ from tiny_models import model_of, task_of, writer_of
 
 import unrolled as un
 from unrolled.datasets.labels import Labels
-from unrolled.datasets.spectra import LogMel
 from unrolled.datasets.sound import Sound
+from unrolled.datasets.spectra import LogMel
 from unrolled.serving.served import Served
 from unrolled.tasks import Classify
 
@@ -279,8 +279,8 @@ def test_whoever_goes_frees_the_row(server: tuple[Served, str, int]) -> None:
 
 
 def test_a_slow_reader_is_dropped(models: dict[str, Any]) -> None:
-    from unrolled.serving.inbox import Inbox
     from unrolled.serving.faults import Refused
+    from unrolled.serving.inbox import Inbox
 
     left = []
 

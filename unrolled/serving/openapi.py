@@ -8,13 +8,14 @@ from fastapi.openapi.utils import get_openapi
 
 from unrolled.datasets.inputs import TOKENS
 from unrolled.datasets.media_codecs import MEDIA_CODECS
+from unrolled.serving.raw import FARTHEST
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from unrolled.serving.served import Served
 
-NUMBER = {"type": ["number", "null"], "minimum": -1e38, "maximum": 1e38}
+NUMBER = {"type": ["number", "null"], "minimum": -FARTHEST, "maximum": FARTHEST}
 
 
 def describe(app: FastAPI, served: Served) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def describe(app: FastAPI, served: Served) -> dict[str, Any]:
         for operation in item.values():
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
-            if not _honest(operation, path, of):
+            if not _honest(operation, path, of, served.limits.rows):
                 del made["paths"][path]
     if served.engines:
         made["paths"]["/v1/models/{model}"]["get"]["parameters"][0]["schema"] |= {"enum": list(of)}
@@ -53,8 +54,10 @@ def _texts(schemas: dict[str, Any], served: Served, writers: list[str]) -> None:
             one["maxItems"] = served.limits.prompt
 
 
-def _honest(operation: dict[str, Any], path: str, of: dict[str, Any]) -> bool:
-    """What a route takes of the served models, in place of what it would take of any -> whether there is one for it."""
+def _honest(operation: dict[str, Any], path: str, of: dict[str, Any], most: int) -> bool:
+    """What a route takes of the served models, in place of what it would take of any -> whether there is one for it.
+    most: rows of one request.
+    """
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     body = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
     if body in ("CompletionBody", "MusicBody"):
@@ -64,18 +67,18 @@ def _honest(operation: dict[str, Any], path: str, of: dict[str, Any]) -> bool:
         return True
     kind = path.rpartition("/")[2]
     fitting = {n: t for n, t in of.items() if t.kind == kind or (kind == "predict" and t.kind != "generate")}
-    content["schema"] = {"oneOf": [way for name, task in fitting.items() for way in _ways(name, task)]}
+    content["schema"] = {"oneOf": [way for name, task in fitting.items() for way in _ways(name, task, most)]}
     return bool(fitting)
 
 
-def _ways(name: str, task: Any) -> list[dict[str, Any]]:
-    """The two forms in which one model's rows may be sent."""
+def _ways(name: str, task: Any, most: int) -> list[dict[str, Any]]:
+    """The two forms in which one model's rows, `most` of them, may be sent."""
     codecs = {f.name: f.codec for f in task.codec.fields} if task.codec.kind == "together" else {}
     columns = {column: _value(codecs.get(column, task.codec)) for column in task.inputs}
     row = {"type": "object", "properties": columns, "required": list(columns)}
     one = next(iter(columns.values())) if len(columns) == 1 else row
     model = {"const": name}
-    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": 8}
+    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": most}
     return [
         {
             "type": "object", "properties": {"model": model, key: value}, "required": ["model", key],

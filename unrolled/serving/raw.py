@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from unrolled.training.predict import rows_for
 SOUND, IMAGE, FRAMES = (frozenset(OF_COLUMN[kind]) for kind in ("sound", "image", "frames"))
 DEEP = 4  # lists within lists
 LARGEST = 2**63 - 1
+FARTHEST = 1e38  # from zero, of any reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Sent(MediaFile):
 
 def plain(value: Any, field: str, deep: int = 0) -> None:
     """Raises Refused for what JSON shouldn't hold: NaN and infinities, half characters, lists without end."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise invalid(field, f"{value} is no finite number; a missing value is null")
+    if isinstance(value, float) and not abs(value) <= FARTHEST:  # NaN neither
+        raise invalid(field, f"{value} is no number up to {FARTHEST:g}; a missing value is null")
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
         raise invalid(field, "a whole number beyond 64 bits")
     if isinstance(value, str):
@@ -100,15 +100,13 @@ def _text(kind: str, value: Any, field: str) -> Any:
 def _numbers(value: Any, field: str) -> Any:
     if isinstance(value, (bool, str, dict)):
         raise invalid(field, f"expected numbers, got {_kind(value)}")
-    if not isinstance(value, list):
-        return float(value)
     try:
-        found = sequence(value)
+        found = sequence(value) if isinstance(value, list) else np.array([value], np.float64)
     except ValueError as error:
         raise invalid(field, str(error)) from error
     if not isinstance(found, np.ndarray):
         raise invalid(field, "expected numbers, got texts")
-    return found
+    return found if isinstance(value, list) else float(value)
 
 
 def _sent(value: Any, field: str, what: str) -> Sent:

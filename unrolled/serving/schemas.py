@@ -12,10 +12,12 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-Seed = Annotated[Whole, Field(ge=0, le=2**53, description="the same seed writes the same text; none: any")]
+WHOLE = BeforeValidator(_whole)
+Seed = Annotated[
+    int, Field(ge=0, le=2**53, description="the same seed writes the same text; none: any"), WHOLE
+]
 Stop = Annotated[str, Field(min_length=1, max_length=64)]
-Ids = Annotated[list[Annotated[Whole, Field(ge=0)]], Field(min_length=1)]
+Ids = Annotated[list[Annotated[int, Field(ge=0), WHOLE]], Field(min_length=1)]
 
 
 class Body(BaseModel):
@@ -35,17 +37,17 @@ class CompletionBody(Body):
 
     model: str
     prompt: str | Ids | Annotated[list[str], Field(min_length=1, max_length=16)] = ""
-    max_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1), WHOLE] | None = None
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[Whole, Field(ge=1, le=2**31)] | None = None
-    n: Annotated[Whole, Field(ge=1, le=8)] = 1
+    top_k: Annotated[int, Field(ge=1, le=2**31), WHOLE] | None = None
+    n: Annotated[int, Field(ge=1, le=8), WHOLE] = 1
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
     seed: Seed | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     echo: bool = False
-    logprobs: Annotated[Whole, Field(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
     user: str | None = None
 
 
@@ -91,7 +93,7 @@ class MusicBody(Body):
 
     model: str
     prompt: str = "X:1"
-    max_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1), WHOLE] | None = None
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None
     seed: Seed | None = None
     wav: bool = False

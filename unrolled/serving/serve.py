@@ -117,5 +117,6 @@ def listening_on(host: str, port: int) -> socket.socket:
         return made
     except OSError as error:
         raise UserError(
-            f"host={host} port={port}: can't listen there ({error.strerror or error}). Choose another: port={port % 65_535 + 1}, or port=0 for any."
+            f"host={host} port={port}: can't listen there ({error.strerror or error}). Choose another: port=0 is any "
+            "that is free."
         ) from error
