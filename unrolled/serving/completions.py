@@ -164,7 +164,7 @@ async def _whole(asked: Asked) -> list[Piece]:
 
 async def _events(asked: Asked) -> AsyncIterator[str]:
     """Server-sent events: pieces as they are written, then how much it was, then the end."""
-    running = len(asked.texts)
+    running, head = len(asked.texts), _head(asked)
     try:
         if asked.body.echo:
             for index in range(running):
@@ -175,7 +175,7 @@ async def _events(asked: Asked) -> AsyncIterator[str]:
                 if piece.error:
                     raise Refused(500, piece.error, code="internal")
                 running -= piece.reason is not None
-            yield "".join(_event(asked, [asked.choice(index, piece)]) for index, piece in told)
+            yield "".join(_piece(asked, head, index, piece) for index, piece in told)
         options = asked.body.stream_options
         if options is not None and options.include_usage:
             yield _data(asked.reply([], asked.usage()).model_dump())
@@ -183,6 +183,20 @@ async def _events(asked: Asked) -> AsyncIterator[str]:
     except Refused as error:  # the status was sent long ago
         refused = refusal_of(error)
         yield _data(body_of(refused.status, refused.message, None, refused.code))
+
+
+def _head(asked: Asked) -> str:
+    """An event up to its choices: the same for every piece of an answer."""
+    return json.dumps(asked.reply([]).model_dump(exclude={"choices"}), ensure_ascii=False)[:-1]
+
+
+def _piece(asked: Asked, head: str, index: int, piece: Piece) -> str:
+    """The event of a piece; written by hand, since there is one for every token."""
+    if asked.body.logprobs is not None:
+        return _event(asked, [asked.choice(index, piece)])
+    text, reason = json.dumps(piece.text, ensure_ascii=False), json.dumps(piece.reason)
+    choice = f'{{"text": {text}, "index": {index}, "logprobs": null, "finish_reason": {reason}}}'
+    return f'data: {head}, "choices": [{choice}]}}\n\n'
 
 
 def _event(asked: Asked, choices: list[Choice]) -> str:
