@@ -249,6 +249,7 @@ async def crowd(port: int) -> tuple[Client, Client]:
     """512 at once, and then 300 that go away in the middle."""
     seen, gone = Client(), Client()
     async with http(port) as client:
+        await asyncio.gather(*(client.get("/health") for _ in range(512)))  # all are connected
         await asyncio.gather(*(seen.ask(client, body_of(n)) for n in range(512)))
         for begin in range(0, 300, 50):
             await asyncio.gather(*(gone.ask(client, body_of(n, 2000), 5) for n in range(begin, begin + 50)))

@@ -14,9 +14,10 @@ from tiny_models import ANSWERING, SERIES, STREAMING, model_of, raw_of, task_of,
 
 import unrolled as un
 from unrolled.running.sampling import Draw
-from unrolled.serving import engine as engine_module
-from unrolled.serving.engine import Busy, Draining, Engine, Records
+from unrolled.serving import drawing
+from unrolled.serving.engine import Busy, Draining, Engine
 from unrolled.serving.limits import Limits
+from unrolled.serving.records import Records
 from unrolled.serving.seats import Piece, Session, Writing
 
 torch.set_num_threads(1)
@@ -69,10 +70,10 @@ def test_each_concurrent_text_is_its_offline_text(kind: str) -> None:
     model = writer_of(kind)
     engine = running(model, streams=8, queue=100)
     asked = []
-    for number in range(24):
+    for number in range(18):
         draw = Draw((0.7, 1.0, 0.0)[number % 3], (None, 4)[number % 2], (0.9, None)[number % 2], number)
         heard = Heard()
-        prompt, length = PROMPTS[number % len(PROMPTS)], 3 + 7 * (number % 9)
+        prompt, length = PROMPTS[number % len(PROMPTS)], 3 + 5 * (number % 8)
         ask(engine, prompt, heard, draw=draw, length=length, whole=bool(number % 2))
         asked.append((prompt, draw, length, heard))
         if number % 5 == 0:
@@ -196,7 +197,7 @@ def test_a_fault_of_one_step_is_told_and_the_engine_goes_on(
         def fails(*_: Any) -> Any:
             raise RuntimeError("no such luck")
 
-        patch.setattr(engine_module, "pick_at", fails)
+        patch.setattr(drawing, "pick_at", fails)
         ask(engine, "a", broken, length=5)
         assert broken.done.wait(10)
     assert broken.error == "the model failed"

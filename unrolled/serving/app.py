@@ -14,12 +14,13 @@ from starlette.websockets import WebSocket
 
 from unrolled import __version__
 from unrolled.serving import completions, faults
-from unrolled.serving.engine import Records
+from unrolled.serving.engine import Busy
 from unrolled.serving.faults import Fault, Refused, invalid
 from unrolled.serving.gate import Gate
 from unrolled.serving.inbox import while_there
 from unrolled.serving.openapi import describe
 from unrolled.serving.raw import encoded_rows
+from unrolled.serving.records import Records
 from unrolled.serving.schemas import (
     Completion,
     CompletionBody,
@@ -49,6 +50,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": Fault, "description": "the server is stopping"},
     504: {"model": Fault, "description": "not done in time"},
 }
+WRITING = ("/v1/completions", "/v1/generate", "/v1/generate/music")
 ASKING: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (401, 403, 421, 431)}
 
 
@@ -190,6 +192,24 @@ async def _said(request: Request, served: Served, model: str, inputs: list[Any])
     return found
 
 
+class Early:
+    """Answers 429 before a body is read, while no model takes texts: refusing must cost next to nothing."""
+
+    def __init__(self, app: FastAPI, served: Served) -> None:
+        self.app, self.routes = app, app.routes
+        self.writers = [e for e in served.engines.values() if e.model.task.kind == "generate"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asks = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in WRITING
+        if asks and self.writers and all(engine.full and not engine.draining for engine in self.writers):
+            for engine in self.writers:
+                engine.counters.refused += 1
+            reply = faults.reply(Busy(min(engine.patience for engine in self.writers)))
+            await reply(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
 class Counted:
     """Counts requests by route and status; outermost, so that refusals at the gate count too."""
 
@@ -211,6 +231,11 @@ def guarded(
 ) -> Counted:  # fmt: skip
     """The whole application as a server runs it."""
     gate = Gate(
-        application(served), port=port, hosts=hosts, origins=origins, token=token, body=served.limits.body
+        Early(application(served), served),
+        port=port,
+        hosts=hosts,
+        origins=origins,
+        token=token,
+        body=served.limits.body,
     )
     return Counted(gate, served)

@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from unrolled.errors import UnrolledError
-from unrolled.running.sampling import Draw, likeliest, pick_at
 from unrolled.serving.batch import Batch, as_steps
+from unrolled.serving.drawing import draw
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Counters
+from unrolled.serving.records import Records, Whole
 from unrolled.serving.seats import Piece, Seat, Session, Writing
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 ALONE = 256  # steps of prompts read between two steps of the batch
-TOGETHER = 4_096  # steps of whole records answered between two steps of the batch
 PATIENCE = 64  # steps that a batch stays larger than it need be
 
 
@@ -48,15 +48,6 @@ class Draining(UnrolledError):
     """The server is told to stop and takes nothing new."""
 
 
-class Records:
-    """Encoded records of one request, to be answered together. `tell` gets the task's answers or an error."""
-
-    def __init__(self, inputs: Sequence[np.ndarray], tell: Callable[[Any], None]) -> None:
-        self.inputs, self.tell = list(inputs), tell
-        self.said: list[Any] = []
-        self.gone = False
-
-
 class Engine:
     """Runs one model. What others call (`submit`, `feed`, `leave`, `answer`) only leaves word for the thread."""
 
@@ -69,6 +60,7 @@ class Engine:
         self._stop = False
         self.draining = False
         self.waiting = 0  # texts that have no row yet
+        self.texts = 0  # texts that aren't over
         self.records = 0  # records not yet answered
         self._pace = 1.0  # seconds that a text keeps its row, about
         self._reset()
@@ -79,7 +71,7 @@ class Engine:
         self._seats: list[Seat | None] = [None]
         self._line: deque[Seat] = deque()  # of those that want a row
         self._filling: deque[Seat] = deque()
-        self._whole: deque[Records] = deque()
+        self._whole = Whole()
         self._tick, self._wide = 0, 0
         self._told: list[tuple[Callable[[Any], None], Any]] = []
 
@@ -108,8 +100,26 @@ class Engine:
     @property
     def idle(self) -> bool:
         """True when nothing is being worked on and nothing waits; sessions that aren't fed don't count."""
-        busy = any(seat is not None and (seat.waits or isinstance(seat, Writing)) for seat in self._seats)
-        return not (busy or self._orders or self._line or self._filling or self._whole or self.waiting)
+        busy = any(seat is not None and seat.waits for seat in self._seats)
+        return not (
+            busy
+            or self.texts
+            or self._orders
+            or self._line
+            or self._filling
+            or self._whole.jobs
+            or self.waiting
+        )
+
+    @property
+    def full(self) -> bool:
+        """True while no text is taken."""
+        return self.texts >= self.limits.queue + self.limits.streams
+
+    @property
+    def patience(self) -> int:
+        """Seconds after which a row may be free."""
+        return max(1, min(60, round(self._pace * (self.waiting + 1) / self.limits.streams)))
 
     # --- what others call
 
@@ -122,10 +132,10 @@ class Engine:
         with self._word:
             if self.draining:
                 raise Draining("the server is stopping. Try another, or later.")
-            free = self.limits.streams - self.active if not self.waiting else 0
-            if self.waiting + len(texts) > self.limits.queue + max(free, 0):
+            if self.texts + len(texts) > self.limits.queue + self.limits.streams:
                 self.counters.refused += 1
-                raise Busy(max(1, min(60, round(self._pace * (self.waiting + 1) / self.limits.streams))))
+                raise Busy(self.patience)
+            self.texts += len(texts)
             self.waiting += len(texts)
             self._order(lambda: self._line.extend(texts))
 
@@ -156,7 +166,7 @@ class Engine:
                 self.counters.refused += 1
                 raise Busy(1)
             self.records += len(records.inputs)
-            self._order(lambda: self._whole.append(records))
+            self._order(lambda: self._whole.jobs.append(records))
 
     # --- the thread
 
@@ -179,7 +189,7 @@ class Engine:
 
     def _busy(self) -> bool:
         waits = any(seat is not None and seat.ready and seat.pending for seat in self._seats)
-        return bool(waits or self._filling or self._whole or self._can_seat())
+        return bool(waits or self._filling or self._whole.jobs or self._can_seat())
 
     def _can_seat(self) -> bool:
         return bool(self._line) and (self.active < self.limits.streams or self._resting() is not None)
@@ -191,11 +201,11 @@ class Engine:
             found = self._fill()
             found += self._advance()
             if found:
-                self._draw([(seat, row) for seat, row in found if isinstance(seat, Writing)])
+                self._write([(seat, row) for seat, row in found if isinstance(seat, Writing)])
                 self._say([(seat, row) for seat, row in found if isinstance(seat, Session)])
                 self.counters.step(time.perf_counter() - begun, len(found))
             self._fit()
-        if self._whole:
+        if self._whole.jobs:
             self._answer()
 
     def _admit(self) -> None:
@@ -322,33 +332,18 @@ class Engine:
         nothing = np.zeros_like(one)
         return torch.from_numpy(np.stack([nothing if step is None else step for step in steps])[:, None])
 
-    def _draw(self, found: list[tuple[Writing, Tensor]]) -> None:
-        """The next token of each text; rows drawn alike are drawn together."""
-        if not found:
-            return
-        logits = torch.cat([row for _, row in found]).float()
-        if bool(logits.isnan().any()):
-            for seat, row in found:
-                if bool(row.isnan().any()):
-                    self._tell(seat, Piece("", seat.tokens, error="the model's prediction is not a number"))
-                    self._leave(seat)
-            found = [(seat, row) for seat, row in found if not seat.gone and seat.row is not None]
-            return self._draw(found)
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for at, (seat, _) in enumerate(found):
-            groups.setdefault(seat.key, []).append(at)
-        for key, members in groups.items():
-            seats = [found[at][0] for at in members]
-            rows = logits if len(members) == len(found) else logits[torch.tensor(members)]
-            uniform = torch.tensor([seat.uniform() for seat in seats], dtype=torch.double)
-            tokens = pick_at(rows, Draw(*key), uniform).tolist()
-            for at, (seat, token) in enumerate(zip(seats, tokens, strict=True)):
-                log = None if seat.logs is None else _logs(rows[at], token, seat.logs)
-                piece = seat.wrote(token, log)
-                if piece is not None:
-                    self._tell(seat, piece)
-                if seat.reason is not None:
-                    self._leave(seat)
+    def _write(self, found: list[tuple[Writing, Tensor]]) -> None:
+        """The next token of each text."""
+        for seat, token, log in draw(found):
+            if token is None:
+                self._tell(seat, Piece("", seat.tokens, error="the model's prediction is not a number"))
+                self._leave(seat)
+                continue
+            piece = seat.wrote(token, log)
+            if piece is not None:
+                self._tell(seat, piece)
+            if seat.reason is not None:
+                self._leave(seat)
         self.counters.tokens += len(found)
 
     def _say(self, found: list[tuple[Session, Tensor]]) -> None:
@@ -380,37 +375,14 @@ class Engine:
 
     def _answer(self) -> None:
         """Some whole records, of several requests together."""
-        task, steps = self.model.task, 0
-        batch: list[tuple[Records, np.ndarray]] = []
-        while self._whole and (not batch or steps < TOGETHER):
-            job = self._whole[0]
-            if job.gone or len(job.said) == len(job.inputs):
-                self._whole.popleft()
-                with self._word:
-                    self.records -= len(job.inputs)
-                continue
-            taken = sum(owner is job for owner, _ in batch)
-            if len(job.said) + taken == len(job.inputs):
-                self._whole.rotate(-1)
-                if self._whole[0] is batch[0][0]:
-                    break
-                continue
-            record = job.inputs[len(job.said) + taken]
-            if batch and steps + len(record) > TOGETHER:
-                break
-            batch.append((job, record))
-            steps += len(record)
-        if not batch:
-            return
-        said = task.rows(task.predict(self.model, [record for _, record in batch]))
-        self.counters.records += len(batch)
-        for (job, _), one in zip(batch, said, strict=True):
-            job.said.append(one)
-            if len(job.said) == len(job.inputs):
-                self._told.append((job.tell, job.said))
-                self._whole.remove(job)
-                with self._word:
-                    self.records -= len(job.inputs)
+        asked = self._whole.some()
+        if asked:
+            task = self.model.task
+            said = task.rows(task.predict(self.model, [record for _, record in asked]))
+            self.counters.records += len(asked)
+            self._told += [(job.tell, job.said) for job in self._whole.take(asked, said)]
+        with self._word:
+            self.records -= self._whole.settled()
 
     # --- orders
 
@@ -434,6 +406,11 @@ class Engine:
         seat.gone = True
         if isinstance(seat, Records):
             return
+        if isinstance(seat, Writing) and not seat.over:
+            seat.over = True
+            with self._word:
+                self.texts -= 1
+            self._pace += 0.05 * (time.monotonic() - seat.asked - self._pace)
         if seat.row is not None:
             self._vacate(seat)
         elif seat in self._line:
@@ -461,24 +438,19 @@ class Engine:
         traceback.print_exception(error, file=sys.stderr)
         self.counters.failures += 1
         gone = [seat for seat in [*self._seats, *self._line] if seat is not None]
-        jobs, told = list(self._whole), self._told
+        jobs, told = list(self._whole.jobs), self._told
         self._reset()
         self._told = told
         with self._word:
-            self.waiting = self.records = 0
+            self.waiting = self.records = self.texts = 0
         for seat in gone:
             self._tell(seat, Piece("", 0, error="the model failed"))
             seat.gone, seat.row = True, None
+            if isinstance(seat, Writing):
+                seat.over = True
         self._told += [(job.tell, None) for job in jobs]
 
 
 def _tell_all(told: list[tuple[Callable[[Any], None], Any]]) -> None:
     for tell, what in told:
         tell(what)
-
-
-def _logs(logits: Tensor, token: int, count: int) -> tuple[int, float, list[tuple[int, float]]]:
-    """A token, its log-probability under the model, and those of the likeliest."""
-    best = likeliest(logits, count) if count else []
-    own = float(logits.double().log_softmax(-1)[token])
-    return token, own, [(other, float(np.log(max(p, 1e-300)))) for other, p in best]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +81,7 @@ class Writing(Seat):
         self.draw, self.length, self.stops, self.whole, self.logs = draw, length, stops, whole, logs
         self.key = (draw.temperature, draw.top_k, draw.top_p)
         self.tokens = 0
+        self.over, self.asked = False, time.monotonic()
         self.fill = window([BOUNDARY, *prompt], context)
         self._codec = codec
         self._uniform = _uniform(draw.seed, number)
