@@ -15,25 +15,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from unrolled.errors import UnrolledError
-from unrolled.serving.batch import Batch, as_steps
 from unrolled.serving.drawing import draw
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Counters
 from unrolled.serving.records import Records, Whole
+from unrolled.serving.rows import Rows
 from unrolled.serving.seats import Piece, Seat, Session, Writing
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from unrolled.model import Model
-
-ALONE = 256  # steps of prompts read between two steps of the batch
-PATIENCE = 64  # steps that a batch stays larger than it need be
 
 
 class Busy(UnrolledError):
@@ -59,7 +55,6 @@ class Engine:
         self._orders: deque[Callable[[], None]] = deque()
         self._stop = False
         self.draining = False
-        self.waiting = 0  # texts that have no row yet
         self.texts = 0  # texts that aren't over
         self.records = 0  # records not yet answered
         self._pace = 1.0  # seconds that a text keeps its row, about
@@ -67,12 +62,8 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def _reset(self) -> None:
-        self._batch = Batch(self.model) if self.streams else None
-        self._seats: list[Seat | None] = [None]
-        self._line: deque[Seat] = deque()  # of those that want a row
-        self._filling: deque[Seat] = deque()
+        self._rows = Rows(self.model, self.limits.streams) if self.streams else None
         self._whole = Whole()
-        self._tick, self._wide = 0, 0
         self._told: list[tuple[Callable[[Any], None], Any]] = []
 
     def start(self) -> None:
@@ -95,20 +86,18 @@ class Engine:
     @property
     def active(self) -> int:
         """Rows that somebody owns."""
-        return sum(seat is not None for seat in self._seats)
+        return self._rows.active if self._rows else 0
+
+    @property
+    def waiting(self) -> int:
+        """Those without a row that want one."""
+        return self._rows.waiting if self._rows else 0
 
     @property
     def idle(self) -> bool:
         """True when nothing is being worked on and nothing waits; sessions that aren't fed don't count."""
-        busy = any(seat is not None and seat.waits for seat in self._seats)
-        return not (
-            busy
-            or self.texts
-            or self._orders
-            or self._line
-            or self._filling
-            or self._whole.jobs
-            or self.waiting
+        return not (self.texts or self._orders or self._whole.jobs) and (
+            self._rows is None or self._rows.idle
         )
 
     @property
@@ -136,8 +125,7 @@ class Engine:
                 self.counters.refused += 1
                 raise Busy(self.patience)
             self.texts += len(texts)
-            self.waiting += len(texts)
-            self._order(lambda: self._line.extend(texts))
+            self._order(lambda: self._wanted(texts))
 
     def feed(self, session: Session, steps: Sequence[Any]) -> None:
         """Steps that a session is to read. Raises Draining."""
@@ -188,149 +176,20 @@ class Engine:
                 self._deliver()
 
     def _busy(self) -> bool:
-        waits = any(seat is not None and seat.ready and seat.pending for seat in self._seats)
-        return bool(waits or self._filling or self._whole.jobs or self._can_seat())
-
-    def _can_seat(self) -> bool:
-        return bool(self._line) and (self.active < self.limits.streams or self._resting() is not None)
+        return bool(self._whole.jobs) or (self._rows is not None and self._rows.busy)
 
     def _work(self) -> None:
-        begun = time.perf_counter()
-        if self._batch is not None:
-            self._admit()
-            found = self._fill()
-            found += self._advance()
+        begun, rows = time.perf_counter(), self._rows
+        if rows is not None:
+            rows.admit()
+            found = rows.fill() + rows.advance()
             if found:
                 self._write([(seat, row) for seat, row in found if isinstance(seat, Writing)])
                 self._say([(seat, row) for seat, row in found if isinstance(seat, Session)])
                 self.counters.step(time.perf_counter() - begun, len(found))
-            self._fit()
+            rows.fit()
         if self._whole.jobs:
             self._answer()
-
-    def _admit(self) -> None:
-        """Gives free rows to those in line; a session that rests makes room where there is none."""
-        while self._line:
-            if self.active >= self.limits.streams:
-                resting = self._resting()
-                if resting is None:
-                    return
-                self._park(resting)
-            seat = self._line.popleft()
-            if seat.gone:
-                self._seated(seat)
-                continue
-            self._seated(seat)
-            self._sit(seat)
-
-    def _seated(self, seat: Seat) -> None:
-        if isinstance(seat, Writing):
-            with self._word:
-                self.waiting -= 1
-
-    def _sit(self, seat: Seat) -> None:
-        assert self._batch is not None
-        free = next((row for row, held in enumerate(self._seats) if held is None), None)
-        if free is None:
-            free = len(self._seats)
-            self._batch.resize(2 * free, range(free))
-            self._seats += [None] * free
-        self._seats[free], seat.row, seat.last = seat, free, self._tick
-        if len(seat.fill) == 1 and seat.fresh:
-            seat.pending.appendleft(seat.fill.pop())
-        if seat.fill:
-            self._filling.append(seat)
-            return
-        if seat.alone is not None:
-            self._batch.place(free, seat.alone)
-            seat.alone = None
-        seat.ready = True
-
-    def _resting(self) -> Seat | None:
-        """The session that has waited longest to be fed."""
-        resting = [s for s in self._seats if isinstance(s, Session) and s.ready and not s.waits]
-        return min(resting, key=lambda seat: seat.last, default=None)
-
-    def _park(self, seat: Seat) -> None:
-        assert self._batch is not None and seat.row is not None
-        if not seat.fresh:
-            seat.alone = self._batch.take(seat.row)
-        self._vacate(seat)
-
-    def _vacate(self, seat: Seat) -> None:
-        assert self._batch is not None and seat.row is not None
-        self._batch.clear(seat.row)
-        self._seats[seat.row] = None
-        seat.row, seat.ready = None, False
-
-    def _fill(self) -> list[tuple[Seat, Tensor]]:
-        """Reads some of the prompts, alone -> the predictions after those that are through."""
-        batch, budget, found = self._batch, ALONE, []
-        assert batch is not None
-        while self._filling and budget > 0:
-            seat = self._filling[0]
-            if seat.row is None:
-                self._filling.popleft()
-                continue
-            piece, seat.fill = seat.fill[:budget], seat.fill[budget:]
-            if seat.alone is None:
-                seat.alone, seat.used, seat.recent = batch.begin(1, len(piece) + len(seat.fill)), 0, []
-            prediction, seat.alone = batch.read(as_steps(piece), seat.alone, seat.used)
-            seat.used, budget = seat.used + len(piece), budget - len(piece)
-            if batch.context is not None:
-                seat.recent += piece
-            if not seat.fill:
-                self._filling.popleft()
-                batch.place(seat.row, seat.alone)
-                seat.alone, seat.ready, seat.fresh = None, True, False
-                found.append((seat, prediction))
-        return found
-
-    def _advance(self) -> list[tuple[Seat, Tensor]]:
-        """One step of every row that has one to read, in one call -> their predictions, a row each."""
-        batch = self._batch
-        assert batch is not None
-        readers = [seat for seat in self._seats if seat is not None and seat.ready and seat.pending]
-        if batch.context is not None:
-            readers = [seat for seat in readers if not self._slides(seat)]
-        if not readers:
-            return []
-        self._tick += 1
-        free = self.model.fixed_state  # whatever nobody's row reads: it is forgotten when somebody sits down
-        reads = [free and seat is None for seat in self._seats]
-        begins = [False] * batch.size
-        steps: list[Any] = [None] * batch.size
-        for seat in readers:
-            row = seat.row
-            assert row is not None
-            steps[row], reads[row], begins[row] = seat.pending.popleft(), True, seat.fresh
-            seat.fresh, seat.used, seat.last = False, (0 if seat.fresh else seat.used) + 1, self._tick
-            if batch.context is not None:
-                seat.recent.append(steps[row])
-        most = max(seat.used for seat in self._seats if seat is not None)
-        predictions = batch.advance(self._stacked(steps), reads, begins, most)
-        rows = [seat.row for seat in readers]
-        chosen = predictions if len(rows) == batch.size else predictions[torch.tensor(rows)]
-        return [(seat, chosen[at : at + 1]) for at, seat in enumerate(readers)]
-
-    def _slides(self, seat: Seat) -> bool:
-        """A full context: the row begins anew and reads its last half again, alone, as a stream does."""
-        batch = self._batch
-        assert batch is not None and batch.context is not None and seat.row is not None
-        if seat.fresh or seat.used < batch.context:
-            return False
-        seat.fill = [*seat.recent, seat.pending.popleft()][-max(1, batch.context // 2) :]
-        seat.ready, seat.alone = False, None
-        batch.clear(seat.row)
-        self._filling.append(seat)
-        return True
-
-    def _stacked(self, steps: list[Any]) -> Tensor:
-        one = next(step for step in steps if step is not None)
-        if isinstance(one, int):
-            return torch.tensor([0 if step is None else step for step in steps])[:, None]
-        nothing = np.zeros_like(one)
-        return torch.from_numpy(np.stack([nothing if step is None else step for step in steps])[:, None])
 
     def _write(self, found: list[tuple[Writing, Tensor]]) -> None:
         """The next token of each text."""
@@ -358,21 +217,6 @@ class Engine:
             self._tell(seat, {"step": seat.steps, "answer": answer})
         self.counters.steps += len(found)
 
-    def _fit(self) -> None:
-        """Halves the rows once a quarter has been enough for a while."""
-        assert self._batch is not None
-        self._wide = self._wide + 1 if 4 * self.active <= len(self._seats) > 1 else 0
-        if self._wide < PATIENCE:
-            return
-        kept = [row for row, seat in enumerate(self._seats) if seat is not None]
-        size = len(self._seats) // 2
-        self._batch.resize(size, kept)
-        self._seats = [self._seats[row] for row in kept] + [None] * (size - len(kept))
-        for row, seat in enumerate(self._seats):
-            if seat is not None:
-                seat.row = row
-        self._wide = 0
-
     def _answer(self) -> None:
         """Some whole records, of several requests together."""
         asked = self._whole.some()
@@ -386,20 +230,25 @@ class Engine:
 
     # --- orders
 
+    def _wanted(self, seats: Sequence[Seat]) -> None:
+        assert self._rows is not None
+        self._rows.line.extend(seats)
+
     def _feed(self, session: Session, steps: Sequence[Any]) -> None:
         if session.gone:
             return
         queued = session.waits and session.row is None
         session.pending.extend(steps)
         if session.row is None and not queued:
-            self._line.append(session)
+            self._wanted([session])
 
     def _forget(self, session: Session) -> None:
+        assert self._rows is not None
         session.fresh, session.alone, session.used, session.recent = True, None, 0, []
         session.pending.clear()
         session.fill, session.steps = [], 0
-        if session in self._filling:
-            self._filling.remove(session)
+        if session in self._rows.filling:
+            self._rows.filling.remove(session)
             session.ready = True
 
     def _leave(self, seat: Seat | Records) -> None:
@@ -411,15 +260,8 @@ class Engine:
             with self._word:
                 self.texts -= 1
             self._pace += 0.05 * (time.monotonic() - seat.asked - self._pace)
-        if seat.row is not None:
-            self._vacate(seat)
-        elif seat in self._line:
-            self._line.remove(seat)
-            self._seated(seat)
-        if seat in self._filling:
-            self._filling.remove(seat)
-        seat.alone = None
-        seat.pending.clear()
+        if self._rows is not None:
+            self._rows.leave(seat)
 
     def _tell(self, seat: Seat, what: Any) -> None:
         if not seat.gone:
@@ -437,12 +279,14 @@ class Engine:
         """Tells everyone who is being served, and begins anew with empty rows."""
         traceback.print_exception(error, file=sys.stderr)
         self.counters.failures += 1
-        gone = [seat for seat in [*self._seats, *self._line] if seat is not None]
+        gone = (
+            [] if self._rows is None else [s for s in [*self._rows.seats, *self._rows.line] if s is not None]
+        )
         jobs, told = list(self._whole.jobs), self._told
         self._reset()
         self._told = told
         with self._word:
-            self.waiting = self.records = self.texts = 0
+            self.records = self.texts = 0
         for seat in gone:
             self._tell(seat, Piece("", 0, error="the model failed"))
             seat.gone, seat.row = True, None
