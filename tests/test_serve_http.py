@@ -304,7 +304,7 @@ def test_a_slow_reader_is_dropped(models: dict[str, Any]) -> None:
             f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
         )
         one.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        until(lambda: served.engines["lstm"].counters.dropped == 1, 30)
+        until(lambda: served.engines["lstm"].counters.dropped == 1, 60)
         until(lambda: served.engines["lstm"].active == 0)
         one.close()
 

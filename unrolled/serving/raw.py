@@ -100,6 +100,10 @@ def _text(kind: str, value: Any, field: str) -> Any:
 def _numbers(value: Any, field: str) -> Any:
     if isinstance(value, (bool, str, dict)):
         raise invalid(field, f"expected numbers, got {_kind(value)}")
+    if isinstance(value, list) and any(
+        bool in map(type, one if isinstance(one, list) else [one]) for one in value
+    ):
+        raise invalid(field, "expected numbers, got true or false")
     try:
         found = sequence(value) if isinstance(value, list) else np.array([value], np.float64)
     except ValueError as error:
