@@ -150,23 +150,31 @@ class Client:
     others: list[int] = field(default_factory=list)
 
     async def ask(
-        self, client: httpx.AsyncClient, body: dict[str, Any], abort_after: int | None = None
+        self,
+        port: int,
+        body: dict[str, Any],
+        abort_after: int | None = None,
+        begin: asyncio.Event | None = None,
     ) -> None:
-        """One streamed text; every event holds a token."""
-        begun = time.perf_counter()
-        async with client.stream("POST", "/v1/completions", json=body | {"stream": True}) as reply:
-            if reply.status_code != 200:
-                took = time.perf_counter() - begun
-                (
-                    self.refused.append(took)
-                    if reply.status_code == 429
-                    else self.others.append(reply.status_code)
-                )
+        """One streamed text over a connection of its own; every event holds a token. begin: asks once it is set."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            if begin is not None:
+                await begin.wait()
+            sent = json.dumps(body | {"stream": True})
+            started = last = time.perf_counter()
+            writer.write(
+                f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Type: "
+                f"application/json\r\nContent-Length: {len(sent)}\r\n\r\n{sent}".encode()
+            )
+            status = int((await reader.readline()).split()[1])
+            if status != 200:
+                took = time.perf_counter() - started
+                self.refused.append(took) if status == 429 else self.others.append(status)
                 return
             parts: list[str] = []
-            last = time.perf_counter()
-            async for line in reply.aiter_lines():
-                if not line.startswith("data: {"):
+            while line := await reader.readline():
+                if not line.startswith(b"data: {"):
                     continue
                 now = time.perf_counter()
                 self.gaps.append(now - last)
@@ -175,6 +183,8 @@ class Client:
                 if abort_after is not None and len(parts) >= abort_after:
                     return
             self.texts.append((body, "".join(parts)))
+        finally:
+            writer.close()
 
 
 def body_of(number: int, longest: int = 200) -> dict[str, Any]:
@@ -206,22 +216,15 @@ def quantiles(gaps: list[float]) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
-def http(port: int) -> httpx.AsyncClient:
-    """A client that keeps as many connections as it needs."""
-    limits = httpx.Limits(max_connections=None)
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False, limits=limits)
-
-
 async def flock(port: int, seconds: float, clients: int) -> Client:
     """So many clients, each asking again once it is answered."""
     seen, until, numbers = Client(), time.perf_counter() + seconds, itertools.count()
-    async with http(port) as client:
 
-        async def one() -> None:
-            while time.perf_counter() < until:
-                await seen.ask(client, body_of(next(numbers)))
+    async def one() -> None:
+        while time.perf_counter() < until:
+            await seen.ask(port, body_of(next(numbers)))
 
-        await asyncio.gather(*(one() for _ in range(clients)))
+    await asyncio.gather(*(one() for _ in range(clients)))
     return seen
 
 
@@ -247,12 +250,13 @@ def streams(seconds: str = "60", check: str = "400") -> bool:
 
 async def crowd(port: int) -> tuple[Client, Client]:
     """512 at once, and then 300 that go away in the middle."""
-    seen, gone = Client(), Client()
-    async with http(port) as client:
-        await asyncio.gather(*(client.get("/health") for _ in range(512)))  # all are connected
-        await asyncio.gather(*(seen.ask(client, body_of(n)) for n in range(512)))
-        for begin in range(0, 300, 50):
-            await asyncio.gather(*(gone.ask(client, body_of(n, 2000), 5) for n in range(begin, begin + 50)))
+    seen, gone, begin = Client(), Client(), asyncio.Event()
+    asked = [asyncio.ensure_future(seen.ask(port, body_of(n), begin=begin)) for n in range(512)]
+    await asyncio.sleep(2)  # all are connected
+    begin.set()
+    await asyncio.gather(*asked)
+    for first in range(0, 300, 50):
+        await asyncio.gather(*(gone.ask(port, body_of(n, 2000), 5) for n in range(first, first + 50)))
     return seen, gone
 
 
