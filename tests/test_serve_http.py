@@ -10,6 +10,7 @@ import string
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -390,7 +391,7 @@ def test_malformed_requests_are_refused_in_words(
     assert 'unrolled_failures_total{model="lstm"} 0' in found and 'route="/v1/completions"' in found
 
 
-def test_the_description_is_true() -> None:
+def test_the_description_is_true(tmp_path: Path) -> None:
     """schemathesis, all checks, against a server of its own: sound can't be guessed, so it isn't served here."""
     import subprocess
     import sys
@@ -399,8 +400,8 @@ def test_the_description_is_true() -> None:
             "series": model_of(task_of("regress", "series"), "lstm")}  # fmt: skip
     with serving(tiny, length=8, prompt=100_000, queue=1000) as (_, address, _port):
         done = subprocess.run(
-            [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--checks", "all", "-n", "12",
+            [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--checks", "all", "-n", "6",
              "--phases", "examples,coverage,fuzzing", "--seed", "1", "--no-color", "--request-timeout", "20"],
-            capture_output=True, text=True, check=False, timeout=300,
+            capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

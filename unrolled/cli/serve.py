@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "unrolled serve",
-    "unrolled serve @best lstm-irish-1 port=8080",
+    "unrolled serve run=@best,lstm-irish-1 port=8080",
     "UNROLLED_TOKEN=$(openssl rand -hex 16) unrolled serve @last host=0.0.0.0 hosts=models.example.org",
 )
 WORDS = ("run",)
@@ -25,7 +25,8 @@ class Keys:
     """The keys of `unrolled serve`: those of `un.serve`."""
 
     run: tuple[str, ...] = field(
-        default=("@last",), metadata={"help": "which runs: @last, @best, names or their beginnings, folders"}
+        default=("@last",),
+        metadata={"help": "which runs, also as bare words: @last, @best, names or their beginnings, folders"},
     )
     host: str = field(
         default="127.0.0.1", metadata={"help": "the address; any but this machine's needs a token"}

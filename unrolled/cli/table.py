@@ -30,9 +30,7 @@ VERBS = {
     "runs": Verb("train", "list the runs, with their scores"),
     "predict": Verb("use", "a run's answers to new rows, as CSV or JSON lines"),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
-    "serve": Verb(
-        "use", "runs behind HTTP: OpenAI's completions, answers to rows, sessions that keep their state"
-    ),
+    "serve": Verb("use", "runs behind HTTP: completions, answers to rows, streams that keep their state"),
     "inspect": Verb("understand", "look inside a run: which tokens lie together, and a map of them"),
     "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
     "config": Verb("understand", "show, explain and compare settings"),
