@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "unrolled serve",
     "unrolled serve run=@best,lstm-irish-1 port=8080",
-    "UNROLLED_TOKEN=$(openssl rand -hex 16) unrolled serve @last host=0.0.0.0 hosts=models.example.org",
+    "unrolled serve @last host=0.0.0.0 hosts=models.example.org",
 )
 WORDS = ("run",)
 SWITCHES = ()
