@@ -40,6 +40,7 @@ _HOMES = {
     "predict": "unrolled.training.predict",
     "preset": "unrolled.model",
     "reproduce": "unrolled.comparison.reproduce",
+    "serve": "unrolled.serving.serve",
     "to_torch": "unrolled.model",
     "train": "unrolled.training.train",
 }
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from unrolled.model import Core, Model, build, from_torch, preset, to_torch
     from unrolled.running.generate import generate
     from unrolled.running.stream import Stream
+    from unrolled.serving.serve import serve
     from unrolled.state import Source
     from unrolled.training.evaluate import evaluate
     from unrolled.training.predict import predict
@@ -93,6 +95,7 @@ __all__ = [
     "predict",
     "preset",
     "reproduce",
+    "serve",
     "state",
     "to_torch",
     "train",

@@ -31,6 +31,7 @@ VERBS = {
     "predict": Verb("use", "a run's answers to new rows, as CSV or JSON lines"),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
     "export": Verb("use", "a run's model as files that need no torch: ONNX, a page, C; proved equal"),
+    "serve": Verb("use", "runs behind HTTP: completions, answers to rows, streams that keep their state"),
     "inspect": Verb("understand", "look inside a run: which tokens lie together, and a map of them"),
     "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
     "config": Verb("understand", "show, explain and compare settings"),

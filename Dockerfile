@@ -1,0 +1,16 @@
+# Serves trained runs on a CPU. Build: docker build -t unrolled .   Run: see compose.yaml
+FROM python:3.12-slim
+WORKDIR /app
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY unrolled unrolled
+RUN pip install --no-cache-dir "$(grep '^torch==' constraints.txt)" --index-url https://download.pytorch.org/whl/cpu \
+ && pip install --no-cache-dir -c constraints.txt ".[serve,audio,images]"
+RUN useradd --create-home server
+USER server
+WORKDIR /home/server
+# The runs are mounted at runs/; UNROLLED_TOKEN must be set, or the server refuses to listen to others.
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/ready', timeout=3)"]
+ENTRYPOINT ["unrolled", "serve"]
+CMD ["@last", "host=0.0.0.0"]

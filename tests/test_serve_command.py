@@ -1,0 +1,118 @@
+"""`unrolled serve` as a stranger types it: the line it prints works, and it stops when told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import tiny
+
+from unrolled.cli.main import main
+from unrolled.serving.example import curl
+from unrolled.training.train import train
+
+ROW = {"model.width": 8, "batch": 16, "budget": "3steps", "evaluate_every": 3, "device": "cpu"}
+
+
+def begin(runs: Path, *words: str, **environment: str) -> tuple[subprocess.Popen[str], list[str]]:
+    """A server, and the curl lines it prints, one a run."""
+    command = [sys.executable, "-m", "unrolled", "serve", f"runs={runs}", "port=0", *words]
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "NO_PROXY": "*"} | environment
+    made = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=here)
+    assert made.stdout is not None
+    lines = [made.stdout.readline().strip() for _ in range(max(1, sum("=" not in word for word in words)))]
+    return made, lines
+
+
+def shell(line: str, **environment: str) -> Any:
+    deadline = time.monotonic() + 20
+    while True:
+        done = subprocess.run(
+            ["bash", "-c", line], capture_output=True, text=True, check=False,
+            env=os.environ | {"NO_PROXY": "*"} | environment,
+        )  # fmt: skip
+        if done.returncode == 0 or time.monotonic() > deadline:
+            return json.loads(done.stdout)
+        time.sleep(0.1)
+
+
+def test_the_printed_line_is_answered_and_sigterm_lets_what_runs_end(place: Path, tmp_path: Path) -> None:
+    run = tiny(place, tmp_path)
+    token = "a-token-of-the-tests-0123"
+    server, lines = begin(tmp_path, run.name, "drain=20", UNROLLED_TOKEN=token)
+    try:
+        assert re.match(r"curl http://127\.0\.0\.1:\d+/v1/completions -H", lines[0])
+        assert token not in lines[0]
+        said = shell(lines[0], UNROLLED_TOKEN=token)
+        assert said["object"] == "text_completion" and said["choices"][0]["finish_reason"] in (
+            "stop",
+            "length",
+        )
+        assert "error" in shell(lines[0], UNROLLED_TOKEN="another-token-0123456789")
+        long = lines[0].replace('"max_tokens": 200', '"max_tokens": 4000, "temperature": 90')
+        waiting = subprocess.Popen(
+            ["bash", "-c", long], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=os.environ | {"UNROLLED_TOKEN": token, "NO_PROXY": "*"},
+        )  # fmt: skip
+        time.sleep(0.4)
+        server.send_signal(signal.SIGTERM)
+        reply = json.loads(waiting.communicate(timeout=30)[0])
+        assert reply["choices"][0]["finish_reason"] in ("stop", "length")
+        assert server.wait(30) == 143
+    finally:
+        server.kill()
+        _, errors = server.communicate()
+    assert "stopping" in errors and "Traceback" not in errors
+
+
+def test_lines_with_real_records_of_rows(tmp_path: Path) -> None:
+    for data in ("sentiment", "digits"):
+        run = train(data=data, model="gru", runs=str(tmp_path), task="classify", **ROW)
+        assert run is not None
+        line = curl(run.name, run.model(), data, "http://127.0.0.1:8000", False)
+        words = subprocess.run(
+            ["bash", "-c", line.replace("curl", "printf '%s\\n'", 1)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        body = json.loads(words[-1])
+        assert body["model"] == run.name and list(body["rows"][0]) == list(run.model().task.inputs)
+        from unrolled.serving.limits import Limits
+        from unrolled.serving.raw import encoded_rows
+
+        assert len(encoded_rows(run.model().task, body["rows"], Limits())[0])
+
+
+def test_it_refuses_what_it_should(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tiny(place, tmp_path)
+    for words, said in (
+        (["host=0.0.0.0"], "there is no token"),
+        (["token=short"], "at least 16"),
+        (["port=99999"], "can't listen"),
+        ([run.name, run.name], "named twice"),
+        (["streams=0"], "streams"),
+        (["nothing-like-this"], "no run is called"),
+    ):
+        assert main(["serve", f"runs={tmp_path}", *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_without_the_extra_it_names_it(place: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['fastapi'] = None\n"
+        f"from unrolled.cli.main import main; sys.exit(main(['serve', 'runs={tmp_path}']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+    )  # fmt: skip
+    assert done.returncode == 4 and 'pip install "unrolled[serve]"' in done.stderr

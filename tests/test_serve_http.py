@@ -1,0 +1,407 @@
+"""The server as clients meet it: OpenAI's own, a fuzzer of its description, sessions, readers that go or sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import socket
+import string
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import torch
+import websockets.sync.client as ws
+from serve_runs import serving, until, wav
+from tiny_models import model_of, task_of, writer_of
+
+import unrolled as un
+from unrolled.datasets.labels import Labels
+from unrolled.datasets.sound import Sound
+from unrolled.datasets.spectra import LogMel
+from unrolled.serving.served import Served
+from unrolled.tasks import Classify
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    import numpy as np
+
+    tone = Sound(np.sin(np.arange(4000) * 0.2).astype(np.float32), 8000)
+    heard = Classify(
+        codec=LogMel().fit([tone]), answers=Labels({"no": 1, "yes": 2}), inputs=("sound",), targets=("y",)
+    )
+    return {
+        "writer": writer_of("transformer"), "lstm": writer_of("lstm"),
+        "reviews": model_of(task_of("classify"), "gru"), "both": model_of(task_of("tag"), "bilstm"),
+        "series": model_of(task_of("regress", "series"), "lstm"), "sounds": model_of(heard, "gru"),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(models: dict[str, Any]) -> Iterator[tuple[Served, str, int]]:
+    with serving(models, queue=100, sessions=3, ttl=1, prompt=400, body=300_000) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(server: tuple[Served, str, int]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server[1], timeout=30, trust_env=False) as made:
+        yield made
+
+
+# --- texts
+
+
+def test_openais_client_gets_the_offline_texts(
+    server: tuple[Served, str, int], models: dict[str, Any]
+) -> None:
+    with openai.OpenAI(
+        base_url=server[1] + "/v1", api_key="none", http_client=httpx.Client(trust_env=False)
+    ) as one:
+        assert {m.id for m in one.models.list()} == set(models)
+        assert one.models.retrieve("writer").id == "writer"
+        done = one.completions.create(
+            model="writer", prompt="abc", max_tokens=60, temperature=0.9, seed=7, n=2
+        )
+        own = un.generate(models["writer"], "abc", count=2, length=60, temperature=0.9, seed=7)
+        assert [c.text for c in done.choices] == [text[3:] for text in own.texts]
+        assert done.usage is not None and done.usage.prompt_tokens == 3
+        assert done.usage.completion_tokens == sum(own.tokens)
+        events = list(
+            one.completions.create(
+                model="lstm", prompt="h", max_tokens=40, temperature=1.1, seed=3, stream=True, echo=True,
+                stream_options={"include_usage": True},
+            )
+        )  # fmt: skip
+        own = un.generate(models["lstm"], "h", length=40, temperature=1.1, seed=3)
+        assert "".join(c.text for event in events for c in event.choices) == own.texts[0]
+        assert events[-1].usage is not None and events[-1].usage.completion_tokens == own.tokens[0]
+        logged = one.completions.create(model="lstm", prompt="a", max_tokens=5, seed=1, logprobs=2)
+        logs = logged.choices[0].logprobs
+        assert logs is not None and len(logs.tokens or []) == len(logs.token_logprobs or []) <= 5
+        with pytest.raises(openai.NotFoundError, match="Did you mean 'lstm'"):
+            one.completions.create(model="lstn", prompt="a")
+
+
+def test_concurrent_askers_get_their_own(client: httpx.Client, models: dict[str, Any]) -> None:
+    def ask(number: int) -> tuple[int, Any]:
+        body = {
+            "model": "writer",
+            "prompt": "abcd"[: number % 5],
+            "max_tokens": 5 + number,
+            "seed": number,
+            "temperature": 1,
+        }
+        return number, client.post("/v1/completions", json=body).json()
+
+    with ThreadPoolExecutor(16) as pool:
+        for number, reply in pool.map(ask, range(24)):
+            prompt = "abcd"[: number % 5]
+            own = un.generate(models["writer"], prompt, length=5 + number, temperature=1, seed=number)
+            assert prompt + reply["choices"][0]["text"] == own.texts[0]
+
+
+# --- rows
+
+
+def test_rows_are_answered_as_predict_answers_them(client: httpx.Client, models: dict[str, Any]) -> None:
+    rows = [{"text": "a cat sat", "stars": 3}, {"text": "far away a dog", "stars": 1}]
+    for route in ("predict", "classify"):
+        said = client.post(f"/v1/{route}", json={"model": "reviews", "rows": rows}).json()
+        own = un.predict(models["reviews"], rows).rows
+        assert said["rows"] == [
+            pytest.approx({k: row[k] for k in row if k in said["rows"][0]}, abs=1e-6) for row in own
+        ]
+    one = client.post("/v1/predict", json={"model": "reviews", "input": "a cat sat"}).json()
+    assert one["rows"][0] == pytest.approx(said["rows"][0], abs=1e-6)
+    series = {"model": "series", "input": [[1.5, 2], [None, 3]]}
+    assert client.post("/v1/regress", json=series).json()["rows"][0].keys() == {"y", "z"}
+    assert client.post("/v1/predict", json={"model": "sounds", "input": wav()}).status_code == 200
+    assert client.post("/v1/tag", json={"model": "both", "input": "a cat"}).json()["rows"][0]["y"]
+    assert (
+        client.post("/v1/tag", json={"model": "reviews", "input": "a cat"}).json()["error"]["code"]
+        == "wrong_task"
+    )
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("completions", {"model": "lstm", "prompt": [3, 99]}, "prompt.1"),
+    ("completions", {"model": "lstm", "prompt": [-1]}, "prompt.0"),
+    ("completions", {"model": "lstm", "prompt": "a" * 401}, "prompt"),
+    ("completions", {"model": "lstm", "prompt": "a", "temperature": float("nan")}, "temperature"),
+    ("completions", {"model": "lstm", "prompt": "a", "temperature": "hot"}, "temperature"),
+    ("completions", {"model": "lstm", "prompt": "a", "max_tokens": 0}, "max_tokens"),
+    ("completions", {"model": "lstm", "prompt": "a", "max_tokens": 10**9}, "max_tokens"),
+    ("completions", {"model": "lstm", "prompt": "a", "promt": "b"}, "promt"),
+    ("completions", {"model": "lstm", "prompt": "\ud800"}, "prompt"),
+    ("completions", {"model": "lstm", "prompt": ["a"] * 16, "n": 8}, "n"),
+    ("completions", {"model": "reviews", "prompt": "a"}, "model"),
+    ("predict", {"model": "reviews", "rows": []}, "rows"),
+    ("predict", {"model": "reviews"}, "rows"),
+    ("predict", {"model": "reviews", "rows": [{"text": "a"}, {"txt": "a"}]}, "rows.1"),
+    ("predict", {"model": "reviews", "rows": [{"txt": "a"}]}, "rows"),
+    ("predict", {"model": "reviews", "rows": [{"text": 7}]}, "rows.0.text"),
+    ("predict", {"model": "sounds", "rows": [{"sounds": "/etc/passwd"}]}, "rows.0"),
+    ("predict", {"model": "reviews", "rows": [{"origin": "b"}]}, "rows.0.origin"),
+    ("predict", {"model": "series", "input": [[1.0, float("nan")]]}, "rows.0.series.0.1"),
+    ("predict", {"model": "series", "input": [[1.0, float("inf")]]}, "rows.0.series.0.1"),
+    ("predict", {"model": "series", "input": [[1.0, 2.0, 3.0]]}, "rows.0.series"),
+    ("predict", {"model": "series", "input": [[1.0, 2.0], [3.0]]}, "rows.0.series"),
+    ("predict", {"model": "series", "input": "1,2"}, "rows.0.series"),
+    ("predict", {"model": "series", "input": [[1.0, 10**400]]}, "rows.0.series.0.1"),
+    ("predict", {"model": "sounds", "input": "/etc/passwd"}, "rows.0.sound"),
+    ("predict", {"model": "sounds", "input": "../../etc/passwd"}, "rows.0.sound"),
+    ("predict", {"model": "sounds", "input": "AAAA"}, "rows.0.sound"),
+    ("predict", {"model": "lstm", "input": "a"}, "model"),
+    ("generate/music", {"model": "lstm"}, "model"),
+]
+
+
+@pytest.mark.parametrize(("route", "body", "field"), WRONG)
+def test_what_does_not_fit_is_refused_by_its_field(
+    client: httpx.Client, route: str, body: dict[str, Any], field: str
+) -> None:
+    reply = client.post(
+        f"/v1/{route}", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+    assert (reply.status_code, reply.json()["error"]["param"]) == (422, field), reply.text
+    assert reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/v1/models/..%2f..%2fetc%2fpasswd", "/v1/models/%00",
+             "/v1//models", "/v1/models/....//", "//etc/passwd", "/v1/%c0%ae%c0%ae/x", "/static/..\\..\\x", "/.env"],
+)  # fmt: skip
+def test_traversal_finds_nothing(server: tuple[Served, str, int], path: str) -> None:
+    reply = raw(
+        server[2], f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server[2]}\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert reply.split(b" ")[1] in (b"404", b"400"), reply
+    assert b"root:" not in reply and b"Traceback" not in reply
+
+
+# --- sessions
+
+
+def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models: dict[str, Any]) -> None:
+    address = f"ws://127.0.0.1:{server[2]}/v1/stream"
+    stream = un.Stream(models["reviews"])
+    with ws.connect(f"{address}?model=reviews", proxy=None) as one:
+        known = json.loads(one.recv())
+        assert len(known["id"]) == 32 and known["steps"] == 0
+        one.send(json.dumps({"push": "a cat"}))
+        told = [json.loads(one.recv()) for _ in range(3)]
+        stream.push("a")
+        assert told[0]["answer"] == pytest.approx(stream.answers()[0], abs=1e-5)
+        stream.push("cat")
+        assert told[1]["answer"] == pytest.approx(stream.answers()[0], abs=1e-5)
+        assert told[2] == {"type": "pushed", "steps": 2}
+        for wrong, field in (
+            ({"ids": [10**6]}, "ids.0"),
+            ({"push": 3}, "push"),
+            ({"psh": 3}, "psh"),
+            ({"push": ""}, "push"),
+        ):
+            one.send(json.dumps(wrong))
+            assert json.loads(one.recv())["error"]["param"] == field
+        one.send("{")
+        assert json.loads(one.recv())["error"]["code"] == "invalid_json"
+    with ws.connect(f"{address}?session={known['id']}", proxy=None) as one:
+        assert json.loads(one.recv())["steps"] == 2
+        one.send(json.dumps({"push": "sat"}))
+        stream.push("sat")
+        assert json.loads(one.recv())["answer"] == pytest.approx(stream.answers()[0], abs=1e-5)
+        one.recv()
+        one.send(json.dumps({"reset": True}))
+        assert json.loads(one.recv()) == {"type": "reset"}
+        one.send(json.dumps({"push": "sat"}))
+        stream.reset()
+        stream.push("sat")
+        again = json.loads(one.recv())
+        assert again["step"] == 1 and again["answer"] == pytest.approx(stream.answers()[0], abs=1e-5)
+        one.recv()
+        with ws.connect(f"{address}?session={known['id']}", proxy=None) as other:
+            assert "connected already" in json.loads(other.recv())["error"]["message"]
+        one.send(json.dumps({"close": True}))
+        assert json.loads(one.recv())["type"] == "closed"
+    with ws.connect(f"{address}?session={known['id']}", proxy=None) as one:
+        assert "no session" in json.loads(one.recv())["error"]["message"]
+
+
+def test_sessions_are_few_kept_a_while_and_of_one_model(server: tuple[Served, str, int]) -> None:
+    served, _, port = server
+    address = f"ws://127.0.0.1:{port}/v1/stream"
+    with ws.connect(f"{address}?model=both", proxy=None) as one:
+        assert (
+            "cannot stream: its output at t needs inputs after t"
+            in json.loads(one.recv())["error"]["message"]
+        )
+    with ExitStack() as stack:
+        three = [stack.enter_context(ws.connect(f"{address}?model=lstm", proxy=None)) for _ in range(3)]
+        ids = [json.loads(one.recv())["id"] for one in three]
+        assert len(set(ids)) == 3
+        with ws.connect(f"{address}?model=lstm", proxy=None) as one:
+            assert "sessions are open" in json.loads(one.recv())["error"]["message"]
+    with ws.connect(f"{address}?model=writer&session={ids[0]}", proxy=None) as one:
+        assert "is of lstm, not of writer" in json.loads(one.recv())["error"]["message"]
+    until(lambda: served.sessions.count("lstm") == 0)  # after ttl
+
+
+# --- those who go, and those who sleep
+
+
+def test_whoever_goes_frees_the_row(server: tuple[Served, str, int]) -> None:
+    served, _, port = server
+    body = json.dumps(
+        {"model": "lstm", "prompt": "a", "max_tokens": 4000, "temperature": 9, "top_k": 3, "stream": True}
+    )
+    for streamed in (True, False):
+        sent = body if streamed else body.replace('"stream": true', '"stream": false')
+        gone = []
+        for _ in range(6):
+            one = socket.create_connection(("127.0.0.1", port))
+            head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+            one.sendall(f"{head}Content-Length: {len(sent)}\r\n\r\n{sent}".encode())
+            gone.append(one)
+        for one in gone:
+            if streamed:
+                one.recv(100)
+            one.close()
+        until(lambda: served.engines["lstm"].idle and served.engines["lstm"].active == 0)
+
+
+def test_a_slow_reader_is_dropped(models: dict[str, Any]) -> None:
+    from unrolled.serving.faults import Refused
+    from unrolled.serving.inbox import Inbox
+
+    left = []
+
+    async def sleeps() -> None:
+        inbox = Inbox(3, lambda: left.append(1))
+        for number in range(10):
+            inbox.tell(number)
+        with pytest.raises(Refused, match="too slowly"):
+            await inbox.next()
+
+    asyncio.run(sleeps())
+    assert left == [1]
+    with serving({"lstm": models["lstm"]}, buffer=8, length=200_000) as (served, _, port):
+        body = json.dumps(
+            {"model": "lstm", "max_tokens": 200_000, "temperature": 9, "top_k": 2, "stream": True}
+        )
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", port))
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        )
+        one.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        until(lambda: served.engines["lstm"].counters.dropped == 1, 60)
+        until(lambda: served.engines["lstm"].active == 0)
+        one.close()
+
+
+# --- malformed
+
+
+def raw(port: int, data: bytes) -> bytes:
+    """What comes back for bytes as they are."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
+        one.sendall(data)
+        one.shutdown(socket.SHUT_WR)
+        found = b""
+        try:
+            while part := one.recv(65536):
+                found += part
+        except ConnectionError:
+            pass
+        return found
+
+
+def malformed(number: int, port: int) -> bytes:
+    """A request that is wrong in one of many ways; the same for the same number."""
+    rng = random.Random(number)
+    body: Any = {"model": "lstm", "prompt": "a", "max_tokens": 3}
+    key = rng.choice(
+        ["model", "prompt", "max_tokens", "n", "stop", "seed", "temperature", "top_p", "stream", "\0"]
+    )
+    body[key] = rng.choice(
+        [
+            None,
+            -1,
+            1e308,
+            2**70,
+            [],
+            [[]],
+            {},
+            {"a": 1},
+            "\0",
+            "x" * 5000,
+            [None],
+            True,
+            [1, "a"],
+            float("nan"),
+            [-5],
+        ]
+    )
+    text = json.dumps(body).encode()
+    how = number % 8
+    if how == 1:
+        text = text[: rng.randrange(len(text))]
+    elif how == 2:
+        text = bytes(rng.randrange(256) for _ in range(rng.randrange(200)))
+    elif how == 3:
+        text = b"[" * rng.choice([10, 1000, 100_000]) + b"]"
+    route = rng.choice(
+        ["completions", "predict", "classify", "generate", "generate/music", "tag", "stream", "models"]
+    )
+    head = f"POST /v1/{route} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    length = len(text) + (rng.choice([-3, 7]) if how == 4 else 0)
+    if how == 5:
+        head = head.replace("HTTP/1.1", rng.choice(["HTTP/9.9", "HTP/1.1", "", "HTTP/1.1\r\n\x00bad"]))
+    if how == 6:
+        head += "".join(rng.choice(string.printable[:90]) for _ in range(60)) + "\r\n"
+    if how == 7:
+        return (
+            f"{head}Transfer-Encoding: chunked\r\n\r\n{rng.choice(['zz', '-1', 'ffffffffff'])}\r\n".encode()
+            + text
+        )
+    return f"{head}Content-Length: {max(0, length)}\r\n\r\n".encode() + text
+
+
+def test_malformed_requests_are_refused_in_words(
+    server: tuple[Served, str, int], client: httpx.Client
+) -> None:
+    for number in range(200):
+        reply = raw(server[2], malformed(number, server[2]))
+        status = int(reply.split(b" ")[1]) if reply else 0
+        assert status < 500, (number, malformed(number, server[2]), reply)
+        assert b"Traceback" not in reply and b'File "' not in reply
+    assert client.get("/health").text == "ok\n"
+    found = client.get("/metrics").text
+    assert 'unrolled_failures_total{model="lstm"} 0' in found and 'route="/v1/completions"' in found
+
+
+def test_the_description_is_true(tmp_path: Path) -> None:
+    """schemathesis, all checks, against a server of its own: sound can't be guessed, so it isn't served here."""
+    import subprocess
+    import sys
+
+    tiny = {"writer": writer_of("lstm"), "reviews": model_of(task_of("classify"), "gru"),
+            "series": model_of(task_of("regress", "series"), "lstm")}  # fmt: skip
+    with serving(tiny, length=8, prompt=100_000, queue=1000) as (_, address, _port):
+        done = subprocess.run(
+            [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--checks", "all", "-n", "6",
+             "--phases", "examples,coverage,fuzzing", "--seed", "1", "--no-color", "--request-timeout", "20"],
+            capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -1,0 +1,1 @@
+"""Serving: trained models behind HTTP, streams that share their steps, one gate in front of every route."""

@@ -1,0 +1,152 @@
+"""The WebSocket route: push steps, get the answer after each.
+
+A client sends {"push": value}, a raw value as the run's data have it, or {"ids": [...]}, token ids; {"reset": true};
+{"close": true}. It gets {"type": "session", "id": ...} first, then for each step {"type": "answer", "step": n, "answer":
+{...}} and {"type": "pushed", "steps": k} once a push is through, or {"type": "error", "error": {...}}.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from unrolled.datasets.spelling import BOUNDARY
+from unrolled.serving.faults import Refused, body_of, invalid, refusal_of
+from unrolled.serving.inbox import first_of
+from unrolled.serving.raw import ids_of, pushed
+from unrolled.serving.served import Served
+from unrolled.serving.sessions import Open, step_told
+
+CLOSE = 4000  # + status: the close code of a refusal once the connection is open
+KEYS = ("push", "ids", "reset", "close")
+
+
+async def stream(socket: WebSocket, served: Served) -> None:
+    """One connection, from its opening to its end."""
+    await socket.accept()
+    try:
+        one = _opened(served, socket.query_params.get("model"), socket.query_params.get("session"))
+    except Exception as error:
+        refused = refusal_of(error)
+        await socket.send_json({"type": "error", **_fault(refused)})
+        return await socket.close(CLOSE + refused.status, refused.message[:100])
+    closing = False
+    try:
+        await socket.send_json(
+            {"type": "session", "id": one.id, "model": one.model, "steps": one.seat.steps, "ttl": served.limits.ttl}
+        )  # fmt: skip
+        while not closing:
+            closing = await _message(socket, served, one)
+        await socket.send_json({"type": "closed", "steps": one.seat.steps})
+        await socket.close()
+    except Refused as refused:
+        closing = True
+        await socket.send_json({"type": "error", **_fault(refused)})
+        await socket.close(CLOSE + refused.status)
+    except (WebSocketDisconnect, RuntimeError, OSError):
+        pass  # the client has gone: the session may be resumed
+    finally:
+        if closing or one.inbox.dropped.is_set():
+            one.engine.counters.dropped += not closing
+            served.sessions.close(one)
+        else:
+            served.sessions.part(one)
+
+
+def _opened(served: Served, model: str | None, session: str | None) -> Open:
+    if model is None and session is None and len(served.engines) > 1:
+        raise Refused(422, f"say which: ?model= one of {', '.join(served.engines)}", "model")
+    if session is not None:
+        one = served.sessions.resume(session, model)
+        try:
+            served.engine(one.model)
+        except Refused:
+            served.sessions.part(one)
+            raise
+        return one
+    name = next(iter(served.engines)) if model is None else model
+    served.engine(name)
+    return served.sessions.begin(name)
+
+
+async def _message(socket: WebSocket, served: Served, one: Open) -> bool:
+    """Answers one message -> whether it closes the session."""
+    received = await socket.receive()
+    if received["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(received.get("code", 1006))
+    try:
+        asked = _parsed(received.get("text"), served)
+        if "close" in asked:
+            return True
+        if "reset" in asked:
+            one.engine.forget(one.seat)
+            one.begun, one.fed = False, 0
+            await socket.send_json({"type": "reset"})
+            return False
+        steps = _steps(asked, served, one)
+        one.engine.feed(one.seat, steps)
+        one.begun, one.fed = True, one.fed + len(steps)
+    except Exception as error:
+        await socket.send_json({"type": "error", **_fault(refusal_of(error))})
+        return False
+    await _answers(socket, one, len(steps))
+    return False
+
+
+def _parsed(text: str | None, served: Served) -> dict[str, Any]:
+    if text is None:
+        raise invalid("message", "expected JSON text, got bytes")
+    if len(text) > served.limits.body:
+        raise Refused(413, f"the message has more than {served.limits.body} characters")
+    try:
+        asked = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Refused(400, "the message is no JSON", code="invalid_json") from None
+    if not isinstance(asked, dict) or len(asked) != 1 or next(iter(asked)) not in KEYS:
+        got = (
+            next((key for key in asked if key not in KEYS), "message")
+            if isinstance(asked, dict)
+            else "message"
+        )
+        raise invalid(str(got)[:80], f"expected an object with one of {', '.join(KEYS)}")
+    if asked.get("reset", True) is not True or asked.get("close", True) is not True:
+        raise invalid(next(iter(asked)), "expected true")
+    return asked
+
+
+def _steps(asked: dict[str, Any], served: Served, one: Open) -> list[Any]:
+    model = one.engine.model
+    if "ids" in asked:
+        vocabulary = getattr(model.embedder, "vocabulary", None)
+        if vocabulary is None:
+            raise invalid("ids", "this model reads no tokens: use push")
+        steps: list[Any] = ids_of(vocabulary, asked["ids"], "ids")
+    else:
+        steps = pushed(model.task, asked["push"], "push", served.limits)
+        if model.task.kind == "generate" and not one.begun:
+            steps = [BOUNDARY, *steps]
+    if not 0 < len(steps) <= served.limits.prompt:
+        raise invalid(next(iter(asked)), f"{len(steps)} steps; expected 1 to {served.limits.prompt}")
+    return steps
+
+
+async def _answers(socket: WebSocket, one: Open, steps: int) -> None:
+    """Sends the answers of a push; a client that doesn't read them is dropped."""
+
+    async def sending() -> None:
+        done = False
+        while not done:  # what an earlier connection hadn't heard comes first
+            for told in await one.inbox.next():
+                await socket.send_json(step_told(told))
+                done = told["step"] == one.fed
+        await socket.send_json({"type": "pushed", "steps": steps})
+
+    await first_of(sending(), one.inbox.dropped.wait())
+    if one.inbox.dropped.is_set():
+        raise WebSocketDisconnect(1008)
+
+
+def _fault(refused: Refused) -> dict[str, Any]:
+    return body_of(refused.status, refused.message, refused.param, refused.code)
