@@ -81,6 +81,8 @@ class Attention(Mixer):
         qk, v = self.project(x).unflatten(-1, (-1, self.size)).split((turned, self.kv_heads), 2)
         if self.rotary:
             position = positions(layout, self._counted(state, x.shape[0]), x.shape[1])
+            if layout is not None:  # padding stands past the end of what may be looked up
+                position = select(layout.valid, position)
             limit = state.capacity if isinstance(state, Slots) else None
             qk = rotate(qk, rotary_angles(position, self.size, x.dtype, limit))
         q, k = qk.split((self.heads, self.kv_heads), 2)  # (B, T, H, D)

@@ -12,7 +12,7 @@ import numpy as np
 
 from unrolled.datasets.media import MediaFile
 from unrolled.errors import UnrolledError
-from unrolled.training.predict import rows_for
+from unrolled.training.new_rows import rows_for
 
 if TYPE_CHECKING:
     from unrolled.model import Model

@@ -23,7 +23,7 @@ from unrolled.datasets.values import RESERVED, sequence
 from unrolled.errors import UnrolledError
 from unrolled.serving.faults import Refused, invalid
 from unrolled.serving.limits import Limits
-from unrolled.training.predict import rows_for
+from unrolled.training.new_rows import rows_for
 
 SOUND, IMAGE, FRAMES = (frozenset(OF_COLUMN[kind]) for kind in ("sound", "image", "frames"))
 DEEP = 4  # lists within lists
