@@ -3,7 +3,10 @@ FROM python:3.12-slim
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY unrolled unrolled
-RUN pip install --no-cache-dir "$(grep '^torch==' constraints.txt)" --index-url https://download.pytorch.org/whl/cpu \
+# The index of PyTorch's CPU builds, as its "Get Started" page names it (--build-arg TORCH_INDEX=...): without it pip takes the
+# CUDA build, about 7 GB.
+ARG TORCH_INDEX=""
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' constraints.txt)" \
  && pip install --no-cache-dir -c constraints.txt ".[serve,audio,images]"
 RUN useradd --create-home server
 USER server

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from unrolled.errors import UserError
 from unrolled.running.sampling import Draw
@@ -21,14 +22,24 @@ __all__ = ["Generated", "Pieces", "Writer", "generate"]
 Write = Callable[[str], object]
 
 
+_WHOLE: WeakKeyDictionary[Any, dict[int, str]] = WeakKeyDictionary()  # codec -> what tokens say by themselves
+
+
 class Pieces:
     """Turns a text's tokens into pieces of text as they come, holding back a half-written character."""
 
     def __init__(self, codec: Any) -> None:
         self._codec, self._held = codec, []  # type: Any, list[int]
+        self._known = _WHOLE.setdefault(codec, {})
 
     def push(self, token: int) -> str:
         """The text that this token completes; "" while a character of several tokens is unfinished."""
+        if not self._held:
+            if token not in self._known:
+                text = self._codec.decode([token])
+                self._known[token] = "" if text.endswith("\ufffd") else text
+            if text := self._known[token]:
+                return text
         self._held.append(token)
         text = self._codec.decode(self._held)
         if (not text or text.endswith("\ufffd")) and len(self._held) < 8:

@@ -23,19 +23,20 @@ class Batch:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.context: int | None = None if model.fixed_state else getattr(model.task, "context", None)
+        self.fixed = model.fixed_state  # asked once: it builds a state to tell
+        self.context: int | None = None if self.fixed else getattr(model.task, "context", None)
         self.size = 1
         self.state: State = self.begin(1)
 
     def begin(self, rows: int = 1, steps: int = HELD) -> State:
         """The state before the first of `steps` steps."""
-        if self.model.fixed_state:
+        if self.fixed:
             return self.model.start(rows)
         return self.model.start(rows, self.context or max(steps, HELD))
 
     def read(self, steps: Tensor, state: State, used: int) -> tuple[Tensor, State]:
         """Reads (1, T) ids or (1, T, D) numbers alone -> (the prediction after the last, the state). used: steps before."""
-        if not self.model.fixed_state:
+        if not self.fixed:
             state = grow(state, used + steps.shape[1])
         return self.model.read(steps, state)
 
@@ -45,7 +46,7 @@ class Batch:
         reads: rows that have a step; the others stay as they are. begins: of these, rows that forget what was before.
         most: steps in the fullest row, this one included.
         """
-        if not self.model.fixed_state:
+        if not self.fixed:
             self.state = grow(self.state, most)
         layout = None  # the dense way costs no masks
         if not all(reads) or any(begins):

@@ -140,9 +140,7 @@ class Rows:
         if not readers:
             return []
         self._tick += 1
-        free = (
-            self.batch.model.fixed_state
-        )  # whatever nobody's row reads: it is forgotten when somebody sits down
+        free = batch.fixed  # whatever nobody's row reads: it is forgotten when somebody sits down
         reads = [free and seat is None for seat in self.seats]
         begins = [False] * batch.size
         steps: list[Any] = [None] * batch.size
