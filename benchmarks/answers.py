@@ -55,10 +55,10 @@ ROWS: dict[str, Row] = {
     "fsdd-speakers": _row(*PAIRS, asked=0.80, model="gru", budget="5m", **_ENDS),
     "fsdd-random": _row("fsdd", asked=0.97, model="gru", group=None, budget="5m", **_ENDS),
     "mnist": _row("mnist", asked=0.985, model={"kind": "lstm", "width": 128}, budget="10m", **_ENDS),
-    "GunPoint": _row("GunPoint", asked=None, model="conv", budget="5m", **_ENDS),
-    "ItalyPowerDemand": _row("ItalyPowerDemand", asked=None, model="conv", budget="5m", **_ENDS),
-    "ArrowHead": _row("ArrowHead", asked=None, model="conv", budget="5m", **_ENDS),
-    "OSULeaf": _row("OSULeaf", asked=None, model="conv", budget="5m", **_ENDS),
+    "GunPoint": _row("GunPoint", asked=None, model="conv", budget="5m", patience=20),
+    "ItalyPowerDemand": _row("ItalyPowerDemand", asked=None, model="conv", budget="5m", patience=20),
+    "ArrowHead": _row("ArrowHead", asked=None, model="conv", budget="5m", patience=20),
+    "OSULeaf": _row("OSULeaf", asked=None, model="conv", budget="5m", patience=20),
 }
 
 
