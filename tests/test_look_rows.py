@@ -272,3 +272,16 @@ def test_every_shipped_set_has_a_look() -> None:
     """The largest two are looked at by the benchmark only."""
     names = {path.name.split(".")[0] for path in FOLDER.iterdir() if path.suffix in (".csv", ".gz", ".zip")}
     assert names <= {*READ, *UNREAD, "cmudict", "flights", "seattle_temps", "moby_dick"}
+
+
+@pytest.mark.parametrize("head", ["image", "y", "label", "text"])
+def test_one_column_alone_ends_in_words(head: str, tmp_path: Path) -> None:
+    """Nothing is left to read once the one column is the answer; what could be asked is not asked for ever."""
+    path = tmp_path / "one.csv"
+    path.write_text(head + "\n" + "a\nb\n" * 20)
+    done = subprocess.run(
+        [sys.executable, "-m", "unrolled", "train", f"data={path}", "--dry-run"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "RecursionError" not in done.stderr and str(path) in done.stderr

@@ -49,6 +49,9 @@ class Reading:
         return ", ".join(self.inputs)
 
 
+LACKS = "Expected a column that is read and one that answers (of sounds or pictures: a folder with one sub-folder a class)."
+
+
 class _Choice(Exception):
     """`key` is open: `says` so in words, and these values of it are likely."""
 
@@ -65,7 +68,8 @@ def understand(found: dict[str, Column], asked: Asked, data: str, steps: tuple[s
     try:
         return _understood(found, asked, data, steps)
     except _Choice as choice:
-        raise Open(choice.says, data, _settled(choice, found, asked, data, steps)) from None
+        readings = _settled(choice, found, asked, data, steps)
+        raise Open(choice.says if readings else f"{choice.says} {LACKS}", data, readings) from None
 
 
 def _settled(
@@ -188,5 +192,7 @@ def _likely_inputs(open_: list[Column], sequences: list[Column]) -> list[str]:
     if names:
         return [*names, ",".join(names[:TOGETHER])]
     whole = [c.name for c in open_ if c.kind != "empty"]
+    if not whole:
+        return []  # every column is taken: no answer to this question would be one
     telling = [c.name for c in open_ if c.name in whole and not c.dates and not _an_id(c.name)] or whole
     return list(dict.fromkeys([",".join(telling[:TOGETHER]), *telling]))
