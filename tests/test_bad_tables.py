@@ -271,13 +271,13 @@ from unrolled.datasets.readers import records
 from unrolled.errors import UserError
 import pyarrow.parquet
 for name in sys.argv[1:]:
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         for record in records(Path(name)):
             pass
         print(name, "was read")
     except UserError as error:
-        print(f"{time.perf_counter() - begun:.2f}", str(error)[:300].replace(chr(10), " "))
+        print(f"{time.process_time() - begun:.2f}", str(error)[:300].replace(chr(10), " "))
 status = Path("/proc/self/status")
 print(int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024 if status.exists() else 0)
 """
@@ -305,5 +305,5 @@ def test_large_broken_files_are_refused_soon_and_within_300_megabytes(tmp_path: 
     assert len(lines) == len(names), lines
     for name, line in zip(names, lines, strict=True):
         seconds, _, message = line.partition(" ")
-        assert float(seconds) < 4 and name in message, line  # 2 s on an idle machine
+        assert float(seconds) < 4 and name in message, line  # of processor time, whatever else the machine does
     assert int(peak) <= 300
