@@ -231,7 +231,13 @@ def test_what_cant_be_done_is_said(tmp_path: Path) -> None:
         un.export(model, weights="int4", out=str(tmp_path / "new"))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="which folder"):
         un.export(model)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "model.json").write_text('{"format": "layers-model"}')  # another program's
+    with pytest.raises(UserError, match="something else"):
+        un.export(model, out=str(tmp_path))
+    (tmp_path / "model.json").write_text('{"unrolled": "1"}')  # an export that somebody works in
+    with pytest.raises(UserError, match="something else"):
+        un.export(model, out=str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "model.json"}
 
 
 def test_nan_is_no_parity() -> None:
