@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import openai
@@ -20,6 +21,7 @@ import torch
 import websockets.sync.client as ws
 from serve_runs import serving, until, wav
 from tiny_models import model_of, task_of, writer_of
+from websockets.exceptions import ConnectionClosedError
 
 import unrolled as un
 from unrolled.datasets.labels import Labels
@@ -210,6 +212,8 @@ def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models:
             ({"push": 3}, "push"),
             ({"psh": 3}, "psh"),
             ({"push": ""}, "push"),
+            ({"\ud800": 3}, "\ud800"),
+            ({"ids": ["\ud800"]}, "ids.0"),
         ):
             one.send(json.dumps(wrong))
             assert json.loads(one.recv())["error"]["param"] == field
@@ -245,6 +249,11 @@ def test_sessions_are_few_kept_a_while_and_of_one_model(server: tuple[Served, st
             "cannot stream: its output at t needs inputs after t"
             in json.loads(one.recv())["error"]["message"]
         )
+    with ws.connect(f"{address}?model={quote('ä' * 90)}", proxy=None) as one:
+        assert "no model is called" in json.loads(one.recv())["error"]["message"]
+        with pytest.raises(ConnectionClosedError) as closed:
+            one.recv()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 4404
     with ExitStack() as stack:
         three = [stack.enter_context(ws.connect(f"{address}?model=lstm", proxy=None)) for _ in range(3)]
         ids = [json.loads(one.recv())["id"] for one in three]
