@@ -24,11 +24,12 @@ from tiny_models import model_of, task_of, writer_of
 from websockets.exceptions import ConnectionClosedError
 
 import unrolled as un
+from unrolled.datasets.characters import Characters
 from unrolled.datasets.labels import Labels
 from unrolled.datasets.sound import Sound
 from unrolled.datasets.spectra import LogMel
 from unrolled.serving.served import Served
-from unrolled.tasks import Classify
+from unrolled.tasks import Classify, GenerateText
 
 torch.set_num_threads(1)
 
@@ -189,6 +190,29 @@ def test_traversal_finds_nothing(server: tuple[Served, str, int], path: str) -> 
     )
     assert reply.split(b" ")[1] in (b"404", b"400"), reply
     assert b"root:" not in reply and b"Traceback" not in reply
+
+
+def test_events_are_lines_whatever_the_text_holds_and_end_in_time() -> None:
+    model = model_of(GenerateText(Characters().fit(["\u2028"]), 32), "lstm")
+    with torch.no_grad():
+        model.head.scores.bias[0] = -1e9  # a text never ends
+        model.head.scores.bias[int(model.task.codec.encode("\u2028")[0])] = 9.0
+    asked = {"model": "odd", "prompt": "", "stream": True}
+    with (
+        serving({"odd": model}, timeout=2, length=10**6) as (served, url, _),
+        httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+    ):
+        with client.stream("POST", "/v1/completions", json={**asked, "max_tokens": 9}) as reply:
+            lines = [line for line in reply.iter_lines() if line]
+        assert lines.pop() == "data: [DONE]"
+        said = [json.loads(line.removeprefix("data: "))["choices"][0]["text"] for line in lines]
+        assert "\u2028" in "".join(said)
+        with (
+            client.stream("POST", "/v1/completions", json={**asked, "max_tokens": 10**6}) as reply,
+            pytest.raises(httpx.RemoteProtocolError),
+        ):
+            list(reply.iter_lines())
+        until(lambda: served.engines["odd"].active == 0)
 
 
 # --- sessions
