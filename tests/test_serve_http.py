@@ -7,6 +7,8 @@ import json
 import random
 import socket
 import string
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -116,7 +118,9 @@ def test_concurrent_askers_get_their_own(client: httpx.Client, models: dict[str,
 # --- rows
 
 
-def test_rows_are_answered_as_predict_answers_them(client: httpx.Client, models: dict[str, Any]) -> None:
+def test_rows_are_answered_as_predict_answers_them(
+    client: httpx.Client, models: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [{"text": "a cat sat", "stars": 3}, {"text": "far away a dog", "stars": 1}]
     for route in ("predict", "classify"):
         said = client.post(f"/v1/{route}", json={"model": "reviews", "rows": rows}).json()
@@ -134,6 +138,7 @@ def test_rows_are_answered_as_predict_answers_them(client: httpx.Client, models:
         client.post("/v1/tag", json={"model": "reviews", "input": "a cat"}).json()["error"]["code"]
         == "wrong_task"
     )
+    assert capsys.readouterr().err == ""  # what clients send fills no log
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -213,6 +218,32 @@ def test_events_are_lines_whatever_the_text_holds_and_end_in_time() -> None:
         ):
             list(reply.iter_lines())
         until(lambda: served.engines["odd"].active == 0)
+
+
+def test_a_long_prompt_is_refused_unread_and_holds_nobody_up(
+    models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = models["lstm"].task.codec
+    encode, reading = codec.encode, threading.Event()
+
+    def slow(text: str) -> Any:
+        if len(text) > 100:
+            reading.set()
+            time.sleep(1.5)
+        return encode(text)
+
+    monkeypatch.setattr(type(codec), "encode", lambda _, text: slow(text))
+    with serving({"lstm": models["lstm"]}) as (_, url, _), ThreadPoolExecutor(1) as pool:
+        asked = {"model": "lstm", "max_tokens": 1}
+        long = pool.submit(httpx.post, f"{url}/v1/completions", json={**asked, "prompt": "a" * 11_000})
+        assert reading.wait(10)
+        begun = time.monotonic()
+        assert httpx.get(f"{url}/health").status_code == 200
+        assert time.monotonic() - begun < 1
+        assert "11000 tokens; at most" in long.result().json()["error"]["message"]
+        reading.clear()
+        refused = httpx.post(f"{url}/v1/completions", json={**asked, "prompt": "a" * 600_000})
+        assert "600000 characters" in refused.json()["error"]["message"] and not reading.is_set()
 
 
 # --- sessions

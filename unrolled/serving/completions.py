@@ -27,6 +27,8 @@ from unrolled.serving.seats import Piece, Writing
 from unrolled.serving.served import Served
 
 TEXTS = 32  # that one request may ask for: prompts times n
+WIDEST = 64  # characters of a token, on average over the longest prompt: more are refused unread
+SHORT = 10_000  # characters that are encoded in no time; more of them beside the event loop
 
 
 class Asked:
@@ -119,6 +121,10 @@ def prompts(body: CompletionBody, engine: Engine) -> list[tuple[str, list[int]]]
         for at, text in enumerate([given] if isinstance(given, str) else given):
             field = "prompt" if isinstance(given, str) else f"prompt.{at}"
             plain(text, field)
+            if len(str(text)) > WIDEST * engine.limits.prompt:
+                raise invalid(
+                    field, f"{len(str(text))} characters; at most {engine.limits.prompt} tokens are read"
+                )
             found.append((str(text), codec.encode(str(text)).tolist()))
     for at, (_, ids) in enumerate(found):
         if len(ids) > engine.limits.prompt:
@@ -140,7 +146,11 @@ async def complete(body: CompletionBody, request: Request, served: Served) -> Co
         asked.leave()
 
     inbox = Inbox(served.limits.buffer, slow)
-    asked = Asked(body, engine, inbox)
+    given = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    if sum(len(text) for text in given if isinstance(text, str)) > SHORT:
+        asked = await asyncio.to_thread(Asked, body, engine, inbox)
+    else:
+        asked = Asked(body, engine, inbox)
     engine.submit(asked.texts)
     if body.stream:
         return Events(_events(asked), inbox.dropped, asked.leave, served.limits.timeout)
