@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ from unrolled.exports.metadata import _patterns, _start
 from unrolled.exports.onnx import step_graph, whole_graph
 from unrolled.exports.parity import at_once, chained, differences, require
 from unrolled.exports.rounding import compact, rounded
-from unrolled.exports.runner import bpe, byte, characters, items, notation, words
+from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, words
 from unrolled.exports.runner.core import Runner, Stream
 from unrolled.mixer import Mixer
 
@@ -328,6 +329,21 @@ def test_a_wav_is_read_by_the_program_as_by_the_package(tmp_path: Path) -> None:
         theirs = read_sound(file)
         assert rate == theirs.rate
         np.testing.assert_allclose(mine, theirs.samples, atol=1e-7)
+
+
+def test_numbered_columns_are_the_series_and_no_others() -> None:
+    names = [f"x{n}" for n in (10, 2, 1, *range(3, 10))]
+    row = {"id2": "99", **{name: name[1:] for name in names}, "week3": "7"}
+    wanted = [float(n) for n in range(1, 11)]
+    assert reading.of_row(row, {"task": {"inputs": ["series"]}}) == wanted
+    assert reading.of_row(row, {"task": {"inputs": ["week"]}}) == [7.0]
+    script = (ROOT / "unrolled/exports/browser/page.js").read_text("utf-8")
+    begin = script.index("// A row's column")
+    code = script[begin : script.index("\n}\n", begin) + 3].replace("valueOf", "columnOf")
+    if node := shutil.which("node"):
+        asked = f"const told = {{task: {{inputs: ['series']}}}};{code};console.log(columnOf({json.dumps(row)}).join())"
+        done = subprocess.run([node, "-e", asked], capture_output=True, text=True, check=True)
+        assert [float(n) for n in done.stdout.split(",")] == wanted
 
 
 def test_steps_and_wholes_agree_before_any_export() -> None:
