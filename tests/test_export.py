@@ -39,7 +39,7 @@ from unrolled.exports.metadata import _patterns, _start
 from unrolled.exports.onnx import step_graph, whole_graph
 from unrolled.exports.parity import at_once, chained, differences, require
 from unrolled.exports.rounding import compact, rounded
-from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, words
+from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, steps, words
 from unrolled.exports.runner.core import Runner, Stream
 from unrolled.mixer import Mixer
 
@@ -329,6 +329,13 @@ def test_a_wav_is_read_by_the_program_as_by_the_package(tmp_path: Path) -> None:
         theirs = read_sound(file)
         assert rate == theirs.rate
         np.testing.assert_allclose(mine, theirs.samples, atol=1e-7)
+
+
+def test_several_columns_are_refused_in_words_by_the_program() -> None:
+    codec = steps.Codec(SimpleNamespace(told={"input": {"dtype": "float32"}}))  # type: ignore[arg-type]
+    assert codec.encode("[[1, 2]]").tolist() == [[1, 2]]
+    with pytest.raises(SystemExit, match="the columns text, age together"):
+        codec.encode({"text": "a cat", "age": "3"})
 
 
 def test_numbered_columns_are_the_series_and_no_others() -> None:

@@ -162,6 +162,8 @@ def in_onnx(
         files["encode.onnx"] = encoder
     if model.task is not None:
         files["run.py"] = program(whole).encode()
+        if model.task.codec.kind == "together":
+            notes.append("run.py takes the model's own steps: it can't encode several columns together")
     return files, found, notes
 
 

@@ -138,9 +138,9 @@ class Asker:
 
 def _one_file(answer: Asker, data: str | Sequence[Mapping[str, Any]], out: Path, kind: str) -> int:
     """Writes the answers to one file; returns how many rows they answer. Raises UserError for a file of the data."""
-    if isinstance(data, str) and out.exists():
-        if any(out.samefile(file) for file in data_files(samples.resolve(data))):
-            raise UserError(f"out={out}: the answers would take the place of the data. Name another file.")
+    files = data_files(samples.resolve(data)) if isinstance(data, str) and out.exists() else ()
+    if any(out.samefile(file) for file in files):
+        raise UserError(f"out={out}: the answers would take the place of the data. Name another file.")
     with AnswerFile(out, kind, answer.depends(data)) as file:
         if file.rows:
             aloud(f"{out}: goes on after {file.rows} rows that were answered before")
