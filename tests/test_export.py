@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ from unrolled.exports.metadata import _patterns, _start
 from unrolled.exports.onnx import step_graph, whole_graph
 from unrolled.exports.parity import at_once, chained, differences, require
 from unrolled.exports.rounding import compact, rounded
-from unrolled.exports.runner import bpe, byte, characters, items, notation, words
+from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, steps, words
 from unrolled.exports.runner.core import Runner, Stream
 from unrolled.mixer import Mixer
 
@@ -231,7 +232,13 @@ def test_what_cant_be_done_is_said(tmp_path: Path) -> None:
         un.export(model, weights="int4", out=str(tmp_path / "new"))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="which folder"):
         un.export(model)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "model.json").write_text('{"format": "layers-model"}')  # another program's
+    with pytest.raises(UserError, match="something else"):
+        un.export(model, out=str(tmp_path))
+    (tmp_path / "model.json").write_text('{"unrolled": "1"}')  # an export that somebody works in
+    with pytest.raises(UserError, match="something else"):
+        un.export(model, out=str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "model.json"}
 
 
 def test_nan_is_no_parity() -> None:
@@ -322,6 +329,28 @@ def test_a_wav_is_read_by_the_program_as_by_the_package(tmp_path: Path) -> None:
         theirs = read_sound(file)
         assert rate == theirs.rate
         np.testing.assert_allclose(mine, theirs.samples, atol=1e-7)
+
+
+def test_several_columns_are_refused_in_words_by_the_program() -> None:
+    codec = steps.Codec(SimpleNamespace(told={"input": {"dtype": "float32"}}))  # type: ignore[arg-type]
+    assert codec.encode("[[1, 2]]").tolist() == [[1, 2]]
+    with pytest.raises(SystemExit, match="the columns text, age together"):
+        codec.encode({"text": "a cat", "age": "3"})
+
+
+def test_numbered_columns_are_the_series_and_no_others() -> None:
+    names = [f"x{n}" for n in (10, 2, 1, *range(3, 10))]
+    row = {"id2": "99", **{name: name[1:] for name in names}, "week3": "7"}
+    wanted = [float(n) for n in range(1, 11)]
+    assert reading.of_row(row, {"task": {"inputs": ["series"]}}) == wanted
+    assert reading.of_row(row, {"task": {"inputs": ["week"]}}) == [7.0]
+    script = (ROOT / "unrolled/exports/browser/page.js").read_text("utf-8")
+    begin = script.index("// A row's column")
+    code = script[begin : script.index("\n}\n", begin) + 3].replace("valueOf", "columnOf")
+    if node := shutil.which("node"):
+        asked = f"const told = {{task: {{inputs: ['series']}}}};{code};console.log(columnOf({json.dumps(row)}).join())"
+        done = subprocess.run([node, "-e", asked], capture_output=True, text=True, check=True)
+        assert [float(n) for n in done.stdout.split(",")] == wanted
 
 
 def test_steps_and_wholes_agree_before_any_export() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,41 @@ def test_a_folder_gets_a_file_for_each_and_keeps_those_that_are_whole(
     assert changed == {"s1.csv"}
     with pytest.raises(UserError, match="rows in memory need a file"):
         predict(model, [{"text": "a"}], out=str(out))
+
+
+def test_answers_never_take_the_place_of_the_data(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    data = table(tmp_path / "shards" / "t.csv", 12)
+    before = data.read_bytes()
+    for given, out in ((data, data), (data, tmp_path / "shards"), (tmp_path / "shards", tmp_path / "shards")):
+        with pytest.raises(UserError, match="would take the place of the data"):
+            predict(model, str(given), out=str(out))
+    assert data.read_bytes() == before and [*data.parent.iterdir()] == [data]
+
+
+def test_another_form_or_threshold_begins_anew(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out, answered = table(tmp_path / "t.csv", 30), tmp_path / "answers.csv", module._answered
+    left = [0]
+
+    def dies(*given: object) -> object:
+        left[0] += 1
+        if left[0] % 2 == 0:
+            raise KeyboardInterrupt
+        return answered(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_answered", dies)
+    with pytest.raises(KeyboardInterrupt):
+        predict(model, str(data), out=str(out))
+    with pytest.raises(KeyboardInterrupt):
+        predict(model, str(data), out=str(out), to="jsonl")
+    monkeypatch.setattr(module, "_answered", answered)
+    model.task = replace(model.task, temperature=5.0)
+    predict(model, str(data), out=str(out), to="jsonl")
+    lines = out.read_text().splitlines()
+    predict(model, str(data), out=str(tmp_path / "whole.jsonl"))
+    assert lines == (tmp_path / "whole.jsonl").read_text().splitlines()
 
 
 def test_columns_that_come_late_are_told_in_csv(tmp_path: Path) -> None:

@@ -209,6 +209,36 @@ def test_a_fault_of_one_step_is_told_and_the_engine_goes_on(
     engine.close()
 
 
+def test_what_waits_while_a_step_fails_is_still_counted_and_served(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = writer_of("gru")
+    engine, broken, heard = Engine(model, Limits()), Heard(), Heard()
+    told: list[Any] = []
+    session = Session(told.append)
+
+    def fails(*_: Any) -> Any:
+        patch.undo()
+        ask(engine, "a", heard, length=5)  # comes in while the step runs
+        raise RuntimeError("no such luck")
+
+    patch = pytest.MonkeyPatch()
+    engine.start()
+    engine.feed(session, [1])
+    _until(lambda: len(told) == 1)
+    patch.setattr(drawing, "pick_at", fails)
+    ask(engine, "a", broken, length=5)
+    assert broken.done.wait(10) and broken.error
+    assert heard.done.wait(10) and heard.text == offline(model, "a", Draw(0.9, None, None, 0), 5)[0]
+    _until(lambda: engine.idle)
+    assert (engine.texts, engine.records) == (0, 0)
+    engine.feed(session, [1])  # its state is lost: it hears so, whenever it comes back
+    _until(lambda: len(told) == 3)
+    assert [piece.error for piece in told[1:]] == ["the model failed"] * 2
+    assert "no such luck" in capsys.readouterr().err
+    engine.close()
+
+
 def test_predictions_that_are_no_numbers_are_told_to_whom_they_concern() -> None:
     model = writer_of("gru")
     with torch.no_grad():

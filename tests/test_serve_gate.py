@@ -101,6 +101,7 @@ HOSTILE: list[tuple[str, int, list[tuple[bytes, bytes]]]] = [
     ("another scheme", 401, [GOOD[0], (b"authorization", b"Basic " + TOKEN.encode())]),
     ("two tokens", 401, [*GOOD, GOOD[1]]),
     ("token of no ASCII", 401, [GOOD[0], (b"authorization", "Bearer ключ".encode())]),
+    ("the page of another port", 403, [*GOOD, (b"origin", b"http://localhost")]),
     ("many headers", 431, [*GOOD, *[(b"x-%d" % n, b"y") for n in range(100)]]),
     ("long header", 431, [*GOOD, (b"cookie", b"x" * 20_000)]),
     ("large body", 413, [*GOOD, (b"content-length", b"2001")]),
@@ -134,6 +135,12 @@ def test_what_is_allowed_passes(gate: Gate, host: bytes, origin: bytes | None) -
     headers = [(b"host", host), GOOD[1], *([(b"origin", origin)] if origin else [])]
     assert call(gate, "http", "GET", "/v1/models", headers)[0]["status"] == 200
     assert call(gate, "http", "GET", "/health", headers[:1])[0]["status"] == 200
+
+
+def test_an_ipv6_address_is_known_as_browsers_spell_it() -> None:
+    gate = Gate(lambda *_: None, port=8000, hosts=("2001:DB8::1",))  # type: ignore[arg-type, return-value]
+    for host in (b"[2001:db8::1]:8000", b"[2001:db8::1]"):
+        assert gate.refusal({"path": "/", "headers": [(b"host", host)]}) is None
 
 
 def test_a_body_is_counted_while_it_is_read(gate: Gate) -> None:

@@ -7,11 +7,13 @@ import json
 import random
 import socket
 import string
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import openai
@@ -20,13 +22,15 @@ import torch
 import websockets.sync.client as ws
 from serve_runs import serving, until, wav
 from tiny_models import model_of, task_of, writer_of
+from websockets.exceptions import ConnectionClosedError
 
 import unrolled as un
+from unrolled.datasets.characters import Characters
 from unrolled.datasets.labels import Labels
 from unrolled.datasets.sound import Sound
 from unrolled.datasets.spectra import LogMel
 from unrolled.serving.served import Served
-from unrolled.tasks import Classify
+from unrolled.tasks import Classify, GenerateText
 
 torch.set_num_threads(1)
 
@@ -113,7 +117,9 @@ def test_concurrent_askers_get_their_own(client: httpx.Client, models: dict[str,
 # --- rows
 
 
-def test_rows_are_answered_as_predict_answers_them(client: httpx.Client, models: dict[str, Any]) -> None:
+def test_rows_are_answered_as_predict_answers_them(
+    client: httpx.Client, models: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [{"text": "a cat sat", "stars": 3}, {"text": "far away a dog", "stars": 1}]
     for route in ("predict", "classify"):
         said = client.post(f"/v1/{route}", json={"model": "reviews", "rows": rows}).json()
@@ -131,6 +137,7 @@ def test_rows_are_answered_as_predict_answers_them(client: httpx.Client, models:
         client.post("/v1/tag", json={"model": "reviews", "input": "a cat"}).json()["error"]["code"]
         == "wrong_task"
     )
+    assert capsys.readouterr().err == ""  # what clients send fills no log
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -189,6 +196,56 @@ def test_traversal_finds_nothing(server: tuple[Served, str, int], path: str) -> 
     assert b"root:" not in reply and b"Traceback" not in reply
 
 
+def test_events_are_lines_whatever_the_text_holds_and_end_in_time() -> None:
+    model = model_of(GenerateText(Characters().fit(["\u2028"]), 32), "lstm")
+    with torch.no_grad():
+        model.head.scores.bias[0] = -1e9  # a text never ends
+        model.head.scores.bias[int(model.task.codec.encode("\u2028")[0])] = 9.0
+    asked = {"model": "odd", "prompt": "", "stream": True}
+    with (
+        serving({"odd": model}, timeout=2, length=10**6) as (served, url, _),
+        httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+    ):
+        with client.stream("POST", "/v1/completions", json={**asked, "max_tokens": 9}) as reply:
+            lines = [line for line in reply.iter_lines() if line]
+        assert lines.pop() == "data: [DONE]"
+        said = [json.loads(line.removeprefix("data: "))["choices"][0]["text"] for line in lines]
+        assert "\u2028" in "".join(said)
+        with (
+            client.stream("POST", "/v1/completions", json={**asked, "max_tokens": 10**6}) as reply,
+            pytest.raises(httpx.RemoteProtocolError),
+        ):
+            list(reply.iter_lines())
+        until(lambda: served.engines["odd"].active == 0)
+
+
+def test_a_long_prompt_is_refused_unread_and_holds_nobody_up(
+    models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = models["lstm"].task.codec
+    encode, reading, go_on = codec.encode, threading.Event(), threading.Event()
+
+    def slow(text: str) -> Any:
+        if len(text) > 100:
+            reading.set()
+            go_on.wait(30)
+        return encode(text)
+
+    monkeypatch.setattr(type(codec), "encode", lambda _, text: slow(text))
+    with serving({"lstm": models["lstm"]}) as (_, url, _), ThreadPoolExecutor(1) as pool:
+        asked = {"model": "lstm", "max_tokens": 1}
+        long = pool.submit(
+            httpx.post, f"{url}/v1/completions", json={**asked, "prompt": "a" * 11_000}, timeout=60
+        )
+        assert reading.wait(10)
+        assert httpx.get(f"{url}/health", timeout=20).status_code == 200 and not long.done()
+        go_on.set()
+        assert "11000 tokens; at most" in long.result().json()["error"]["message"]
+        reading.clear()
+        refused = httpx.post(f"{url}/v1/completions", json={**asked, "prompt": "a" * 600_000})
+        assert "600000 characters" in refused.json()["error"]["message"] and not reading.is_set()
+
+
 # --- sessions
 
 
@@ -210,6 +267,8 @@ def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models:
             ({"push": 3}, "push"),
             ({"psh": 3}, "psh"),
             ({"push": ""}, "push"),
+            ({"\ud800": 3}, "\ud800"),
+            ({"ids": ["\ud800"]}, "ids.0"),
         ):
             one.send(json.dumps(wrong))
             assert json.loads(one.recv())["error"]["param"] == field
@@ -245,6 +304,11 @@ def test_sessions_are_few_kept_a_while_and_of_one_model(server: tuple[Served, st
             "cannot stream: its output at t needs inputs after t"
             in json.loads(one.recv())["error"]["message"]
         )
+    with ws.connect(f"{address}?model={quote('ä' * 90)}", proxy=None) as one:
+        assert "no model is called" in json.loads(one.recv())["error"]["message"]
+        with pytest.raises(ConnectionClosedError) as closed:
+            one.recv()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 4404
     with ExitStack() as stack:
         three = [stack.enter_context(ws.connect(f"{address}?model=lstm", proxy=None)) for _ in range(3)]
         ids = [json.loads(one.recv())["id"] for one in three]

@@ -217,6 +217,9 @@ def test_rows_join_and_leave(kind: str) -> None:
     assert torch.allclose(said[1], lonely[0], atol=1e-5)
     assert torch.allclose(said[0], Stream(model).push([1, 2, 3, 9])[0], atol=1e-5)
     assert torch.allclose(together.pick(torch.tensor([1])).push([3]), one.push([3]), atol=1e-5)
+    before = together.prediction
+    together.put(torch.tensor([1, 0, 2]), together)  # rows change places
+    assert torch.equal(together.prediction, before[[1, 0, 2]])  # type: ignore[index, arg-type]
     with pytest.raises(UserError, match="one model with one context"):
         together.put(torch.tensor([0]), Stream(writer_of(kind)))
 
@@ -236,9 +239,10 @@ def test_a_saved_stream_goes_on_exactly_there(kind: str, tmp_path: Path) -> None
     (tmp_path / "bad").write_bytes(b"no tensors")
     with pytest.raises(UserError, match="can't be read as a stream"):
         Stream.load(tmp_path / "bad", model)
-    safetensors.torch.save_file({"x": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(UserError, match="not a stream"):
-        Stream.load(tmp_path / "other", model)
+    for header in (None, {"unrolled.stream": "1"}):
+        safetensors.torch.save_file({"x": torch.zeros(1)}, tmp_path / "other", header)
+        with pytest.raises(UserError, match="not a stream"):
+            Stream.load(tmp_path / "other", model)
 
 
 def test_what_a_stream_cannot_take_is_said_and_changes_nothing() -> None:

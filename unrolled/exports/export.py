@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unrolled import durable
 from unrolled.errors import UserError, unknown
+from unrolled.exports.browser import PAGE, RUNTIME
 from unrolled.exports.encode import encoding
 from unrolled.exports.metadata import attach, describe
 from unrolled.exports.parity import Difference, summary
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 FORMS = ("onnx", "browser", "c")
+WRITTEN = frozenset(
+    ("model.json", "step.onnx", "sequence.onnx", "encode.onnx", "run.py", "model.h", "model.c", "model.bin", "example.c",
+     *PAGE, *RUNTIME, "example", "__pycache__")
+)  # what an export writes, and what comes of it by running it  # fmt: skip
 Files = dict[str, bytes]
 
 
@@ -106,12 +111,18 @@ def _folder(opened: Run | Model, to: str, out: str | None) -> Path:
     else:
         raise UserError("out=: say which folder to write to; a model alone has none of its own.")
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _ours(folder))):
-        raise UserError(f"out={folder}: there is something else already. Name a new folder.")
+        raise UserError(f"out={folder}: there is something else than an export. Name a new folder.")
     return folder
 
 
 def _ours(folder: Path) -> bool:
-    return (folder / "model.json").is_file()
+    """Whether nothing but an export lies there: the folder is replaced as a whole."""
+    try:
+        told = json.loads((folder / "model.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    ours = isinstance(told, dict) and "unrolled" in told
+    return ours and all(file.name in WRITTEN for file in folder.iterdir())
 
 
 def _quality(opened: Run | Model, kept: Model) -> dict[str, Any] | None:
@@ -151,6 +162,8 @@ def in_onnx(
         files["encode.onnx"] = encoder
     if model.task is not None:
         files["run.py"] = program(whole).encode()
+        if model.task.codec.kind == "together":
+            notes.append("run.py takes the model's own steps: it can't encode several columns together")
     return files, found, notes
 
 

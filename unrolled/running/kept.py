@@ -58,7 +58,7 @@ class Kept:
             tensors = safetensors.torch.load_file(path)
         except (OSError, safetensors.SafetensorError) as error:
             raise UserError(f"{path}: can't be read as a stream ({error}).") from error
-        if header.get("unrolled.stream") != FORMAT:
+        if header.get("unrolled.stream") != FORMAT or not header.keys() >= {"weights", "used", "context"}:
             raise UserError(f"{path}: not a stream of this version. Expected a file that Stream.save wrote.")
         if header["weights"] != digest(_on_cpu(weights_of(model))):
             raise UserError(

@@ -201,6 +201,7 @@ class Stream:
                 f"put: {other.rows} rows with a context of {other.context} for {len(rows)} rows with {self.context}; both "
                 "must be streams of one model with one context."
             )
+        other = other.fork() if other is self else other  # rows change places: what is written isn't read
         self.state = put(self.state, rows, other.state)
         if other.prediction is not None:
             if self.prediction is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
@@ -26,6 +27,8 @@ from unrolled.serving.seats import Piece, Writing
 from unrolled.serving.served import Served
 
 TEXTS = 32  # that one request may ask for: prompts times n
+WIDEST = 64  # characters of a token, on average over the longest prompt: more are refused unread
+SHORT = 10_000  # characters that are encoded in no time; more of them beside the event loop
 
 
 class Asked:
@@ -118,6 +121,10 @@ def prompts(body: CompletionBody, engine: Engine) -> list[tuple[str, list[int]]]
         for at, text in enumerate([given] if isinstance(given, str) else given):
             field = "prompt" if isinstance(given, str) else f"prompt.{at}"
             plain(text, field)
+            if len(str(text)) > WIDEST * engine.limits.prompt:
+                raise invalid(
+                    field, f"{len(str(text))} characters; at most {engine.limits.prompt} tokens are read"
+                )
             found.append((str(text), codec.encode(str(text)).tolist()))
     for at, (_, ids) in enumerate(found):
         if len(ids) > engine.limits.prompt:
@@ -139,10 +146,14 @@ async def complete(body: CompletionBody, request: Request, served: Served) -> Co
         asked.leave()
 
     inbox = Inbox(served.limits.buffer, slow)
-    asked = Asked(body, engine, inbox)
+    given = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    if sum(len(text) for text in given if isinstance(text, str)) > SHORT:
+        asked = await asyncio.to_thread(Asked, body, engine, inbox)
+    else:
+        asked = Asked(body, engine, inbox)
     engine.submit(asked.texts)
     if body.stream:
-        return Events(_events(asked), inbox.dropped, asked.leave, {"cache-control": "no-store"})
+        return Events(_events(asked), inbox.dropped, asked.leave, served.limits.timeout)
     try:
         pieces = await while_there(request, lambda: _whole(asked), served.limits.timeout)
     finally:
@@ -187,14 +198,14 @@ async def _events(asked: Asked) -> AsyncIterator[str]:
 
 def _head(asked: Asked) -> str:
     """An event up to its choices: the same for every piece of an answer."""
-    return json.dumps(asked.reply([]).model_dump(exclude={"choices"}), ensure_ascii=False)[:-1]
+    return json.dumps(asked.reply([]).model_dump(exclude={"choices"}))[:-1]
 
 
 def _piece(asked: Asked, head: str, index: int, piece: Piece) -> str:
     """The event of a piece; written by hand, since there is one for every token."""
     if asked.body.logprobs is not None:
         return _event(asked, [asked.choice(index, piece)])
-    text, reason = json.dumps(piece.text, ensure_ascii=False), json.dumps(piece.reason)
+    text, reason = json.dumps(piece.text), json.dumps(piece.reason)  # ASCII: some clients end lines at U+2028
     choice = f'{{"text": {text}, "index": {index}, "logprobs": null, "finish_reason": {reason}}}'
     return f'data: {head}, "choices": [{choice}]}}\n\n'
 
@@ -204,7 +215,7 @@ def _event(asked: Asked, choices: list[Choice]) -> str:
 
 
 def _data(value: Any) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+    return f"data: {json.dumps(value)}\n\n"
 
 
 async def compose(body: MusicBody, request: Request, served: Served) -> Tune:
@@ -220,13 +231,13 @@ async def compose(body: MusicBody, request: Request, served: Served) -> Tune:
     assert isinstance(done, Completion) and text.seed is not None
     choice = done.choices[0]
     abc = body.prompt + choice.text
-    verdict = check(abc)
+    verdict = await asyncio.to_thread(check, abc)
     tune = Tune(
         model=body.model, seed=text.seed, abc=abc, playable=verdict.all_right, problem=verdict.reason,
         finish_reason=choice.finish_reason or "length",
     )  # fmt: skip
     if body.wav or body.midi:
-        tune.wav, tune.midi, problem = _sound(abc, body)
+        tune.wav, tune.midi, problem = await asyncio.to_thread(_sound, abc, body)
         tune.problem = tune.problem or problem
     return tune
 

@@ -96,9 +96,8 @@ class Engine:
     @property
     def idle(self) -> bool:
         """True when nothing is being worked on and nothing waits; sessions that aren't fed don't count."""
-        return not (self.texts or self._orders or self._whole.jobs) and (
-            self._rows is None or self._rows.idle
-        )
+        rests = self._rows is None or self._rows.idle
+        return rests and not (self.texts or self._orders or self._whole.jobs)
 
     @property
     def full(self) -> bool:
@@ -168,15 +167,16 @@ class Engine:
                         return
                     orders, self._orders = self._orders, deque()
                 try:
-                    for order in orders:
-                        order()
+                    while orders:
+                        orders.popleft()()
                     self._work()
                 except Exception as error:  # one request's fault must not stop the others' server
                     self._failed(error)
+                    self._orders.extendleft(reversed(orders))  # what came after the fault
                 self._deliver()
 
     def _busy(self) -> bool:
-        return bool(self._whole.jobs) or (self._rows is not None and self._rows.busy)
+        return bool(self._whole.jobs or (self._rows and self._rows.busy))
 
     def _work(self) -> None:
         begun, rows = time.perf_counter(), self._rows
@@ -235,7 +235,8 @@ class Engine:
         self._rows.line.extend(seats)
 
     def _feed(self, session: Session, steps: Sequence[Any]) -> None:
-        if session.gone:
+        if session.gone:  # the model failed while nobody listened
+            self._told.append((session.tell, Piece("", 0, error="the model failed")))
             return
         queued = session.waits and session.row is None
         session.pending.extend(steps)
@@ -279,20 +280,19 @@ class Engine:
         """Tells everyone who is being served, and begins anew with empty rows."""
         traceback.print_exception(error, file=sys.stderr)
         self.counters.failures += 1
-        gone = (
-            [] if self._rows is None else [s for s in [*self._rows.seats, *self._rows.line] if s is not None]
-        )
+        held = [] if self._rows is None else [*self._rows.seats, *self._rows.line]
+        gone = [seat for seat in held if seat is not None]
         jobs, told = list(self._whole.jobs), self._told
         self._reset()
-        self._told = told
-        with self._word:
-            self.records = self.texts = 0
+        self._told = [*told, *((job.tell, None) for job in jobs)]
+        with self._word:  # what waits as an order still counts
+            self.records -= sum(len(job.inputs) for job in jobs)
+            self.texts -= sum(isinstance(seat, Writing) and not seat.over for seat in gone)
         for seat in gone:
             self._tell(seat, Piece("", 0, error="the model failed"))
             seat.gone, seat.row = True, None
             if isinstance(seat, Writing):
                 seat.over = True
-        self._told += [(job.tell, None) for job in jobs]
 
 
 def _tell_all(told: list[tuple[Callable[[Any], None], Any]]) -> None:

@@ -37,7 +37,7 @@ def curl(name: str, model: Model, data: str, address: str, token: bool) -> str:
 def record(task: Any, data: str) -> dict[str, Any] | None:
     """The columns that are read, of the shortest of the first records; None where there is none to show."""
     try:
-        rows = list(islice(rows_for(task, data), LOOKED))
+        rows = list(islice(rows_for(task, data, quiet=True), LOOKED))
         found = [_shown(row, task.inputs) for row in rows if task.long is None]
     except (UnrolledError, OSError, StopIteration):
         return None

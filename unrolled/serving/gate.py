@@ -53,6 +53,11 @@ def loopback(host: str) -> bool:
         return False
 
 
+def _bracketed(host: str) -> str:
+    """An IPv6 address as a Host header spells it; any other name as it is."""
+    return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+
+
 class Gate:
     """Lets through what may pass, answers the rest: 400 malformed, 401 token, 403 origin, 413, 431 size, 421 host."""
 
@@ -62,12 +67,13 @@ class Gate:
     ) -> None:  # fmt: skip
         self.app, self.body = app, body
         self.token = None if token is None else token.encode()
-        self.hosts = frozenset(
-            spelled for host in (*LOOPBACK, *hosts) for spelled in (host.lower(), f"{host.lower()}:{port}")
-        )
+        named = [_bracketed(host.lower()) for host in (*LOOPBACK, *hosts)]
+        self.hosts = frozenset(spelled for host in named for spelled in (host, f"{host}:{port}"))
+        # without a port a loopback name is the origin of another program's page, on port 80 or 443
+        own = self.hosts if port in (80, 443) else self.hosts - {*LOOPBACK}
         self.origins = frozenset(
             [origin.lower() for origin in origins]
-            + [f"{scheme}://{host}" for scheme in ("http", "https") for host in self.hosts]
+            + [f"{scheme}://{host}" for scheme in ("http", "https") for host in own]
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -51,17 +51,18 @@ class Inbox:
 
 
 class Events(StreamingResponse):
-    """A stream of server-sent events; `left` is called when it ends in whatever way, and it ends once `dropped` is set."""
+    """A stream of server-sent events; `left` is called when it ends in whatever way. It ends, said or not, once `dropped`
+    is set or after `seconds`.
+    """
 
-    def __init__(
-        self, events: Any, dropped: asyncio.Event, left: Callable[[], None], headers: dict[str, str]
-    ) -> None:
-        super().__init__(events, media_type="text/event-stream", headers=headers)
-        self._dropped, self._left = dropped, left
+    def __init__(self, events: Any, dropped: asyncio.Event, left: Callable[[], None], seconds: float) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        self._dropped, self._left, self._seconds = dropped, left, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ended = asyncio.wait_for(self._dropped.wait(), self._seconds)
         try:
-            await first_of(super().__call__(scope, receive, send), self._dropped.wait())
+            await first_of(super().__call__(scope, receive, send), ended)
         finally:
             self._left()
 

@@ -138,7 +138,7 @@ def encoded_rows(task: Any, rows: Sequence[Mapping[str, Any]], limits: Limits) -
     if different := next((at for at, row in enumerate(read) if row.keys() != read[0].keys()), None):
         raise invalid(f"rows.{different}", "its columns aren't those of the first row")
     try:
-        found = list(rows_for(task, read))
+        found = list(rows_for(task, read, quiet=True))
     except UnrolledError as error:
         raise invalid("rows", str(error)) from error
     return [_steps(task, row, f"rows.{at}", limits) for at, row in enumerate(found)]

@@ -160,6 +160,6 @@ def _uniform(seed: int, number: int) -> Iterator[float]:
 class Session(Seat):
     """A stream that a client feeds: after every step pushed it is told the answer."""
 
-    def __init__(self, tell: Tell, context: int | None = None) -> None:
+    def __init__(self, tell: Tell) -> None:
         super().__init__(tell)
         self.steps = 0

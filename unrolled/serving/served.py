@@ -34,7 +34,7 @@ class Served:
     def engine(self, name: str, kinds: tuple[str, ...] | None = None) -> Engine:
         """The engine of a model. Raises Refused for an unknown name, and for a task that isn't one of `kinds`."""
         if name not in self.engines:
-            guess = nearest(name, self.engines)
+            guess = nearest(name[:200], self.engines)
             hint = f" Did you mean {guess!r}?" if guess else ""
             raise Refused(
                 404,

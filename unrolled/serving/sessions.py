@@ -52,8 +52,7 @@ class Sessions:
         if self.count(model) >= self._limits.sessions:
             raise Refused(429, f"{self._limits.sessions} sessions are open. Close one.", code="busy")
         inbox = Inbox(self._limits.buffer)
-        context = None if engine.model.fixed_state else getattr(engine.model.task, "context", None)
-        one = Open(secrets.token_hex(BYTES), model, engine, Session(inbox.tell, context), inbox)
+        one = Open(secrets.token_hex(BYTES), model, engine, Session(inbox.tell), inbox)
         self._open[one.id] = one
         return one
 

@@ -30,20 +30,20 @@ async def stream(socket: WebSocket, served: Served) -> None:
         one = _opened(served, socket.query_params.get("model"), socket.query_params.get("session"))
     except Exception as error:
         refused = refusal_of(error)
-        await socket.send_json({"type": "error", **_fault(refused)})
-        return await socket.close(CLOSE + refused.status, refused.message[:100])
+        await _send(socket, {"type": "error", **_fault(refused)})
+        return await socket.close(CLOSE + refused.status)
     closing = False
     try:
-        await socket.send_json(
+        await _send(socket, 
             {"type": "session", "id": one.id, "model": one.model, "steps": one.seat.steps, "ttl": served.limits.ttl}
         )  # fmt: skip
         while not closing:
             closing = await _message(socket, served, one)
-        await socket.send_json({"type": "closed", "steps": one.seat.steps})
+        await _send(socket, {"type": "closed", "steps": one.seat.steps})
         await socket.close()
     except Refused as refused:
         closing = True
-        await socket.send_json({"type": "error", **_fault(refused)})
+        await _send(socket, {"type": "error", **_fault(refused)})
         await socket.close(CLOSE + refused.status)
     except (WebSocketDisconnect, RuntimeError, OSError):
         pass  # the client has gone: the session may be resumed
@@ -83,13 +83,13 @@ async def _message(socket: WebSocket, served: Served, one: Open) -> bool:
         if "reset" in asked:
             one.engine.forget(one.seat)
             one.begun, one.fed = False, 0
-            await socket.send_json({"type": "reset"})
+            await _send(socket, {"type": "reset"})
             return False
         steps = _steps(asked, served, one)
         one.engine.feed(one.seat, steps)
         one.begun, one.fed = True, one.fed + len(steps)
     except Exception as error:
-        await socket.send_json({"type": "error", **_fault(refusal_of(error))})
+        await _send(socket, {"type": "error", **_fault(refusal_of(error))})
         return False
     await _answers(socket, one, len(steps))
     return False
@@ -139,13 +139,18 @@ async def _answers(socket: WebSocket, one: Open, steps: int) -> None:
         done = False
         while not done:  # what an earlier connection hadn't heard comes first
             for told in await one.inbox.next():
-                await socket.send_json(step_told(told))
+                await _send(socket, step_told(told))
                 done = told["step"] == one.fed
-        await socket.send_json({"type": "pushed", "steps": steps})
+        await _send(socket, {"type": "pushed", "steps": steps})
 
     await first_of(sending(), one.inbox.dropped.wait())
     if one.inbox.dropped.is_set():
         raise WebSocketDisconnect(1008)
+
+
+async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
+    """One message, in ASCII: JSON's escapes can say half a character, which a message may quote, and UTF-8 can't."""
+    await socket.send_text(json.dumps(message))
 
 
 def _fault(refused: Refused) -> dict[str, Any]:

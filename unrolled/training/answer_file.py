@@ -42,7 +42,8 @@ class AnswerFile:
     """
 
     def __init__(self, path: Path, form: str, depends: dict[str, Any] | None = None) -> None:
-        self.path, self.form, self.depends = path, form, depends
+        self.path, self.form = path, form
+        self.depends = None if depends is None else {**depends, "form": form}
         self.rows = 0
         self._columns: list[str] | None = None
         self._part = path.with_name(f".{path.name}.part")

@@ -28,9 +28,10 @@ def rows_for(
     data: str | Sequence[Mapping[str, Any]],
     answers: bool = False,
     run: Run | None = None,
+    quiet: bool = False,
 ) -> Iterator[Record]:
     """The rows of `data` as the task reads them; of a task that also needs their answers, with these. Series of another
-    length than all of training's are counted aloud.
+    length than all of training's are counted aloud, unless quiet.
 
     Raises UserError for a missing column; `run`, where it is one's, can tell which columns a series was made of.
     """
@@ -52,7 +53,7 @@ def rows_for(
         if name in needed and name not in first:
             raise _no_series(name, steps, first, data, run)
     _there(needed, first, data)
-    return _lengths_told(rows, task, data)
+    return iter(rows) if quiet else _lengths_told(rows, task, data)
 
 
 def _no_series(name: str, steps: int, row: Record, data: str, run: Run | None) -> UserError:

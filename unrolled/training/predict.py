@@ -131,12 +131,16 @@ class Asker:
             return None
         return {
             "weights": digest({name: w.detach().cpu() for name, w in weights_of(self.model).items()}),
+            "task": json.loads(json.dumps(self.model.task.to_dict())),  # its thresholds are no weights
             "files": fingerprints(data_files(samples.resolve(data))), "every": self.every,
         }  # fmt: skip
 
 
 def _one_file(answer: Asker, data: str | Sequence[Mapping[str, Any]], out: Path, kind: str) -> int:
-    """Writes the answers to one file; returns how many rows they answer."""
+    """Writes the answers to one file; returns how many rows they answer. Raises UserError for a file of the data."""
+    files = data_files(samples.resolve(data)) if isinstance(data, str) and out.exists() else ()
+    if any(out.samefile(file) for file in files):
+        raise UserError(f"out={out}: the answers would take the place of the data. Name another file.")
     with AnswerFile(out, kind, answer.depends(data)) as file:
         if file.rows:
             aloud(f"{out}: goes on after {file.rows} rows that were answered before")
@@ -158,6 +162,10 @@ def _each_file(answer: Asker, data: str | Sequence[Mapping[str, Any]], out: Path
     if len(named) < len(files):
         raise UserError(
             f"{data}: some of its {len(files)} files have one name but for the suffix; answer them apart."
+        )
+    if taken := [name for name in named if any((out / name).resolve() == file.resolve() for file in files)]:
+        raise UserError(
+            f"out={out}: the answers would take the place of the data, as {taken[0]}. Name another folder."
         )
     out.mkdir(exist_ok=True)
     done = _finished(out)

@@ -24,13 +24,18 @@ if (writes) {
   $("text").value = told.codec.kind === "abc" ? "X:1\n" : "";
 }
 
-// A row's column that the model reads; of numbered columns all.
+// A row's column that the model reads; of numbered columns those of its name, or else of the most frequent, in order.
 function valueOf(row) {
   const [name] = told.task.inputs;
   if (name in row) return row[name];
-  const numbered = Object.keys(row).filter((key) => /\d$/.test(key));
-  if (!numbered.length) throw new Error(`no column ${name}; there are ${Object.keys(row).join(", ")}`);
-  return numbered.map((key) => row[key]);
+  const stems = {};
+  for (const key of Object.keys(row).filter((one) => /\d$/.test(one))) (stems[key.match(/^\D*/)[0]] ??= []).push(key);
+  const rank = (stem) => (stem.replace(/^[ _.-]+|[ _.-]+$/g, "") === name ? 1e9 : 0) + stems[stem].length;
+  const best = Object.keys(stems).sort((a, b) => rank(b) - rank(a))[0];
+  if (best === undefined) throw new Error(`no column ${name}; there are ${Object.keys(row).join(", ")}`);
+  const numbers = (key) => key.match(/\d+/g).map(Number);
+  const after = (a, b) => a.map((number, at) => number - b[at]).find((gap) => gap) ?? 0;
+  return stems[best].sort((a, b) => after(numbers(a), numbers(b))).map((key) => row[key]);
 }
 
 async function values() {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,19 @@ def values(argument: str, told: dict[str, Any], codec: Any) -> Iterator[Any]:
 
 
 def of_row(row: dict[str, Any], told: dict[str, Any]) -> Any:
-    """A row's column that the model reads; of numbered columns (p00, p01, ...) all, as one series."""
+    """A row's column that the model reads; of numbered columns (p00, p01, ...) those of its name, or else of the most
+    frequent, as one series.
+    """
     names = told["task"]["inputs"]
     missing = [name for name in names if name not in row]
     if not missing:
         return row[names[0]] if len(names) == 1 else {name: row[name] for name in names}
-    numbered = [float(row[name] or "nan") for name in row if name and name[-1].isdigit()]
-    if len(names) > 1 or not numbered:
+    stems: dict[str, list[str]] = {}
+    for name in row:
+        if name and name[-1].isdigit():
+            stems.setdefault(re.split(r"\d", name)[0], []).append(name)
+    if len(names) > 1 or not stems:
         raise SystemExit(f"no column {missing[0]!r}; there are {', '.join(row)}")
-    return numbered
+    best = max(stems, key=lambda stem: (stem.strip(" _-.") == names[0], len(stems[stem])))
+    ordered = sorted(stems[best], key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
+    return [float(row[name] or "nan") for name in ordered]

@@ -21,4 +21,8 @@ class Codec:
 
     def encode(self, value: Any) -> NDArray[Any]:
         """(T,) ids or (T, D) numbers."""
+        if isinstance(value, dict):
+            raise SystemExit(
+                f"this program can't encode the columns {', '.join(value)} together; give it the model's own steps"
+            )
         return np.asarray(json.loads(value) if isinstance(value, str) else value, self.dtype)
