@@ -305,5 +305,7 @@ def test_large_broken_files_are_refused_soon_and_within_300_megabytes(tmp_path: 
     assert len(lines) == len(names), lines
     for name, line in zip(names, lines, strict=True):
         seconds, _, message = line.partition(" ")
-        assert float(seconds) < 4 and name in message, line  # of processor time, whatever else the machine does
+        assert float(seconds) < 4 and name in message, (
+            line
+        )  # of processor time, whatever else the machine does
     assert int(peak) <= 300

@@ -257,3 +257,14 @@ def _until(holds: Any, seconds: float = 20) -> None:
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.005)
+
+
+def test_what_looks_back_at_everything_reads_less_at_once() -> None:
+    """One record of 65,536 steps would hold a Transformer for half a minute."""
+    limits = Limits(steps=50, looked=20)
+    for kind, most in (("gru", 50), ("transformer", 20)):
+        engine = Engine(writer_of(kind), limits)
+        try:
+            assert engine.limits.steps == most
+        finally:
+            engine.close()

@@ -149,7 +149,7 @@ def _answering(served: Served, kinds: tuple[str, ...]) -> Callable[..., Awaitabl
     async def predict(body: PredictBody, request: Request) -> Predicted:
         engine = served.engine(body.model, kinds)
         task = engine.model.task
-        steps = await asyncio.to_thread(encoded_rows, task, _given(body, task), served.limits)
+        steps = await asyncio.to_thread(encoded_rows, task, _given(body, task), engine.limits)
         read = [at for at, one in enumerate(steps) if len(one)]
         said = await _said(request, served, body.model, [steps[at] for at in read])
         rows: list[dict[str, Any]] = [dict.fromkeys(task.targets, "") for _ in steps]

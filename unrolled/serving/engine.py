@@ -13,12 +13,13 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from unrolled.errors import UnrolledError
+from unrolled.errors import UnrolledError, UserError
 from unrolled.serving.drawing import draw
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import Counters
@@ -48,7 +49,9 @@ class Engine:
     """Runs one model. What others call (`submit`, `feed`, `leave`, `answer`) only leaves word for the thread."""
 
     def __init__(self, model: Model, limits: Limits, loop: AbstractEventLoop | None = None) -> None:
-        self.model, self.limits, self.loop = model.eval(), limits, loop
+        self.model, self.loop = model.eval(), loop
+        most = limits.steps if model.fixed_state else min(limits.steps, limits.looked)
+        self.limits = replace(limits, steps=most)
         self.streams = not model.reach.future and not model.conditioned
         self.counters = Counters()
         self._word = threading.Condition()
@@ -120,6 +123,10 @@ class Engine:
         with self._word:
             if self.draining:
                 raise Draining("the server is stopping. Try another, or later.")
+            if len(texts) > self.limits.queue + self.limits.streams:
+                raise UserError(
+                    f"{len(texts)} texts; at most {self.limits.queue + self.limits.streams} are taken at once."
+                )
             if self.texts + len(texts) > self.limits.queue + self.limits.streams:
                 self.counters.refused += 1
                 raise Busy(self.patience)

@@ -7,6 +7,7 @@ and where a token is set it must be shown. Bodies are counted as they are read.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -27,6 +28,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 HEADERS = 64  # of one request
 HEADER_BYTES = 16_384  # of all of them together
 OPEN = ("/health", "/ready")  # what an orchestrator asks has no token; it tells nothing but yes or no
+SLOWEST = 30  # seconds without a part of the body
 POLICY = 1008  # the WebSocket's close code of a refusal
 
 
@@ -124,12 +126,16 @@ class Gate:
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on; its body is counted while it is read, whatever its headers say."""
-        read = 0
+        read, whole = 0, False
 
         async def counting() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            try:
+                message = await asyncio.wait_for(receive(), None if whole else SLOWEST)
+            except TimeoutError:
+                raise HTTPException(408, f"the body took more than {SLOWEST} s") from None
             if message["type"] == "http.request":
+                whole = not message.get("more_body", False)
                 read += len(message.get("body", b""))
                 if read > self.body:
                     raise HTTPException(413, f"the body has more than {self.body} bytes")

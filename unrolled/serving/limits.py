@@ -13,8 +13,9 @@ class Limits:
 
     sessions: open WebSocket sessions of each model; ttl: seconds that one is kept without being used. body: bytes of a
     request. prompt, length: tokens of a prompt and of an answer. rows, steps: records of one request and steps of a
-    record. buffer: tokens held for a reader before it is dropped as too slow. timeout: seconds a request may take.
-    drain: seconds given to what runs once the server is told to stop.
+    record; looked: steps of one for models whose work grows with the square of them. buffer: tokens held for a reader
+    before it is dropped as too slow. timeout: seconds a request may take. drain: seconds given to what runs once the
+    server is told to stop.
     """
 
     streams: int = 64
@@ -26,6 +27,7 @@ class Limits:
     length: int = 4_096
     rows: int = 256
     steps: int = 65_536
+    looked: int = 8_192
     buffer: int = 1_024
     timeout: int = 300
     drain: int = 30

@@ -70,7 +70,7 @@ def run_server(
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="on", ws="websockets-sansio", proxy_headers=False,
         server_header=False, ws_max_size=served.limits.body, ws_per_message_deflate=False, backlog=BACKLOG,
-        timeout_graceful_shutdown=CLOSING,
+        timeout_graceful_shutdown=CLOSING, limit_concurrency=BACKLOG,
     )  # fmt: skip
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH)

@@ -79,7 +79,7 @@ class Sessions:
         one.engine.leave(one.seat)
 
     def expire(self) -> None:
-        """Closes those that nobody has used for too long."""
+        """Closes those that nobody has been connected to for too long."""
         before = time.monotonic() - self._limits.ttl
         for one in [o for o in self._open.values() if not o.connected and o.used < before]:
             self.close(one)

@@ -124,7 +124,7 @@ def _steps(asked: dict[str, Any], served: Served, one: Open) -> list[Any]:
             raise invalid("ids", "this model reads no tokens: use push")
         steps: list[Any] = ids_of(vocabulary, asked["ids"], "ids")
     else:
-        steps = pushed(model.task, asked["push"], "push", served.limits)
+        steps = pushed(model.task, asked["push"], "push", one.engine.limits)
         if model.task.kind == "generate" and not one.begun:
             steps = [BOUNDARY, *steps]
     if not 0 < len(steps) <= served.limits.prompt:

@@ -25,7 +25,7 @@ def shown(told: dict[str, Any], answers: NDArray[Any]) -> dict[str, Any]:
     chances = {f"p({name})": p for name, p in zip(names, last.tolist(), strict=True)}
     limit = task["threshold"] if isinstance(task["threshold"], float) else None
     if task["kind"] == "classify_several":
-        held = [name for name, p in zip(names, last, strict=True) if p >= (limit or 0.5)]
+        held = [name for name, p in zip(names, last, strict=True) if p >= (0.5 if limit is None else limit)]
         return {target: told["separator"].join(held), **chances}
     said = int(last.argmax())
     if limit is not None:  # between two classes: the rarer one is said from there on
