@@ -45,6 +45,8 @@ class Kept:
             "used": json.dumps(self.recent.used),
             "context": json.dumps(self.recent.context),
         }
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise UserError(f"{path}: expected a file in a folder that is there.")
         with durable.disk(path, "Free some space, or write elsewhere."):
             durable.replace(path, safetensors.torch.save(_on_cpu(tensors), header))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,10 @@ def steps_of(model: Model, x: Any, begins: bool = False) -> Tensor:
     task = model.task
     if task is None:
         raise UserError("this model has no codec, so it can't read text: push token ids.")
+    if tokens and not isinstance(x, (str, Sequence, Mapping, np.ndarray)):
+        raise UserError(
+            f"got {x!r:.60}; this model reads {'text' if task.kind == 'generate' else 'what its codec takes'} or token ids."
+        )
     goes_on = task.kind == "generate"
     if goes_on and not isinstance(x, str):
         raise UserError(f"got {x!r:.60}; this model reads text or token ids.")
@@ -42,7 +46,7 @@ def _ids(x: Any) -> bool:
     """Whether x is an id, or a rectangle of ids."""
     if isinstance(x, np.ndarray):
         return x.dtype.kind in "iu"
-    if isinstance(x, (str, bytes)) or not isinstance(x, (int, np.integer, Sequence)):
+    if isinstance(x, (str, bytes, bool)) or not isinstance(x, (int, np.integer, Sequence)):
         return False
     try:
         array = np.asarray(x)

@@ -40,6 +40,8 @@ class Stream:
     """
 
     def __init__(self, model: Model, rows: int = 1, context: int | None = None) -> None:
+        if isinstance(model, (str, Path)):
+            raise UserError(f"Stream takes a model: un.Stream(un.load({str(model)!r})).")
         if rows < 1:
             raise UserError(f"rows={rows}: a stream needs at least 1.")
         limit = context or getattr(model.task, "context", None)

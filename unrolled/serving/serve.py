@@ -68,7 +68,7 @@ def run_server(
     """Serves on a socket that listens already, until the process is told to stop."""
     app = guarded(served, port=port, hosts=hosts, origins=origins, token=token)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="on", ws="websockets-sansio", proxy_headers=False,
+        app, log_level="critical", access_log=False, lifespan="on", ws="websockets-sansio", proxy_headers=False,
         server_header=False, ws_max_size=served.limits.body, ws_per_message_deflate=False, backlog=BACKLOG,
         timeout_graceful_shutdown=CLOSING, limit_concurrency=BACKLOG,
     )  # fmt: skip

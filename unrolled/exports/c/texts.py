@@ -51,7 +51,7 @@ extern "C" {
 
 #define UNROLLED_VERSION "@{version}@"
 #define UNROLLED_SHA256 "@{sha256}@" /* of the weights */
-#define UNROLLED_INPUTS @{inputs}@ /* numbers a step */
+#define UNROLLED_INPUTS @{inputs}@ /* numbers a step, made by the codec in model.json: see docs/deploy.md */
 #define UNROLLED_ANSWERS @{answers}@
 @{vocabulary}@@{capacity}@
 /* What the functions return. Anything but UNROLLED_OK leaves state and answer as they were. */
@@ -150,7 +150,7 @@ _EXAMPLE = """
 int main(@{parameters}@) {
     static unrolled_state state;
     static float answer[UNROLLED_ANSWERS];
-    char word[64];
+    char word[64], *end;
     int length = 0, count = 0, fresh = 1, sign;
 @{setup}@    unrolled_start(&state);
     do {
@@ -164,6 +164,10 @@ int main(@{parameters}@) {
             word[length] = 0;
             length = 0;
             @{take}@
+            if (*end) {
+                fprintf(stderr, "%s: no @{one}@\\n", word);
+                return 2;
+            }
             if (++count == UNROLLED_INPUTS) {
                 int code = unrolled_step(@{given}@&state, input, answer);
                 count = 0;
@@ -194,14 +198,15 @@ _LOADING = """    if (unrolled_load(&weights, count_of_words > 1 ? words[1] : "m
 def _example(tokens: bool, apart: bool) -> str:
     fields = {
         "reads": "token ids" if tokens else "numbers, UNROLLED_INPUTS a step,",
+        "one": "token id" if tokens else "number",
         "sample": "0 1 2" if tokens else "0.5 1.0 ...",
         "declarations": ("static unrolled_weights weights;\n" if apart else "")
         + ("" if tokens else "static float input[UNROLLED_INPUTS];\n"),
         "parameters": "int count_of_words, char **words" if apart else "void",
         "setup": ("    int64_t input = 0;\n" if tokens else "") + (_LOADING if apart else ""),
-        "take": "input = (int64_t)strtoll(word, NULL, 10);"
+        "take": "input = (int64_t)strtoll(word, &end, 10);"
         if tokens
-        else "input[count] = strtof(word, NULL);",
+        else "input[count] = strtof(word, &end);",
         "given": "&weights, " if apart else "",
     }
     return filled(_EXAMPLE, fields)

@@ -48,5 +48,10 @@ def main(kind: Any, arguments: list[str]) -> None:
     runner = Runner(Path(__file__).parent)
     codec = kind(runner)
     for argument in arguments:
-        for value in values(argument, runner.told, codec):
-            print(json.dumps(predict(runner, codec, value), ensure_ascii=False))
+        try:
+            for value in values(argument, runner.told, codec):
+                print(json.dumps(predict(runner, codec, value), ensure_ascii=False))
+        except (ValueError, EOFError, OSError) as error:
+            raise SystemExit(
+                f"{argument}: this model can't read it ({type(error).__name__}: {error})"
+            ) from None

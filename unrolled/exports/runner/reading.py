@@ -17,6 +17,8 @@ def values(argument: str, told: dict[str, Any], codec: Any) -> Iterator[Any]:
     """The values of an argument: of a file by its suffix, else the argument itself."""
     file = Path(argument)
     suffix = file.suffix.lower() if os.path.isfile(argument) else ""  # a long text is no name of a file
+    if not suffix and file.suffix.lower() in (*codec.reads, ".csv", ".tsv", ".jsonl", ".json", ".npy"):
+        raise SystemExit(f"{argument}: there is no such file")
     if not suffix:
         yield argument
     elif suffix in codec.reads:
