@@ -441,10 +441,11 @@ def malformed(number: int, port: int) -> bytes:
     return f"{head}Content-Length: {max(0, length)}\r\n\r\n".encode() + text
 
 
+@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_malformed_requests_are_refused_in_words(
-    server: tuple[Served, str, int], client: httpx.Client
+    server: tuple[Served, str, int], client: httpx.Client, count: int
 ) -> None:
-    for number in range(200):
+    for number in range(count):
         reply = raw(server[2], malformed(number, server[2]))
         status = int(reply.split(b" ")[1]) if reply else 0
         assert status < 500, (number, malformed(number, server[2]), reply)
