@@ -12,7 +12,7 @@ from unrolled import __version__
 from unrolled.datasets.abc_tokens import COARSE, FINE
 from unrolled.datasets.words import WORD
 from unrolled.exports.graph import Leaf, Step, example
-from unrolled.model.weights import digest, weights_of
+from unrolled.model.weights import fingerprint
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -43,7 +43,7 @@ def describe(model: Model, name: str = "", weights: dict[str, Any] | None = None
         "context": None if model.reach.future or model.fixed_state else getattr(task, "context", None),
         "sampling": sampling(task),
         "weights": weights or {"kept": "fp32"},
-        "sha256": digest({name: value.cpu() for name, value in weights_of(model).items()}),
+        "sha256": fingerprint(model),
     }
 
 

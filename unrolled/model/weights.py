@@ -48,6 +48,11 @@ def packed(tensors: dict[str, Tensor]) -> bytes:
     return safetensors.torch.save(plain, {DIGEST: digest(plain)})
 
 
+def fingerprint(module: nn.Module) -> str:
+    """The `digest` of a model's weights, wherever it lives: what tells one model from another."""
+    return digest({name: value.cpu() for name, value in weights_of(module).items()})
+
+
 def digest(tensors: dict[str, Tensor]) -> str:
     """SHA-256 of the names, dtypes, shapes and bytes of the tensors."""
     found = hashlib.sha256()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unrolled import durable
 from unrolled.errors import UserError
-from unrolled.model.weights import digest, weights_of
+from unrolled.model.weights import fingerprint
 from unrolled.running.recent import Recent
 from unrolled.state import State, filled, leaves
 
@@ -41,7 +41,7 @@ class Kept:
             tensors["recent"] = self.recent.steps
         header = {
             "unrolled.stream": FORMAT,
-            "weights": digest(_on_cpu(weights_of(model))),
+            "weights": fingerprint(model),
             "used": json.dumps(self.recent.used),
             "context": json.dumps(self.recent.context),
         }
@@ -62,7 +62,7 @@ class Kept:
             raise UserError(f"{path}: can't be read as a stream ({error}).") from error
         if header.get("unrolled.stream") != FORMAT or not header.keys() >= {"weights", "used", "context"}:
             raise UserError(f"{path}: not a stream of this version. Expected a file that Stream.save wrote.")
-        if header["weights"] != digest(_on_cpu(weights_of(model))):
+        if header["weights"] != fingerprint(model):
             raise UserError(
                 f"{path}: the state of another model, whose weights have another digest. Load it with the model that it "
                 "was saved from."

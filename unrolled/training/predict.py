@@ -19,7 +19,7 @@ from unrolled.datasets.readers import Record, files_of
 from unrolled.datasets.rows import data_files
 from unrolled.datasets.understand import BESIDE
 from unrolled.errors import UserError, unknown
-from unrolled.model.weights import digest, weights_of
+from unrolled.model.weights import fingerprint
 from unrolled.tasks.answering import Answering
 from unrolled.training.answer_file import SHOWN, AnswerFile, as_text
 from unrolled.training.corpus import fingerprints
@@ -130,7 +130,7 @@ class Asker:
         if not isinstance(data, str):
             return None
         return {
-            "weights": digest({name: w.detach().cpu() for name, w in weights_of(self.model).items()}),
+            "weights": fingerprint(self.model),
             "task": json.loads(json.dumps(self.model.task.to_dict())),  # its thresholds are no weights
             "files": fingerprints(data_files(samples.resolve(data))), "every": self.every,
         }  # fmt: skip

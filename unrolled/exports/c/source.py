@@ -29,7 +29,7 @@ from unrolled.exports.c.texts import (
 )
 from unrolled.exports.c.weights import Weights, written
 from unrolled.exports.graph import Leaf, Step, example
-from unrolled.model.weights import digest, weights_of
+from unrolled.model.weights import fingerprint
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -170,7 +170,7 @@ def _texts(
     apart = stored > inline
     fields = {
         "version": version("unrolled"),
-        "sha256": digest(weights_of(model)),
+        "sha256": fingerprint(model),
         "about": comment(about(model, tokens, names, answers)),
         "inputs": "1" if tokens else str(raw.numel()),
         "answers": str(answers),
