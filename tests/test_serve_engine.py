@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import ANSWERING, SERIES, STREAMING, model_of, raw_of, task_of, writer_of
+from tiny_models import ANSWERING, SERIES, STREAMING, endless_writer_of, model_of, raw_of, task_of, writer_of
 
 import unrolled as un
 from unrolled.running.sampling import Draw
@@ -165,9 +165,9 @@ def test_records_are_answered_as_predict_does_while_sessions_go_on(task: str) ->
 
 
 def test_a_full_line_is_refused_and_whoever_leaves_frees_the_row() -> None:
-    model = writer_of("lstm")
+    model = endless_writer_of("lstm")
     engine = running(model, streams=2, queue=3)
-    seats = [ask(engine, "a", Heard(), length=100_000, draw=Draw(5.0, 8, None, n)) for n in range(2)]
+    seats = [ask(engine, "a", Heard(), length=1_000_000) for _ in range(2)]
     _until(lambda: engine.active == 2)
     seats += [ask(engine, "a", Heard(), length=10) for _ in range(3)]
     with pytest.raises(Busy, match="Try again") as busy:

@@ -10,6 +10,7 @@ import torch
 from unrolled.datasets.characters import Characters
 from unrolled.datasets.inputs import embedder_of
 from unrolled.datasets.labels import Labels, MultiLabels, Tags
+from unrolled.datasets.spelling import BOUNDARY
 from unrolled.datasets.standard import Numbers, Values
 from unrolled.datasets.words import Words
 from unrolled.model import Model, answering, build, preset
@@ -64,6 +65,14 @@ def model_of(task: Any, kind: str, width: int = 16, seed: int = 0, **options: An
 def writer_of(kind: str, context: int | None = 32, seed: int = 0, width: int = 16) -> Model:
     """An untrained model that writes text."""
     return model_of(GenerateText(Characters().fit(["abcdefgh \n"]), context), kind, width, seed)
+
+
+def endless_writer_of(kind: str) -> Model:
+    """One whose texts never end by themselves."""
+    model = writer_of(kind)
+    with torch.no_grad():
+        model.head.scores.bias[BOUNDARY] = -1e9
+    return model
 
 
 def raw_of(task: Any, number: int = 0) -> Any:
