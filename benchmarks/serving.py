@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import numpy as np
 import torch
+import uvloop
 
 import unrolled as un
 from unrolled.datasets.characters import Characters
@@ -140,6 +141,38 @@ def rss(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+class Reply(asyncio.Protocol):
+    """One streamed reply: as little as can be is done while it arrives, since its reader shares the server's cores."""
+
+    def __init__(self, sent: bytes, begin: asyncio.Event | None, abort_after: int | None) -> None:
+        self.sent, self.begin, self.abort_after = sent, begin, abort_after
+        self.parts: list[bytes] = []
+        self.times: list[float] = []  # of each event
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def read(self, port: int) -> None:
+        """Asks, and returns once it is over."""
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
+        if self.begin is not None:
+            await self.begin.wait()
+        self.started = time.perf_counter()
+        transport.write(self.sent)
+        await self.over
+        transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes: the moment, and how many events they hold."""
+        self.parts.append(data)
+        self.times += [time.perf_counter()] * (data.count(b"data: {") or not self.times)
+        if self.abort_after is not None and len(self.times) > self.abort_after:
+            self.connection_lost(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The server is done."""
+        if not self.over.done():
+            self.over.set_result(None)
+
+
 @dataclass
 class Client:
     """What clients have seen: texts with what they asked, seconds between events, statuses."""
@@ -157,34 +190,22 @@ class Client:
         begin: asyncio.Event | None = None,
     ) -> None:
         """One streamed text over a connection of its own; every event holds a token. begin: asks once it is set."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            if begin is not None:
-                await begin.wait()
-            sent = json.dumps(body | {"stream": True})
-            started = last = time.perf_counter()
-            writer.write(
-                f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Type: "
-                f"application/json\r\nContent-Length: {len(sent)}\r\n\r\n{sent}".encode()
+        sent = json.dumps(body | {"stream": True})
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
+        reply = Reply((head + sent).encode(), begin, abort_after)
+        await reply.read(port)
+        got = b"".join(reply.parts)
+        status = int(got.split(maxsplit=2)[1]) if got else 0
+        if status != 200:
+            self.refused.append(reply.times[0] - reply.started) if status == 429 else self.others.append(
+                status
             )
-            status = int((await reader.readline()).split()[1])
-            if status != 200:
-                took = time.perf_counter() - started
-                self.refused.append(took) if status == 429 else self.others.append(status)
-                return
-            parts: list[str] = []
-            while line := await reader.readline():
-                if not line.startswith(b"data: {"):
-                    continue
-                now = time.perf_counter()
-                self.gaps.append(now - last)
-                last = now
-                parts.append(json.loads(line[6:])["choices"][0]["text"])
-                if abort_after is not None and len(parts) >= abort_after:
-                    return
-            self.texts.append((body, "".join(parts)))
-        finally:
-            writer.close()
+            return
+        self.gaps += np.diff([reply.started, *reply.times[1:]]).tolist()
+        if abort_after is None:
+            events = [line[6:] for line in got.split(b"\n") if line.startswith(b"data: {")]
+            self.texts.append((body, "".join(json.loads(event)["choices"][0]["text"] for event in events)))
 
 
 def body_of(number: int, longest: int = 200) -> dict[str, Any]:
@@ -231,10 +252,10 @@ async def flock(port: int, seconds: float, clients: int) -> Client:
 def streams(seconds: str = "60", check: str = "400") -> bool:
     """64 ragged streams over HTTP beside one."""
     with server() as (port, pid):
-        alone = asyncio.run(flock(port, min(10.0, float(seconds)), 1))
-        asyncio.run(flock(port, 3, 64))  # memory that stays is taken
+        alone = uvloop.run(flock(port, min(10.0, float(seconds)), 1))
+        uvloop.run(flock(port, 3, 64))  # memory that stays is taken
         before = rss(pid)
-        seen = asyncio.run(flock(port, float(seconds), 64))
+        seen = uvloop.run(flock(port, float(seconds), 64))
         growth = 100 * (rss(pid) / before - 1)
     bad = wrong(random.Random(0).sample(seen.texts, min(int(check), len(seen.texts))))
     (a95, a99), (t95, t99) = quantiles(alone.gaps), quantiles(seen.gaps)
@@ -263,8 +284,8 @@ async def crowd(port: int) -> tuple[Client, Client]:
 def overload() -> bool:
     """512 clients on a limit of 64."""
     with server(streams=64, queue=1) as (port, _):
-        alone = asyncio.run(flock(port, 5, 1))
-        seen, _ = asyncio.run(crowd(port))
+        alone = uvloop.run(flock(port, 5, 1))
+        seen, _ = uvloop.run(crowd(port))
         time.sleep(1)
         figures = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     left = next(line for line in figures.splitlines() if line.startswith("unrolled_rows{"))

@@ -10,7 +10,7 @@ import string
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -380,13 +380,12 @@ def raw(port: int, data: bytes) -> bytes:
     """What comes back for bytes as they are."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
         one.sendall(data)
-        one.shutdown(socket.SHUT_WR)
         found = b""
-        try:
+        with suppress(OSError):  # refused and closed before all of it was sent
+            one.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
             while part := one.recv(65536):
                 found += part
-        except ConnectionError:
-            pass
         return found
 
 

@@ -5,6 +5,7 @@ Nucleus (top-p) sampling: Holtzman et al. 2020, "The Curious Case of Neural Text
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -84,21 +85,35 @@ class Noise:
     """Uniform numbers below BELOW for `count` rows. Row i's depend on (seed, i) alone: not on how many rows there are."""
 
     def __init__(self, count: int, seed: int, device: torch.device) -> None:
-        self._generators = [
-            torch.Generator().manual_seed((seed * 1_000_003 + row) % 2**63) for row in range(count)
-        ]
+        self._generators = [_generator(seed, row) for row in range(count)]
         self._device = device
         self._used = BLOCK
 
     def next(self, rows: Int[Tensor, " rows"] | None = None) -> Float[Tensor, " rows"]:
         """One number for each row, or for each of `rows`, in [0, BELOW)."""
         if self._used == BLOCK:
-            drawn = [torch.rand(BLOCK, generator=g, dtype=torch.double) for g in self._generators]
-            self._block = (torch.stack(drawn, 1) * BELOW).to(self._device)  # (BLOCK, rows)
+            self._block = torch.stack([_drawn(g) for g in self._generators], 1).to(
+                self._device
+            )  # (BLOCK, rows)
             self._used = 0
         self._used += 1
         numbers = self._block[self._used - 1]
         return numbers if rows is None else numbers[rows]
+
+
+def noise_of(seed: int, row: int) -> Iterator[float]:
+    """The numbers that one row of a `Noise` gets."""
+    generator = _generator(seed, row)
+    while True:
+        yield from _drawn(generator).tolist()
+
+
+def _generator(seed: int, row: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed * 1_000_003 + row) % 2**63)
+
+
+def _drawn(generator: torch.Generator) -> Float[Tensor, " block"]:
+    return torch.rand(BLOCK, generator=generator, dtype=torch.double) * BELOW
 
 
 def likeliest(logits: Float[Tensor, " vocabulary"], n: int) -> list[tuple[int, float]]:

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 
 from unrolled import __version__
 from unrolled.serving import completions, faults
+from unrolled.serving.completions import ENTERED
 from unrolled.serving.engine import Busy
 from unrolled.serving.faults import Fault, Refused, invalid
 from unrolled.serving.gate import Gate
@@ -193,21 +194,33 @@ async def _said(request: Request, served: Served, model: str, inputs: list[Any])
 
 
 class Early:
-    """Answers 429 before a body is read, while no model takes texts: refusing must cost next to nothing."""
+    """Answers 429 before a body is read, while no model takes texts: refusing must cost next to nothing. Of a crowd that
+    comes at once only as many are let in as there is room for: those on their way to the engines count, for a second.
+    """
 
     def __init__(self, app: FastAPI, served: Served) -> None:
         self.app, self.routes = app, app.routes
         self.writers = [e for e in served.engines.values() if e.model.task.kind == "generate"]
+        self.entering: set[object] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in WRITING
-        if asks and self.writers and all(engine.full and not engine.draining for engine in self.writers):
+        if not asks or not self.writers or any(engine.draining for engine in self.writers):
+            return await self.app(scope, receive, send)
+        if len(self.entering) >= sum(engine.room for engine in self.writers):
             for engine in self.writers:
                 engine.counters.refused += 1
             reply = faults.reply(Busy(min(engine.patience for engine in self.writers)))
-            await reply(scope, receive, send)
-        else:
+            return await reply(scope, receive, send)
+        entry = object()
+        scope[ENTERED] = lambda: self.entering.discard(entry)
+        self.entering.add(entry)
+        expires = asyncio.get_running_loop().call_later(1, scope[ENTERED])  # a slow body holds nobody else up
+        try:
             await self.app(scope, receive, send)
+        finally:
+            expires.cancel()
+            scope[ENTERED]()
 
 
 class Counted:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from unrolled.layout import Layout
 from unrolled.state import Slots, State, grow, pick, put
@@ -34,11 +35,16 @@ class Batch:
             return self.model.start(rows)
         return self.model.start(rows, self.context or max(steps, HELD))
 
-    def read(self, steps: Tensor, state: State, used: int) -> tuple[Tensor, State]:
-        """Reads (1, T) ids or (1, T, D) numbers alone -> (the prediction after the last, the state). used: steps before."""
+    def read(self, pieces: Sequence[Sequence[Any]], state: State, used: int) -> tuple[Tensor, State]:
+        """Reads pieces of several sequences, a row each, beside the batch -> (the predictions after their last steps, the
+        state). used: steps that came before.
+        """
+        steps = pad_sequence([as_steps(piece) for piece in pieces], batch_first=True)
         if not self.fixed:
             state = grow(state, used + steps.shape[1])
-        return self.model.read(steps, state)
+        lengths = torch.tensor([len(piece) for piece in pieces])
+        layout = None if len(pieces) == 1 else Layout.of_lengths(lengths, steps.shape[1])
+        return self.model.read(steps, state, layout)
 
     def advance(self, steps: Tensor, reads: Sequence[bool], begins: Sequence[bool], most: int) -> Tensor:
         """One step of every row in one call: steps (size, 1) or (size, 1, D) -> predictions (size, ...).
@@ -54,9 +60,9 @@ class Batch:
         prediction, self.state = self.model.read(steps, self.state, layout)
         return prediction
 
-    def place(self, row: int, alone: State) -> None:
-        """The one row of `alone` stands in `row` from now on."""
-        self.state = put(self.state, torch.tensor([row]), alone)
+    def place(self, rows: Sequence[int | None], alone: State) -> None:
+        """The rows of `alone` stand in `rows` from now on."""
+        self.state = put(self.state, torch.tensor(rows), alone)
 
     def take(self, row: int) -> State:
         """A copy of one row's state."""
@@ -84,7 +90,7 @@ def _clear(state: State, row: int) -> None:
 
 
 def as_steps(values: Sequence[Any]) -> Tensor:
-    """Ids or rows of numbers, one a step -> (1, T) int64 or (1, T, D) float32."""
+    """Ids or rows of numbers, one a step -> (T,) int64 or (T, D) float32."""
     if isinstance(values[0], int):
-        return torch.tensor([values])
-    return torch.from_numpy(np.stack(values)[None])
+        return torch.tensor(values)
+    return torch.from_numpy(np.stack(values))

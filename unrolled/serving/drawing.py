@@ -7,28 +7,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from unrolled.running.sampling import Draw, likeliest, pick_at
-from unrolled.serving.seats import Writing
-
-Log = tuple[int, float, list[tuple[int, float]]]
+from unrolled.serving.seats import Log, Writing
 
 
-def draw(found: Sequence[tuple[Writing, Tensor]]) -> Iterator[tuple[Writing, int | None, Log | None]]:
-    """Texts with their predictions (1, V) -> each text with its token, None where the prediction is no number, and what
-    the model thinks of it, where that is asked for.
+def draw(
+    texts: Sequence[Writing], predictions: Float[Tensor, "texts vocabulary"]
+) -> Iterator[tuple[Writing, int | None, Log | None]]:
+    """Texts with their predictions -> each text with its token, None where the prediction is no number, and what the
+    model thinks of it, where that is asked for.
     """
-    if not found:
-        return
-    logits = torch.cat([row for _, row in found]).float()
-    sick = logits.isnan().any(1).tolist() if bool(logits.isnan().any()) else [False] * len(found)
+    logits = predictions.float()
+    sick = logits.isnan().any(1).tolist()
     groups: dict[tuple[Any, ...], list[int]] = {}
-    for at, (seat, _) in enumerate(found):
+    for at, seat in enumerate(texts):
         groups.setdefault(seat.key, []).append(at)
     for key, members in groups.items():
-        seats = [found[at][0] for at in members]
-        rows = logits if len(members) == len(found) else logits[torch.tensor(members)]
+        seats = [texts[at] for at in members]
+        rows = logits if len(members) == len(texts) else logits[torch.tensor(members)]
         uniform = torch.tensor([seat.uniform() for seat in seats], dtype=torch.double)
         tokens = pick_at(rows, Draw(*key), uniform).tolist()
         for place, (at, seat, token) in enumerate(zip(members, seats, tokens, strict=True)):

@@ -14,7 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,10 @@ from unrolled.serving.metrics import Counters
 from unrolled.serving.records import Records, Whole
 from unrolled.serving.rows import Rows
 from unrolled.serving.seats import Piece, Seat, Session, Writing
+
+LOCKSTEP = 0.05  # seconds that a step waits at most until the one before was told: both need the interpreter
+
+S = TypeVar("S", bound=Seat)
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -103,9 +107,9 @@ class Engine:
         return rests and not (self.texts or self._orders or self._whole.jobs)
 
     @property
-    def full(self) -> bool:
-        """True while no text is taken."""
-        return self.texts >= self.limits.queue + self.limits.streams
+    def room(self) -> int:
+        """Texts that are taken now."""
+        return self.limits.queue + self.limits.streams - self.texts
 
     @property
     def patience(self) -> int:
@@ -123,11 +127,9 @@ class Engine:
         with self._word:
             if self.draining:
                 raise Draining("the server is stopping. Try another, or later.")
-            if len(texts) > self.limits.queue + self.limits.streams:
-                raise UserError(
-                    f"{len(texts)} texts; at most {self.limits.queue + self.limits.streams} are taken at once."
-                )
-            if self.texts + len(texts) > self.limits.queue + self.limits.streams:
+            if len(texts) > self.room + self.texts:
+                raise UserError(f"{len(texts)} texts; at most {self.room + self.texts} are taken at once.")
+            if len(texts) > self.room:
                 self.counters.refused += 1
                 raise Busy(self.patience)
             self.texts += len(texts)
@@ -189,18 +191,18 @@ class Engine:
         begun, rows = time.perf_counter(), self._rows
         if rows is not None:
             rows.admit()
-            found = rows.fill() + rows.advance()
-            if found:
-                self._write([(seat, row) for seat, row in found if isinstance(seat, Writing)])
-                self._say([(seat, row) for seat, row in found if isinstance(seat, Session)])
-                self.counters.step(time.perf_counter() - begun, len(found))
+            seats, predictions = rows.move()
+            if predictions is not None:
+                self._write(*_those(Writing, seats, predictions))
+                self._say(*_those(Session, seats, predictions))
+                self.counters.step(time.perf_counter() - begun, len(seats))
             rows.fit()
         if self._whole.jobs:
             self._answer()
 
-    def _write(self, found: list[tuple[Writing, Tensor]]) -> None:
+    def _write(self, texts: list[Writing], predictions: Tensor) -> None:
         """The next token of each text."""
-        for seat, token, log in draw(found):
+        for seat, token, log in draw(texts, predictions):
             if token is None:
                 self._tell(seat, Piece("", seat.tokens, error="the model's prediction is not a number"))
                 self._leave(seat)
@@ -210,19 +212,18 @@ class Engine:
                 self._tell(seat, piece)
             if seat.reason is not None:
                 self._leave(seat)
-        self.counters.tokens += len(found)
+        self.counters.tokens += len(texts)
 
-    def _say(self, found: list[tuple[Session, Tensor]]) -> None:
+    def _say(self, sessions: list[Session], predictions: Tensor) -> None:
         """The answers of sessions after the step that each has read."""
-        if not found:
+        if not sessions:
             return
         task = self.model.task
-        raw = torch.cat([row for _, row in found]).double().cpu()
-        answers = task.shown(task.settled(raw).numpy())
-        for (seat, _), answer in zip(found, answers, strict=True):
+        answers = task.shown(task.settled(predictions.double().cpu()).numpy())
+        for seat, answer in zip(sessions, answers, strict=True):
             seat.steps += 1
             self._tell(seat, {"step": seat.steps, "answer": answer})
-        self.counters.steps += len(found)
+        self.counters.steps += len(sessions)
 
     def _answer(self) -> None:
         """Some whole records, of several requests together."""
@@ -279,9 +280,19 @@ class Engine:
         """One wake-up of the event loop for all that a step has brought."""
         told, self._told = self._told, []
         if told and self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(_tell_all, told)
+            said = threading.Event()
+            self.loop.call_soon_threadsafe(self._tell_all, told, said)
+            said.wait(LOCKSTEP)
         elif told and self.loop is None:
-            _tell_all(told)
+            for tell, what in told:
+                tell(what)
+
+    def _tell_all(self, told: list[tuple[Callable[[Any], None], Any]], said: threading.Event) -> None:
+        """On the event loop. `said` is set after the turn in which the readers' tasks have passed it on."""
+        assert self.loop is not None
+        for tell, what in told:
+            tell(what)
+        self.loop.call_soon(said.set)
 
     def _failed(self, error: Exception) -> None:
         """Tells everyone who is being served, and begins anew with empty rows."""
@@ -302,6 +313,8 @@ class Engine:
                 seat.over = True
 
 
-def _tell_all(told: list[tuple[Callable[[Any], None], Any]]) -> None:
-    for tell, what in told:
-        tell(what)
+def _those(kind: type[S], seats: Sequence[Seat], predictions: Tensor) -> tuple[list[S], Tensor]:
+    """The seats of one kind and their rows of the predictions."""
+    rows = [at for at, seat in enumerate(seats) if isinstance(seat, kind)]
+    own = [seat for seat in seats if isinstance(seat, kind)]
+    return own, predictions if len(own) == len(seats) else predictions[torch.tensor(rows, dtype=torch.long)]

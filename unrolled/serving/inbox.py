@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from unrolled.serving.faults import Refused
@@ -50,26 +50,43 @@ class Inbox:
         return found
 
 
-class Events(StreamingResponse):
-    """A stream of server-sent events; `left` is called when it ends in whatever way. It ends, said or not, once `dropped`
-    is set or after `seconds`.
+class Events(Response):
+    """A stream of server-sent events; `left` is called when it ends in whatever way. It ends, said or not, once the client
+    goes, once `dropped` is set, or after `seconds`.
     """
 
-    def __init__(self, events: Any, dropped: asyncio.Event, left: Callable[[], None], seconds: float) -> None:
-        super().__init__(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
-        self._dropped, self._left, self._seconds = dropped, left, seconds
+    def __init__(
+        self, events: AsyncIterator[str], dropped: asyncio.Event, left: Callable[[], None], seconds: float
+    ) -> None:
+        super().__init__(headers={"cache-control": "no-store"}, media_type="text/event-stream")
+        del self.headers["content-length"]
+        self._events, self._dropped, self._left, self._seconds = events, dropped, left, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = asyncio.wait_for(self._dropped.wait(), self._seconds)
         try:
-            await first_of(super().__call__(scope, receive, send), ended)
+            await first_of(self._sent(send), ended, gone(receive))
+        except TimeoutError:
+            pass
         finally:
             self._left()
 
+    async def _sent(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for text in self._events:
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-async def first_of(work: Coroutine[Any, Any, T], other: Coroutine[Any, Any, Any]) -> T | None:
-    """Runs both until one ends -> what `work` returned, None where the other was first. The one left is cancelled."""
-    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(other)]
+
+async def gone(receive: Receive) -> None:
+    """Returns once the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def first_of(work: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, Any]) -> T | None:
+    """Runs all until one ends -> what `work` returned, None where another was first. Those left are cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in (work, *others)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return tasks[0].result() if tasks[0].done() else None
@@ -82,15 +99,11 @@ async def first_of(work: Coroutine[Any, Any, T], other: Coroutine[Any, Any, Any]
 async def while_there(request: Request, work: Callable[[], Awaitable[T]], seconds: float) -> T:
     """What `work` returns. Raises Refused once the client has gone, or the time is over."""
 
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
     async def timed() -> tuple[T]:
         return (await asyncio.wait_for(work(), seconds),)
 
     try:
-        done = await first_of(timed(), gone())
+        done = await first_of(timed(), gone(request.receive))
     except TimeoutError:
         raise Refused(504, f"not done within {seconds:g} s", code="timeout") from None
     if done is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unrolled.serving.batch import Batch, as_steps
+from unrolled.serving.batch import Batch
 from unrolled.serving.seats import Seat, Session
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Rows:
             self.filling.append(seat)
             return
         if seat.alone is not None:
-            self.batch.place(free, seat.alone)
+            self.batch.place([free], seat.alone)
             seat.alone = None
         seat.ready = True
 
@@ -109,36 +110,69 @@ class Rows:
         self.seats[seat.row] = None
         seat.row, seat.ready = None, False
 
-    def fill(self) -> list[tuple[Seat, Tensor]]:
-        """Reads some of the prompts, alone -> the predictions after those that are through."""
-        batch, budget, found = self.batch, ALONE, []
-        while self.filling and budget > 0:
-            seat = self.filling[0]
-            if seat.row is None:
-                self.filling.popleft()
-                continue
-            piece, seat.fill = seat.fill[:budget], seat.fill[budget:]
-            if seat.alone is None:
-                seat.alone, seat.used, seat.recent = batch.begin(1, len(piece) + len(seat.fill)), 0, []
-            prediction, seat.alone = batch.read(as_steps(piece), seat.alone, seat.used)
-            seat.used, budget = seat.used + len(piece), budget - len(piece)
-            if batch.context is not None:
-                seat.recent += piece
-            if not seat.fill:
-                self.filling.popleft()
-                batch.place(seat.row, seat.alone)
-                seat.alone, seat.ready, seat.fresh = None, True, False
-                found.append((seat, prediction))
-        return found
+    def move(self) -> tuple[list[Seat], Tensor | None]:
+        """Reads some of the prompts alone, then one step of every row that has one -> who was read for, and what the model
+        predicts for each.
+        """
+        seats: list[Seat] = []
+        found: list[Tensor] = []
+        for group, predictions in self._fill():
+            seats += group
+            found.append(predictions)
+        readers, stepped = self._advance()
+        if stepped is not None:
+            seats += readers
+            found.append(stepped)
+        return seats, torch.cat(found) if len(found) > 1 else next(iter(found), None)
 
-    def advance(self) -> list[tuple[Seat, Tensor]]:
-        """One step of every row that has one to read, in one call -> their predictions, a row each."""
+    def _fill(self) -> Iterator[tuple[list[Seat], Tensor]]:
+        """Those whose prompts are through, with the predictions after them."""
+        budget = ALONE
+        while budget > 0 and (group := self._group(budget)):
+            first, longest = group[0], max(len(seat.fill) for seat in group)
+            pieces = [seat.fill[:budget] for seat in group]  # cut only where it is one
+            if first.alone is None:
+                for seat in group:
+                    seat.used, seat.recent = 0, []
+                first.alone = self.batch.begin(len(group), longest)
+            predictions, alone = self.batch.read(pieces, first.alone, first.used)
+            first.alone = None
+            for seat, piece in zip(group, pieces, strict=True):
+                seat.fill, seat.used = seat.fill[len(piece) :], seat.used + len(piece)
+                if self.batch.context is not None:
+                    seat.recent += piece
+            budget -= len(group) * longest
+            if first.fill:
+                first.alone = alone
+                return
+            self.batch.place([seat.row for seat in group], alone)
+            for seat in group:
+                self.filling.popleft()
+                seat.ready, seat.fresh = True, False
+            yield group, predictions
+
+    def _group(self, budget: int) -> list[Seat]:
+        """The first of those that read alone: several at once where nothing of them was read yet, and all fit."""
+        waiting = iter(self.filling)
+        group = [next(waiting)] if self.filling else []
+        longest = len(group[0].fill) if group else 0
+        if not group or group[0].alone is not None:
+            return group
+        for seat in waiting:
+            longest = max(longest, len(seat.fill))
+            if seat.alone is not None or (len(group) + 1) * longest > budget:
+                break
+            group.append(seat)
+        return group
+
+    def _advance(self) -> tuple[list[Seat], Tensor | None]:
+        """One step of every row that has one to read, in one call -> whose, and their predictions."""
         batch = self.batch
         readers = [seat for seat in self.seats if seat is not None and seat.ready and seat.pending]
         if batch.context is not None:
             readers = [seat for seat in readers if not self._slides(seat)]
         if not readers:
-            return []
+            return [], None
         self._tick += 1
         free = batch.fixed  # whatever nobody's row reads: it is forgotten when somebody sits down
         reads = [free and seat is None for seat in self.seats]
@@ -154,8 +188,7 @@ class Rows:
         most = max(seat.used for seat in self.seats if seat is not None)
         predictions = batch.advance(self._stacked(steps), reads, begins, most)
         rows = [seat.row for seat in readers]
-        chosen = predictions if len(rows) == batch.size else predictions[torch.tensor(rows)]
-        return [(seat, chosen[at : at + 1]) for at, seat in enumerate(readers)]
+        return readers, predictions if len(rows) == batch.size else predictions[torch.tensor(rows)]
 
     def _slides(self, seat: Seat) -> bool:
         """A full context: the row begins anew and reads its last half again, alone, as a stream does."""

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from unrolled.datasets.spelling import BOUNDARY
 from unrolled.running.generate import Pieces
-from unrolled.running.sampling import Draw, Noise
+from unrolled.running.sampling import Draw, noise_of
 from unrolled.running.stream import LONGEST
 from unrolled.state import State
 
 Tell = Callable[[Any], None]  # called on the event loop
+Log = tuple[int, float, list[tuple[int, float]]]  # a token, its log-probability, the likeliest with theirs
 
 
 class Seat:
@@ -55,14 +54,14 @@ def window(steps: Sequence[Any], context: int | None) -> list[Any]:
     return held
 
 
-@dataclass
+@dataclass(slots=True)
 class Piece:
     """What one tick adds to a text. `reason`: "stop" or "length" with the last one, else None."""
 
     text: str
     tokens: int
     reason: str | None = None
-    logs: list[tuple[int, float, list[tuple[int, float]]]] = field(default_factory=list)
+    logs: Sequence[Log] = ()
     error: str = ""
 
 
@@ -84,20 +83,18 @@ class Writing(Seat):
         self.over, self.asked = False, time.monotonic()
         self.fill = window([BOUNDARY, *prompt], context)
         self._codec = codec
-        self._uniform = _uniform(draw.seed, number)
+        self._uniform = noise_of(draw.seed, number)
         self._pieces = Pieces(codec)
         self._held = ""  # text that isn't told yet
         self._ids: list[int] = []
-        self._logs: list[tuple[int, float, list[tuple[int, float]]]] = []
+        self._logs: list[Log] = []
         self.reason: str | None = None
 
     def uniform(self) -> float:
         """The number that the next token is drawn by."""
         return next(self._uniform)
 
-    def wrote(
-        self, token: int, log: tuple[int, float, list[tuple[int, float]]] | None = None
-    ) -> Piece | None:
+    def wrote(self, token: int, log: Log | None = None) -> Piece | None:
         """Takes a token that was drawn; says what it adds, if there is anything to tell now."""
         if token == BOUNDARY:
             self.reason = "stop"
@@ -110,7 +107,7 @@ class Writing(Seat):
         else:
             before = len(self._held)
             self._held += self._pieces.push(token)
-            if self._stopped(before):
+            if self.stops and self._stopped(before):
                 return self._done()
         if self.tokens >= self.length:
             self.reason = "length"
@@ -129,8 +126,9 @@ class Writing(Seat):
 
     def _part(self) -> Piece | None:
         """What can be told: not what might become the beginning of a stop."""
-        back = max((_begun(self._held, stop) for stop in self.stops), default=0)
-        text, self._held = self._held[: len(self._held) - back], self._held[len(self._held) - back :]
+        text, self._held = self._held, ""
+        if self.stops and (back := max(_begun(text, stop) for stop in self.stops)):
+            text, self._held = text[:-back], text[-back:]
         if not text and not self._logs:
             return None
         logs, self._logs = self._logs, []
@@ -148,13 +146,6 @@ class Writing(Seat):
 def _begun(text: str, stop: str) -> int:
     """Characters at the end of `text` with which `stop` begins."""
     return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
-
-
-def _uniform(seed: int, number: int) -> Iterator[float]:
-    noise = Noise(number + 1, seed, torch.device("cpu"))
-    while True:
-        drawn = [noise.next() for _ in range(32)]  # one wait for torch instead of 32
-        yield from torch.stack(drawn)[:, number].tolist()
 
 
 class Session(Seat):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 from collections.abc import Sequence
@@ -74,9 +75,11 @@ def run_server(
     )  # fmt: skip
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH)
+    gc.freeze()  # a full collection would look at all that was imported, between two tokens of everybody
     try:
         Draining(config, served).run([listening])
     finally:
+        gc.unfreeze()
         sys.setswitchinterval(before)
 
 
