@@ -39,7 +39,7 @@ from unrolled.exports.metadata import _patterns, _start
 from unrolled.exports.onnx import step_graph, whole_graph
 from unrolled.exports.parity import at_once, chained, differences, require
 from unrolled.exports.rounding import compact, rounded
-from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, steps, words
+from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, words
 from unrolled.exports.runner.core import Runner, Stream
 from unrolled.mixer import Mixer
 
@@ -294,7 +294,9 @@ READERS: list[tuple[Any, Any]] = [
 
 def reader(codec: Any, kind: Any) -> Any:
     saved = json.loads(json.dumps(codec.to_dict()))
-    return kind(SimpleNamespace(told={"codec": saved, "patterns": _patterns(saved)}))
+    return kind(
+        SimpleNamespace(told={"codec": saved, "patterns": _patterns(saved), "task": {"kind": "classify"}})
+    )
 
 
 @pytest.mark.parametrize(("codec", "kind"), READERS, ids=lambda value: getattr(value, "kind", ""))
@@ -331,25 +333,23 @@ def test_a_wav_is_read_by_the_program_as_by_the_package(tmp_path: Path) -> None:
         np.testing.assert_allclose(mine, theirs.samples, atol=1e-7)
 
 
-def test_several_columns_are_refused_in_words_by_the_program() -> None:
-    codec = steps.Codec(SimpleNamespace(told={"input": {"dtype": "float32"}}))  # type: ignore[arg-type]
-    assert codec.encode("[[1, 2]]").tolist() == [[1, 2]]
-    with pytest.raises(SystemExit, match="the columns text, age together"):
-        codec.encode({"text": "a cat", "age": "3"})
-
-
 def test_numbered_columns_are_the_series_and_no_others() -> None:
     names = [f"x{n}" for n in (10, 2, 1, *range(3, 10))]
     row = {"id2": "99", **{name: name[1:] for name in names}, "week3": "7"}
     wanted = [float(n) for n in range(1, 11)]
     assert reading.of_row(row, {"task": {"inputs": ["series"]}}) == wanted
     assert reading.of_row(row, {"task": {"inputs": ["week"]}}) == [7.0]
-    script = (ROOT / "unrolled/exports/browser/page.js").read_text("utf-8")
-    begin = script.index("// A row's column")
-    code = script[begin : script.index("\n}\n", begin) + 3].replace("valueOf", "columnOf")
+    assert reading.of_row(row | {"text": "a"}, {"task": {"inputs": ["text", "x"]}}) == {
+        "text": "a",
+        "x": wanted,
+    }
+    with pytest.raises(SystemExit, match="no column 'age'"):
+        reading.of_row(row | {"text": "a"}, {"task": {"inputs": ["text", "age"]}})
     if node := shutil.which("node"):
-        asked = f"const told = {{task: {{inputs: ['series']}}}};{code};console.log(columnOf({json.dumps(row)}).join())"
-        done = subprocess.run([node, "-e", asked], capture_output=True, text=True, check=True)
+        script = (ROOT / "unrolled/exports/browser/rows.js").read_text("utf-8")
+        asked = f"{script};console.log(valueOf({json.dumps(row)}, ['series']).join())"
+        command = [node, "--input-type=module", "-e", asked]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert [float(n) for n in done.stdout.split(",")] == wanted
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unrolled import durable
 from unrolled.errors import UserError, unknown
 from unrolled.exports.browser import PAGE, RUNTIME
-from unrolled.exports.encode import encoding
+from unrolled.exports.encode import encoders
 from unrolled.exports.metadata import attach, describe
 from unrolled.exports.parity import Difference, summary
 from unrolled.exports.proof import proved
@@ -31,6 +32,7 @@ WRITTEN = frozenset(
     ("model.json", "step.onnx", "sequence.onnx", "encode.onnx", "run.py", "model.h", "model.c", "model.bin", "example.c",
      *PAGE, *RUNTIME, "example", "__pycache__")
 )  # what an export writes, and what comes of it by running it  # fmt: skip
+FIELD = re.compile(r"encode-\d+\.onnx")  # of one column of several
 Files = dict[str, bytes]
 
 
@@ -122,7 +124,7 @@ def _ours(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     ours = isinstance(told, dict) and "unrolled" in told
-    return ours and all(file.name in WRITTEN for file in folder.iterdir())
+    return ours and all(file.name in WRITTEN or FIELD.fullmatch(file.name) for file in folder.iterdir())
 
 
 def _quality(opened: Run | Model, kept: Model) -> dict[str, Any] | None:
@@ -157,13 +159,8 @@ def in_onnx(
     whole = {**described, "parity": summary(found), "graphs": sorted(contents)}
     files = {name: attach(proto, whole) for name, proto in contents.items()}
     files["model.json"] = json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"
-    codec = None if model.task is None else model.task.codec
-    if (encoder := encoding(codec)) is not None:
-        files["encode.onnx"] = encoder
     if model.task is not None:
-        files["run.py"] = program(whole).encode()
-        if model.task.codec.kind == "together":
-            notes.append("run.py takes the model's own steps: it can't encode several columns together")
+        files |= encoders(model.task.codec) | {"run.py": program(whole).encode()}
     return files, found, notes
 
 

@@ -1,13 +1,15 @@
 // The page: takes a text or a file, shows the answer, or goes on writing.
 
-import { readsSound, readsText, rowsOf, samplesOf } from "./codecs.js";
+import { readsSound, samplesOf } from "./codecs.js";
 import { Model, Stream, shares } from "./model.js";
+import { gathered, objectsOf, rowsOf, valueOf } from "./rows.js";
 
 const $ = (id) => document.getElementById(id);
 const model = await Model.load();
 const { told } = model;
 const writes = told.task.kind === "generate";
-window.unrolled = { model, Stream, shares, samplesOf, rowsOf, valueOf };
+const several = told.codec.kind === "together";
+window.unrolled = { model, Stream, shares, samplesOf, tableOf };
 
 document.title = told.name;
 $("name").textContent = told.name;
@@ -16,37 +18,65 @@ $("about").textContent = writes
   : `Reads ${told.task.inputs.join(", ")}, answers ${told.task.targets.join(", ")}. Nothing is sent anywhere.`;
 $("ask").textContent = writes ? "Go on" : "Answer";
 $("options").hidden = !writes;
-$("text").hidden = readsSound(told.codec.kind);
-$("file").accept = readsSound(told.codec.kind) ? ".wav" : ".txt,.abc,.csv,.json";
+$("text").hidden = several || readsSound(told.codec.kind);
+$("fields").hidden = !several;
+$("fields").append(...(several ? told.task.inputs.map(field) : []));
+$("file").accept = readsSound(told.codec.kind) ? ".wav" : ".txt,.abc,.csv,.tsv,.json,.jsonl";
 if (writes) {
   $("length").value = told.sampling.length;
   $("temperature").value = told.sampling.temperature;
   $("text").value = told.codec.kind === "abc" ? "X:1\n" : "";
 }
 
-// A row's column that the model reads; of numbered columns those of its name, or else of the most frequent, in order.
-function valueOf(row) {
-  const [name] = told.task.inputs;
-  if (name in row) return row[name];
-  const stems = {};
-  for (const key of Object.keys(row).filter((one) => /\d$/.test(one))) (stems[key.match(/^\D*/)[0]] ??= []).push(key);
-  const rank = (stem) => (stem.replace(/^[ _.-]+|[ _.-]+$/g, "") === name ? 1e9 : 0) + stems[stem].length;
-  const best = Object.keys(stems).sort((a, b) => rank(b) - rank(a))[0];
-  if (best === undefined) throw new Error(`no column ${name}; there are ${Object.keys(row).join(", ")}`);
-  const numbers = (key) => key.match(/\d+/g).map(Number);
-  const after = (a, b) => a.map((number, at) => number - b[at]).find((gap) => gap) ?? 0;
-  return stems[best].sort((a, b) => after(numbers(a), numbers(b))).map((key) => row[key]);
+// A place to type one of several columns: a line for a number or a category, more for a text or a series.
+function field(name) {
+  const { codec, each } = told.codec.fields.find((one) => one.name === name);
+  const label = document.createElement("label");
+  const box = document.createElement(each ? "textarea" : "input");
+  box.name = name;
+  if (each) box.rows = 2;
+  if (!each && !codec.names) box.inputMode = "decimal";
+  label.append(name, box);
+  if (!each && codec.names) {
+    const list = document.createElement("datalist");
+    list.id = `of ${name}`.replaceAll(" ", "-");
+    list.append(...codec.names.map((value) => Object.assign(document.createElement("option"), { value })));
+    box.setAttribute("list", list.id);
+    label.append(list);
+  }
+  return label;
+}
+
+// The values of a table's rows, by the name of its file.
+function tableOf(name, text) {
+  const suffix = name.split(".").pop().toLowerCase();
+  const rows = suffix.startsWith("json") ? objectsOf(text, suffix === "jsonl") : rowsOf(text);
+  return gathered(rows, told.task.long).map((row) => valueOf(row, told.task.inputs));
 }
 
 async function values() {
   const [file] = $("file").files;
-  if (!file && readsSound(told.codec.kind)) throw new Error("Choose a WAV file first.");
-  if (!file) return [$("text").value];
-  if (readsSound(told.codec.kind)) return [samplesOf(await file.arrayBuffer())];
+  const sound = readsSound(told.codec.kind);
+  if (!file && sound) throw new Error("Choose a WAV file first.");
+  if (!file && several) return [Object.fromEntries(Array.from(new FormData($("form")), ([name, value]) => [name, value || null]))];
+  if (!file) return [typed($("text").value)];
+  if (sound) return [samplesOf(await file.arrayBuffer())];
   const text = await file.text();
-  if (file.name.endsWith(".csv")) return rowsOf(text).map(valueOf);
-  if (file.name.endsWith(".json")) return [JSON.parse(text)].flat().map(valueOf);
-  return [text];
+  return /\.(csv|tsv|jsonl?)$/i.test(file.name) ? tableOf(file.name, text) : [text];
+}
+
+// A JSON object that holds the column is a row; anything else is what the model reads.
+function typed(text) {
+  const row = text.startsWith("{") ? parsed(text) : null;
+  return row && told.task.inputs[0] in row ? row[told.task.inputs[0]] : text;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 function line(row) {
@@ -89,5 +119,5 @@ $("form").addEventListener("submit", async (event) => {
     $("ask").disabled = false;
   }
 });
-$("ask").disabled = !(readsText(told.codec.kind) || model.encode);
+$("ask").disabled = false;
 document.body.dataset.ready = "yes";

@@ -34,9 +34,13 @@ def shown(told: dict[str, Any], answers: NDArray[Any]) -> dict[str, Any]:
 
 
 def predict(runner: Runner, codec: Any, value: Any) -> dict[str, Any]:
-    """The answer to one raw value: a text, a list, a dict of columns, a file's content."""
-    raw = np.asarray(codec.encode(value))
-    return shown(runner.told, runner.answers(raw)) if len(raw) else {}
+    """The answer to one raw value: a text, a list, a dict of columns, a file's content. Of nothing it is empty."""
+    raw = np.zeros(0) if value is None else np.asarray(codec.encode(value))
+    return (
+        shown(runner.told, runner.answers(raw))
+        if len(raw)
+        else dict.fromkeys(runner.told["task"]["targets"], "")
+    )
 
 
 def main(kind: Any, arguments: list[str]) -> None:
