@@ -12,7 +12,7 @@ from unrolled.exports.runner.core import Runner
 
 
 class Codec:
-    """0 is a missing item, 1 one that training hadn't. A text is one item; of a model that tags, as many as it has words."""
+    """0 is a missing item, 1 one that training hadn't. A text is one item; of a model that tags, each of its words is."""
 
     reads: tuple[str, ...] = ()
 
