@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,7 +85,7 @@ def export(
     if to not in FORMS:
         raise unknown("form (to=)", to, FORMS)
     opened = _opened(run, runs)
-    model = opened if not isinstance(opened, Run) else opened.model()
+    model = _copied(opened) if not isinstance(opened, Run) else opened.model()
     name = opened.name if isinstance(opened, Run) else "model"
     folder = _folder(opened, to, out)
     kept = rounded(model, weights)
@@ -102,6 +104,13 @@ def _opened(run: Run | Model | str, runs: str) -> Run | Model:
     if not isinstance(run, str):
         return run
     return load(run, runs) if (Path(run) / "model.safetensors").is_file() else Run.open(run, runs)
+
+
+def _copied(model: Model) -> Model:
+    """The model on the CPU, as it answers. The caller's stays where it is, and in training if it was."""
+    made = deepcopy(model).cpu().eval()
+    made.task = model.task
+    return made
 
 
 def _folder(opened: Run | Model, to: str, out: str | None) -> Path:
@@ -174,6 +183,11 @@ def _write(folder: Path, files: Files) -> None:
     """All files or none: a folder beside it is filled, then renamed into its place."""
     new, old = (folder.with_name(f".tmp-{os.getpid()}-{part}-{folder.name}") for part in ("new", "old"))
     with durable.disk(folder, "Free some space, or write elsewhere with out=."):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for part in ("new", "old"):  # what exports into this place left that were killed
+            named = f".tmp-[0-9]*-{part}-{glob.escape(folder.name)}"
+            durable.sweep(folder.parent, dead_only=True, named=named)
+        shutil.rmtree(new, ignore_errors=True)  # of a killed one that had this process' number
         try:
             for name, content in files.items():
                 (new / name).parent.mkdir(parents=True, exist_ok=True)
