@@ -98,6 +98,9 @@ class TestPage:
     def test_it_answers_rows_of_several_columns_as_predict_does(self, tmp_path: Path) -> None:
         model = columns_model()
         folder = exported(model, tmp_path / "page")
+        whole = json.loads((folder / "model.json").read_text("utf-8"))
+        told = whole | {"example": {"title": "the cat", "text": "sat", "age": 35, "country": "FR"}}
+        (folder / "model.json").write_text(json.dumps(told), "utf-8")
         rows = some_rows(100)
         table = written(tmp_path / "rows.csv", rows)
         text = json.dumps(Path(table).read_text("utf-8"))
@@ -108,7 +111,19 @@ class TestPage:
         )
         fill = 'for (const [name, value] of Object.entries({})) document.querySelector(`[name="${{name}}"]`).value = value'
         with chromium(tmp_path / "profile") as page, served(folder) as address:
+            page.ask(
+                "Emulation.setDeviceMetricsOverride", width=400, height=900, deviceScaleFactor=1, mobile=False
+            )
             said, again = asked(page, address, [ask.format("a.csv", text), ask.format("a.jsonl", lines)])
+            assert page.run("document.documentElement.scrollWidth") == 400
+            assert page.run("document.getElementById('state').innerText") == "ready"
+            assert page.run("[...document.querySelectorAll('#fields [name]')].map((box) => box.value)") == [
+                "the cat",
+                "sat",
+                "35",
+                "FR",
+            ]
+            page.run("document.querySelector('[name=title]').value = ''")
             page.run(fill.format(json.dumps({"text": "a cat", "age": "30", "country": "New York"})))
             page.run("document.getElementById('ask').click()")
             shown = ""

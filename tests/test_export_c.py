@@ -208,7 +208,9 @@ def test_an_operation_without_a_form_is_named(monkeypatch: pytest.MonkeyPatch) -
         compiled(made(SPECS["lstm"]))
 
 
-@pytest.mark.parametrize(("name", "inline"), [("lstm", None), ("gru", 1000), ("transformer", None), ("mixed", None)])
+@pytest.mark.parametrize(
+    ("name", "inline"), [("lstm", None), ("gru", 1000), ("transformer", None), ("mixed", None)]
+)
 def test_a_step_of_the_program_is_measured(name: str, inline: int | None) -> None:
     """Weights inside and apart, tokens and numbers, and attention that has less room than steps are taken."""
     model = made(SPECS[name])

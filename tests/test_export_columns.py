@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jaxtyping
@@ -21,6 +22,7 @@ from unrolled.datasets.rows import Long
 from unrolled.datasets.standard import Values
 from unrolled.datasets.together import Field, Together
 from unrolled.datasets.words import Words
+from unrolled.exports.export import _example
 from unrolled.exports.runner import items
 from unrolled.tasks import Classify, Tag
 
@@ -139,6 +141,18 @@ def test_steps_of_a_long_table_are_put_together_as_predict_does(tmp_path: Path) 
     assert [each["y"] for each in said] == [each["y"] for each in wanted] and len(said) == 20
     for mine, theirs in zip(said, wanted, strict=True):
         assert mine["least sure"] == pytest.approx(theirs["least sure"], abs=1e-5)
+
+
+def test_an_example_comes_from_the_runs_data(tmp_path: Path) -> None:
+    model = columns_model()
+    run: Any = SimpleNamespace(
+        recipe=SimpleNamespace(data=written(tmp_path / "rows.csv", some_rows(20)[:20]))
+    )
+    example = _example(run, model)
+    assert example is not None and list(example) == ["title", "text", "age", "country"]
+    assert None not in example.values()
+    run.recipe.data = str(tmp_path / "gone.csv")
+    assert _example(run, model) is None
 
 
 def test_a_category_with_a_space_is_one_item() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unrolled import durable
+from unrolled.datasets.media import MediaFile
 from unrolled.errors import UserError, unknown
 from unrolled.exports.browser import PAGE, RUNTIME
 from unrolled.exports.encode import encoders
@@ -23,6 +24,7 @@ from unrolled.exports.proof import proved
 from unrolled.exports.rounding import rounded
 from unrolled.exports.runner import program
 from unrolled.training.evaluate import evaluate
+from unrolled.training.example import record
 from unrolled.training.progress import aloud
 from unrolled.training.run import Run, load
 
@@ -93,7 +95,13 @@ def export(
     if weights != "fp32":
         told["quality"] = _quality(opened, kept)
     described = describe(kept, name, told)
+    if to == "browser" and isinstance(opened, Run):
+        described["example"] = _example(opened, model)
     files, found, notes = _maker(to)(kept, described, weights)
+    if described.get("example"):
+        notes.append(
+            "the page shows an example from the data; where that is private, take it out of model.json"
+        )
     measured = _bench(kept, files) if bench else None
     _write(folder, files)
     sizes = {each: len(content) for each, content in files.items()}
@@ -134,6 +142,14 @@ def _ours(folder: Path) -> bool:
         return False
     ours = isinstance(told, dict) and "unrolled" in told
     return ours and all(file.name in WRITTEN or FIELD.fullmatch(file.name) for file in folder.iterdir())
+
+
+def _example(run: Run, model: Model) -> dict[str, Any] | None:
+    """A record of the run's data as JSON can hold it; None of sound and images, and where the data has gone."""
+    if model.task is None or model.task.kind == "generate":
+        return None
+    row = record(model.task, run.recipe.data)
+    return None if row is None or any(isinstance(value, MediaFile) for value in row.values()) else row
 
 
 def _quality(opened: Run | Model, kept: Model) -> dict[str, Any] | None:

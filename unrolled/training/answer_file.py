@@ -69,17 +69,17 @@ class AnswerFile:
 
     def _lock(self) -> None:
         """Raises RunFailed where another process writes the same answers; the system frees the lock of a killed one."""
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = os.path.samestat(os.fstat(self._file.fileno()), self._part.stat())
-        except OSError:
-            mine = False  # or what was opened was put in its place by the other, just before it was locked
-        if not mine:
-            raise RunFailed(
-                f"{self.path}: another predict is writing these answers now. Wait for it to end, or name another out=."
-            )
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                mine = os.path.samestat(os.fstat(self._file.fileno()), self._part.stat())
+            except OSError:
+                mine = False  # or the other put what was opened into its place before it was locked
+            if not mine:
+                raise RunFailed(
+                    f"{self.path}: another predict is writing these answers now. Wait for it to end, or name another "
+                    "out=."
+                )
 
     def _taken_up(self) -> int:
         """The bytes of a half-written file that hold whole blocks; 0 to begin anew."""

@@ -1,11 +1,14 @@
 // The page: takes a text or a file, shows the answer, or goes on writing.
 
-import { readsSound, samplesOf } from "./codecs.js";
+import { readsSound, readsText, samplesOf } from "./codecs.js";
 import { Model, Stream, shares } from "./model.js";
 import { gathered, objectsOf, rowsOf, valueOf } from "./rows.js";
 
 const $ = (id) => document.getElementById(id);
-const model = await Model.load();
+const model = await Model.load().catch((error) => {
+  $("state").textContent = `not loaded: ${error.message}`;
+  throw error;
+});
 const { told } = model;
 const writes = told.task.kind === "generate";
 const several = told.codec.kind === "together";
@@ -14,10 +17,13 @@ window.unrolled = { model, Stream, shares, samplesOf, tableOf };
 document.title = told.name;
 $("name").textContent = told.name;
 $("about").textContent = writes
-  ? "Goes on with your text. Everything runs in this page; nothing is sent anywhere."
-  : `Reads ${told.task.inputs.join(", ")}, answers ${told.task.targets.join(", ")}. Nothing is sent anywhere.`;
+  ? "Goes on with your text."
+  : `Reads ${told.task.inputs.join(", ")} and answers ${told.task.targets.join(", ")}.`;
+$("hint").textContent = hint();
+$("or").textContent = readsSound(told.codec.kind) ? "a WAV file" : "or a file";
 $("ask").textContent = writes ? "Go on" : "Answer";
 $("options").hidden = !writes;
+$("or").parentElement.hidden = writes;
 $("text").hidden = several || readsSound(told.codec.kind);
 $("fields").hidden = !several;
 $("fields").append(...(several ? told.task.inputs.map(field) : []));
@@ -25,7 +31,27 @@ $("file").accept = readsSound(told.codec.kind) ? ".wav" : ".txt,.abc,.csv,.tsv,.
 if (writes) {
   $("length").value = told.sampling.length;
   $("temperature").value = told.sampling.temperature;
-  $("text").value = told.codec.kind === "abc" ? "X:1\n" : "";
+  $("text").value = told.codec.kind === "abc" ? "X:1\n" : "The ";
+}
+if (told.example) show(told.example);
+
+// What the model takes, in words.
+function hint() {
+  const { kind } = told.codec;
+  const shown = told.example ? "An example from the data stands there. " : "";
+  const rows = `a .csv, .json or .jsonl file with ${told.task.inputs ? `the column ${told.task.inputs[0]}` : "texts"}`;
+  if (writes) return kind === "abc" ? "The beginning of a tune in ABC notation." : "The beginning of a text, or nothing.";
+  if (readsSound(kind)) return `A WAV file of ${told.codec.rate} samples a second.`;
+  if (several) return `${shown}A field left empty is a missing value. A file is a table with these columns (.csv, .json, .jsonl).`;
+  if (readsText(kind)) return `${shown}One text, or ${rows}.`;
+  return `${shown}Numbers with spaces between, or lists as JSON: [[1, 2], [3, 4]] is two steps of two channels; or ${rows}.`;
+}
+
+// Puts a row into the fields.
+function show(row) {
+  const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+  if (!several) $("text").value = text(row[told.task.inputs[0]]);
+  else for (const box of $("fields").querySelectorAll("[name]")) box.value = text(row[box.name]);
 }
 
 // A place to type one of several columns: a line for a number or a category, more for a text or a series.
@@ -85,8 +111,11 @@ function line(row) {
   for (const [name, value] of Object.entries(row)) {
     const chance = /^p\(.*\)$/.test(name);
     const part = document.createElement(chance ? "label" : "strong");
-    part.textContent = chance ? `${name.slice(2, -1)} ${(100 * value).toFixed(1)} %` : `${name}: ${value}`;
-    if (chance) part.append(Object.assign(document.createElement("meter"), { value, max: 1 }));
+    if (chance) {
+      const words = [name.slice(2, -1), `${(100 * value).toFixed(1)} %`];
+      part.append(...words.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
+      part.append(Object.assign(document.createElement("meter"), { value, max: 1 }));
+    } else part.textContent = `${name}: ${value === "" ? "nothing to read" : value}`;
     box.append(part);
   }
   return box;
@@ -120,4 +149,5 @@ $("form").addEventListener("submit", async (event) => {
   }
 });
 $("ask").disabled = false;
+$("state").textContent = "ready";
 document.body.dataset.ready = "yes";

@@ -54,7 +54,9 @@ int main(int count, char **words) {
 """
 
 
-def timed(model: Model, files: Mapping[str, bytes], steps: int, warm: int) -> tuple[list[float], float | None]:
+def timed(
+    model: Model, files: Mapping[str, bytes], steps: int, warm: int
+) -> tuple[list[float], float | None]:
     """Seconds of each of `steps` steps after `warm` others, and the megabytes that the process held; None where the system
     doesn't say. Raises RunFailed without a C compiler, or where the program ends early.
     """
