@@ -39,11 +39,13 @@ from unrolled.exports.export import _write
 from unrolled.exports.graph import Step, Whole, example
 from unrolled.exports.metadata import _patterns, _start
 from unrolled.exports.onnx import step_graph, whole_graph
-from unrolled.exports.parity import at_once, chained, differences, require
+from unrolled.exports.parity import SHAPES, at_once, chained, differences, require
+from unrolled.exports.proof import proved
 from unrolled.exports.rounding import compact, rounded
 from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, words
 from unrolled.exports.runner.core import Runner, Stream
 from unrolled.mixer import Mixer
+from unrolled.model import build, paired
 
 onnxruntime = pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parent.parent
@@ -246,7 +248,7 @@ def test_what_cant_be_done_is_said(tmp_path: Path) -> None:
 
 def test_nan_is_no_parity() -> None:
     model = writer_of("gru")
-    found = differences(model, "x", lambda raw: np.full((*raw.shape, model.task.codec.size), np.nan))
+    found = differences(model, "x", lambda raw, _: np.full((*raw.shape, model.task.codec.size), np.nan))
     with pytest.raises(CheckFailed, match="6 of 6"):
         require(found)
 
@@ -359,7 +361,7 @@ def test_numbered_columns_are_the_series_and_no_others() -> None:
 def test_steps_and_wholes_agree_before_any_export() -> None:
     for kind in STREAMING:
         model = model_of(task_of("classify", "series"), kind)
-        step, raw = Step(model, 8), example(model, 2, 5)
+        step, raw = Step(model, 8), example(model.embedder, 2, 5)
         after = step.start(2, 8)
         with torch.no_grad():
             for t in range(5):
@@ -463,3 +465,26 @@ def test_every_kind_of_every_task_is_equal(kind: str, asked: str) -> None:
     if kind in STREAMING:
         found += differences(model, "step.onnx", chained(model, step_graph(model).SerializeToString()))
     require(found)
+
+
+PAIRS = [
+    ("gru", "dot", None),
+    ("lstm", "none", "gru"),
+    ("transformer", "scaled", None),
+    ("gru", "recurrent", None),
+]
+MORE_PAIRS = [("lstm", "additive", None), ("mingru", "general", "conv"), ("transformer", "scaled", "gru"), ("rnn", "scaled", "encoder")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "attention", "reader"),
+    [*PAIRS, *(pytest.param(*each, marks=pytest.mark.slow) for each in MORE_PAIRS)],
+)
+def test_a_model_that_reads_a_source_is_two_graphs(kind: str, attention: str, reader: str | None) -> None:
+    torch.manual_seed(0)
+    spec = paired(
+        kind, {"kind": "tokens", "vocabulary": 9}, 9, attention=attention, reader=reader, width=16, layers=2
+    )
+    contents, found, _ = proved(build(spec).eval(), "fp32")
+    assert sorted(contents) == ["source.onnx", "step.onnx"]
+    assert len(found) == len(SHAPES) and max(each.error for each in found) < 1e-5

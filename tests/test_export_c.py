@@ -263,4 +263,4 @@ def test_names_stand_in_c_strings() -> None:
 
 
 def test_examples_are_what_the_model_takes() -> None:
-    assert example(made(SPECS["mixed"]), 1, None).shape == (1, 4)
+    assert example(made(SPECS["mixed"]).embedder, 1, None).shape == (1, 4)

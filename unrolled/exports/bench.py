@@ -79,7 +79,7 @@ def _seconds(step: Callable[[], object]) -> float:
 
 def _in_torch(model: Model) -> Callable[[], object]:
     stream = Stream(model, context=None if model.fixed_state else CAPACITY)
-    raw = example(model, 1, 1)
+    raw = example(model.embedder, 1, 1)
     return lambda: stream.push(raw)
 
 
@@ -88,7 +88,7 @@ def _in_onnx(model: Model, content: bytes) -> Callable[[], object]:
     state = {
         leaf.before: start.numpy() for leaf, start in zip(step.leaves, step.start(1, CAPACITY), strict=True)
     }
-    raw = example(model, 1, None).numpy()
+    raw = example(model.embedder, 1, None).numpy()
 
     def run() -> None:
         _, *after = session.run(None, {"raw": raw, **state})

@@ -12,6 +12,7 @@ from unrolled import __version__
 from unrolled.datasets.abc_tokens import COARSE, FINE
 from unrolled.datasets.words import WORD
 from unrolled.exports.graph import Leaf, Step, example
+from unrolled.exports.onnx import shape_of
 from unrolled.model.weights import fingerprint
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def describe(model: Model, name: str = "", weights: dict[str, Any] | None = None
     """
     task = model.task
     step = None if model.reach.future else Step(model)
-    raw = example(model, 1, None)
+    raw = example(model.embedder, 1, None)
     return {
         "format": FORMAT,
         "unrolled": __version__,
@@ -105,12 +106,9 @@ def attach(proto: ModelProto, described: dict[str, Any]) -> bytes:
 
 
 def _state(leaf: Leaf) -> dict[str, Any]:
-    sizes: list[int | str] = ["batch", *leaf.start.shape[1:]]
-    if leaf.grows:
-        sizes[2] = "capacity + 1"
     return {
-        "name": leaf.name, "before": leaf.before, "after": leaf.after, "dtype": _dtype(leaf.start), "shape": sizes,
-        "start": _start(leaf.start),
+        "name": leaf.name, "before": leaf.before, "after": leaf.after if leaf.along is None else None,
+        "dtype": _dtype(leaf.start), "shape": shape_of(leaf), "start": None if leaf.told else _start(leaf.start),
     }  # fmt: skip
 
 

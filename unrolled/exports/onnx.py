@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from unrolled.errors import MissingExtra
-from unrolled.exports.graph import Step, Whole, example
+from unrolled.exports.graph import Leaf, Sourced, Step, Whole, example
+from unrolled.model import Seq2Seq
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ROWS, STEPS, CAPACITY = 3, 5, 7  # what is exported with; parity is asked for at other sizes
 LEAST = 2  # the smallest capacity of Slots: torch takes sizes of 0 and 1 for constants
-BATCH, TIME, SLOTS = "batch", "time", "capacity + 1"  # names of the open sizes
+BATCH, TIME, SLOTS, SOURCE = "batch", "time", "capacity + 1", "source steps"  # names of the open sizes
 OPSET = 20
 Shape = list[int | str]
 
@@ -34,25 +35,46 @@ def step_graph(model: Model) -> ModelProto:
     """
     step = Step(model, CAPACITY).eval()
     batch, slots = torch.export.Dim("batch", min=1), torch.export.Dim("slots", min=LEAST + 1)
-    open_sizes = (
-        {0: batch},
-        tuple({0: batch, 2: slots} if leaf.grows else {0: batch} for leaf in step.leaves),
-    )
-    inputs = (example(model, ROWS, None), *step.start(ROWS, CAPACITY))
-    names = ["raw", *(leaf.before for leaf in step.leaves)], ["answer", *(leaf.after for leaf in step.leaves)]
+    far = torch.export.Dim("source", min=2)
+    open_sizes = ({0: batch}, tuple({0: batch, **_open(leaf, slots, far)} for leaf in step.leaves))
+    source = example(model.source.embedder, ROWS, STEPS) if isinstance(model, Seq2Seq) else None
+    inputs = (example(model.embedder, ROWS, None), *step.start(ROWS, CAPACITY, source))
+    handed = [leaf.after for leaf in step.leaves if leaf.along is None]
+    names = ["raw", *(leaf.before for leaf in step.leaves)], ["answer", *handed]
     made = _exported(step, inputs, open_sizes, names)
     shapes: dict[str, Shape] = {"raw": [BATCH, *inputs[0].shape[1:]], "answer": [BATCH, _answers(model)]}
     for leaf in step.leaves:
-        sizes = [SLOTS if leaf.grows and axis == 2 else size for axis, size in enumerate(leaf.start.shape)]
-        shapes[leaf.before] = shapes[leaf.after] = [BATCH, *sizes[1:]]
+        shapes[leaf.before] = shapes[leaf.after] = shape_of(leaf)
     return tidied(made, shapes)
+
+
+def _open(leaf: Leaf, slots: Any, far: Any) -> dict[int, Any]:
+    """The sizes of a leaf that stay open, beside its rows."""
+    found = {2: slots} if leaf.grows else {}
+    return found if leaf.along is None else found | {leaf.along: far}
+
+
+def shape_of(leaf: Leaf) -> Shape:
+    """A leaf's sizes, those that stay open by their names."""
+    named: dict[int, str] = {0: BATCH, **_open(leaf, SLOTS, SOURCE)}
+    return [named.get(axis, size) for axis, size in enumerate(leaf.start.shape)]
+
+
+def source_graph(model: Seq2Seq) -> ModelProto:
+    """`state.* = source(raw)`, see `Sourced`: whole sources of one length; rows and steps are open."""
+    reader = Sourced(model).eval()
+    inputs = (example(model.source.embedder, ROWS, STEPS),)
+    open_sizes = ({0: torch.export.Dim("batch", min=1), 1: torch.export.Dim("time", min=2)},)
+    made = _exported(reader, inputs, open_sizes, (["raw"], [leaf.before for leaf in reader.leaves]))
+    shapes = {leaf.before: shape_of(leaf) for leaf in reader.leaves}
+    return tidied(made, {"raw": [BATCH, SOURCE, *inputs[0].shape[2:]], **shapes})
 
 
 def whole_graph(model: Model) -> ModelProto:
     """`answer = sequence(raw)`, see `Whole`; rows and steps are open. Raises what torch.export raises for a model whose
     Python code makes the number of steps a constant.
     """
-    inputs = (example(model, ROWS, STEPS),)
+    inputs = (example(model.embedder, ROWS, STEPS),)
     open_sizes = ({0: torch.export.Dim("batch", min=1), 1: torch.export.Dim("time", min=2)},)
     made = _exported(Whole(model).eval(), inputs, open_sizes, (["raw"], ["answer"]))
     shapes: dict[str, Shape] = {
@@ -64,8 +86,9 @@ def whole_graph(model: Model) -> ModelProto:
 
 def _answers(model: Model) -> int:
     """Numbers that the head says after a step."""
+    source = example(model.source.embedder, 1, 2) if isinstance(model, Seq2Seq) else None
     with torch.no_grad():
-        return int(Whole(model)(example(model, 1, 1)).shape[-1])
+        return int(Whole(model)(example(model.embedder, 1, 1), source).shape[-1])
 
 
 def _exported(

@@ -11,13 +11,15 @@ import torch
 
 from unrolled.errors import CheckFailed
 from unrolled.exports.graph import Step, Whole, example
+from unrolled.model import Seq2Seq
 
 if TYPE_CHECKING:
     from unrolled.model import Model
 
 SHAPES = ((1, 1), (1, 12), (2, 3), (6, 10), (4, 33), (8, 64))  # (rows, steps); graphs are made at 3 rows of 5
 TOLERANCE = 1e-5  # of float32, relative to the largest number that the model says where that is above 1
-Ask = Callable[[np.ndarray], np.ndarray]  # raw (B, T, ...) -> what is said after each step (B, T, C)
+# raw (B, T, ...) and, of a `Seq2Seq`, what its source is -> what is said after each step (B, T, C)
+Ask = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ def differences(
 ) -> list[Difference]:
     """`ask` against the whole-sequence form of the model in torch, at each shape."""
     found = []
-    for seed, (rows, steps) in enumerate(shapes, 1):
-        raw = example(model, rows, steps, seed)
+    sources = [steps for _, steps in reversed(shapes)]  # of other lengths than the targets
+    for seed, ((rows, steps), far) in enumerate(zip(shapes, sources, strict=True), 1):
+        raw = example(model.embedder, rows, steps, seed)
+        source = example(model.source.embedder, rows, far, seed) if isinstance(model, Seq2Seq) else None
         with torch.no_grad():
-            wanted = Whole(model)(raw).numpy()
-        said = ask(raw.numpy())
+            wanted = Whole(model)(raw, source).numpy()
+        said = ask(raw.numpy(), None if source is None else source.numpy())
         if said.shape != wanted.shape:
             raise CheckFailed(
                 f"{name}: answers of shape {said.shape} for raw {tuple(raw.shape)}; the model's are {wanted.shape}. "
@@ -70,23 +74,29 @@ def summary(found: Sequence[Difference]) -> dict[str, Any]:
     }
 
 
-def chained(model: Model, content: bytes) -> Ask:
-    """The step graph in ONNX Runtime, a step after the other, its state handed on by name."""
-    session = session_of(content)
+def chained(model: Model, content: bytes, reader: bytes | None = None) -> Ask:
+    """The step graph in ONNX Runtime, a step after the other, its state handed on by name. reader: the graph that reads a
+    `Seq2Seq`'s source.
+    """
+    session, reads = session_of(content), None if reader is None else session_of(reader)
     step = Step(model)
+    handed = [leaf.before for leaf in step.leaves if leaf.along is None]
 
-    def ask(raw: np.ndarray) -> np.ndarray:
+    def ask(raw: np.ndarray, source: np.ndarray | None) -> np.ndarray:
         rows, steps = raw.shape[:2]
         # one more than is needed, so that the capacity is another one than the graph was made at
         state = {
             leaf.before: start.numpy()
             for leaf, start in zip(step.leaves, step.start(rows, steps + 1), strict=True)
         }
+        if reads is not None:
+            told = [each.name for each in reads.get_outputs()]
+            state |= dict(zip(told, reads.run(None, {"raw": source}), strict=True))
         said = []
         for t in range(steps):
             answer, *after = session.run(None, {"raw": raw[:, t], **state})
             said.append(answer)
-            state = dict(zip(state, after, strict=True))
+            state |= dict(zip(handed, after, strict=True))
         return np.stack(said, 1)
 
     return ask
@@ -95,7 +105,7 @@ def chained(model: Model, content: bytes) -> Ask:
 def at_once(content: bytes) -> Ask:
     """The whole-sequence graph in ONNX Runtime."""
     session = session_of(content)
-    return lambda raw: np.asarray(session.run(None, {"raw": raw})[0])
+    return lambda raw, _: np.asarray(session.run(None, {"raw": raw})[0])
 
 
 def session_of(content: bytes) -> Any:

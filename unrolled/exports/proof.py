@@ -9,6 +9,7 @@ from unrolled.exports import onnx as graphs
 from unrolled.exports.graph import sees_ahead, whole_only
 from unrolled.exports.parity import Difference, at_once, chained, differences, require
 from unrolled.exports.rounding import compact
+from unrolled.model import Seq2Seq
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -23,19 +24,24 @@ def proved(model: Model, weights: str) -> tuple[dict[str, Any], list[Difference]
         notes.append(f"no step graph: {sees_ahead(model)} sequence.onnx answers whole sequences.")
     else:
         contents["step.onnx"] = graphs.step_graph(model)
+    if isinstance(model, Seq2Seq):
+        contents["source.onnx"] = graphs.source_graph(model)
     try:
-        contents["sequence.onnx"] = graphs.whole_graph(model)
+        if not isinstance(model, Seq2Seq):
+            contents["sequence.onnx"] = graphs.whole_graph(model)
     except Exception as error:  # what torch.export raises has no common kind
         if not contents:
             raise UserError(
                 f"{whole_only(model)} Its whole-sequence graph can't be made either: {_first_line(error)}"
             ) from error
         notes.append(f"no whole-sequence graph, chain the step graph instead: {_first_line(error)}")
-    for name, proto in contents.items():
+    for proto in contents.values():
         compact(proto, weights)
-        content = proto.SerializeToString()
-        ask = chained(model, content) if name == "step.onnx" else at_once(content)
-        found += differences(model, name, ask)
+    made = {name: proto.SerializeToString() for name, proto in contents.items()}
+    if "step.onnx" in made:
+        found += differences(model, "step.onnx", chained(model, made["step.onnx"], made.get("source.onnx")))
+    if "sequence.onnx" in made:
+        found += differences(model, "sequence.onnx", at_once(made["sequence.onnx"]))
     require(found)
     return contents, found, notes
 

@@ -47,7 +47,7 @@ class SourceReader(nn.Module):
     def forward(self, raw: Tensor, layout: Layout | None = None) -> Read:
         """raw (B, S) ids or (B, S, D) numbers."""
         x, _, layout = self.embedder(raw, None, layout)
-        y, after = self.core(x, self.core.start(len(x)) if self.carries else None, layout)
+        y, after = self.core(x, self.core.start(x.shape[0]) if self.carries else None, layout)
         if self.carries:
             summary = torch.cat([leaf for _, leaf in vectors(after)], 1)
         else:
@@ -115,8 +115,8 @@ class Seq2Seq(Model):
     def read_source(self, raw: Tensor, layout: Layout | None = None, capacity: int = 0) -> ModelState:
         """The first state of targets whose sources are raw (B, S) ids or (B, S, D) numbers. capacity: as of `start`."""
         read = self.source(raw, layout)
-        core = self.core.start(len(raw), capacity, read.source)
-        return ModelState(self.embedder.start(len(raw)), self.bridge(read.summary, core))
+        core = self.core.start(raw.shape[0], capacity, read.source)
+        return ModelState(self.embedder.start(raw.shape[0]), self.bridge(read.summary, core))
 
     def condition(self, raw: Tensor, layout: Layout | None = None) -> ModelState:
         """As `read_source`, for one call over whole targets: what needn't be told of the source begins without a state."""

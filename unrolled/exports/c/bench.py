@@ -60,7 +60,7 @@ def timed(
     """Seconds of each of `steps` steps after `warm` others, and the megabytes that the process held; None where the system
     doesn't say. Raises RunFailed without a C compiler, or where the program ends early.
     """
-    raw = example(model, 1, None)
+    raw = example(model.embedder, 1, None)
     tokens, apart = not raw.is_floating_point(), "model.bin" in files
     text = TIMED % {
         "kind": "int64_t" if tokens else "float",

@@ -44,7 +44,7 @@ def check(
 
     Raises RunFailed without a compiler or when it refuses, CheckFailed when the program ends early.
     """
-    sequences = [example(model, 1, length, seed) for seed, length in enumerate(lengths)]
+    sequences = [example(model.embedder, 1, length, seed) for seed, length in enumerate(lengths)]
     with tempfile.TemporaryDirectory(prefix="unrolled-c-") as made:
         folder = Path(made)
         for name, content in sources.files().items():

@@ -67,7 +67,7 @@ def compiled(model: Model, weights: str = "fp32", capacity: int = 0, inline: int
     Raises UserError for a model that can't stream and for an operation without a C form.
     """
     step = Step(model, capacity)
-    raw = example(model, 1, None)
+    raw = example(model.embedder, 1, None)
     exported = traced(step, raw, step.start(1, capacity))
     pool = Weights(weights, names={})
     program = Program(pool, TABLE)
