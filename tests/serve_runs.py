@@ -26,7 +26,7 @@ def serving(
 ) -> Iterator[tuple[Served, str, int]]:
     """(the models, http://address, port) of a server that runs until the block ends."""
     served = Served(models, Limits(**limits))
-    listening = listening_on("127.0.0.1", 0)
+    listening = listening_on("127.0.0.1", 0, served.limits.stalled)
     port = listening.getsockname()[1]
     config = uvicorn.Config(
         guarded(served, port=port, token=token), log_level="error", lifespan="on", ws="websockets-sansio",

@@ -52,7 +52,7 @@ def models() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server(models: dict[str, Any]) -> Iterator[tuple[Served, str, int]]:
-    with serving(models, queue=100, sessions=3, ttl=1, prompt=400, body=300_000) as found:
+    with serving(models, queue=100, sessions=3, ttl=8, prompt=400, body=300_000) as found:
         yield found
 
 
@@ -249,6 +249,11 @@ def test_a_long_prompt_is_refused_unread_and_holds_nobody_up(
 # --- sessions
 
 
+def parted(served: Served) -> bool:
+    """Whether the server knows by now that everybody has gone."""
+    return not any(one.connected for one in served.sessions._open.values())
+
+
 def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models: dict[str, Any]) -> None:
     address = f"ws://127.0.0.1:{server[2]}/v1/stream"
     stream = un.Stream(models["reviews"])
@@ -274,6 +279,7 @@ def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models:
             assert json.loads(one.recv())["error"]["param"] == field
         one.send("{")
         assert json.loads(one.recv())["error"]["code"] == "invalid_json"
+    until(lambda: parted(server[0]))
     with ws.connect(f"{address}?session={known['id']}", proxy=None) as one:
         assert json.loads(one.recv())["steps"] == 2
         one.send(json.dumps({"push": "sat"}))
@@ -299,6 +305,7 @@ def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models:
 def test_sessions_are_few_kept_a_while_and_of_one_model(server: tuple[Served, str, int]) -> None:
     served, _, port = server
     address = f"ws://127.0.0.1:{port}/v1/stream"
+    until(lambda: parted(served))
     with ws.connect(f"{address}?model=both", proxy=None) as one:
         assert (
             "cannot stream: its output at t needs inputs after t"
@@ -315,12 +322,65 @@ def test_sessions_are_few_kept_a_while_and_of_one_model(server: tuple[Served, st
         assert len(set(ids)) == 3
         with ws.connect(f"{address}?model=lstm", proxy=None) as one:
             assert "sessions are open" in json.loads(one.recv())["error"]["message"]
+    until(lambda: parted(served))
     with ws.connect(f"{address}?model=writer&session={ids[0]}", proxy=None) as one:
         assert "is of lstm, not of writer" in json.loads(one.recv())["error"]["message"]
-    until(lambda: served.sessions.count("lstm") == 0)  # after ttl
+    for session in served.sessions._open.values():
+        session.used -= 8
+    until(lambda: served.sessions.count("lstm") == 0)
+
+
+def test_a_session_that_nothing_comes_for_is_closed_in_words() -> None:
+    with (
+        serving({"reviews": model_of(task_of("classify"), "gru")}, ttl=1) as (served, _, port),
+        ws.connect(f"ws://127.0.0.1:{port}/v1/stream", proxy=None) as one,
+    ):
+        id = json.loads(one.recv())["id"]
+        one.send(json.dumps({"push": "a"}))
+        one.recv(), one.recv()
+        assert "nothing came for 1 s" in json.loads(one.recv(timeout=20))["error"]["message"]
+        with pytest.raises(ConnectionClosedError) as closed:
+            one.recv(timeout=20)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 4408
+        until(lambda: served.sessions.count("reviews") == 0 and served.engines["reviews"].active == 0)
+        with ws.connect(f"ws://127.0.0.1:{port}/v1/stream?session={id}", proxy=None) as again:
+            assert "no session has this id" in json.loads(again.recv())["error"]["message"]
 
 
 # --- those who go, and those who sleep
+
+
+@pytest.mark.parametrize("over", ["timeout", "stalled"])
+def test_a_reader_that_takes_nothing_is_cut_though_the_buffer_has_room(over: str) -> None:
+    """By the server's own clock, and by the system's: only the latter ends a connection that has something unsent."""
+    wide = Labels({f"{number:0>200}": 1 for number in range(200)})
+    task = Classify(codec=task_of("classify").codec, answers=wide, inputs=("text",), targets=("y",))
+    with (
+        serving({"reviews": model_of(task, "gru")}, prompt=9_000, buffer=10**6, **{over: 2}) as (
+            served,
+            _,
+            port,
+        ),
+        socket.socket() as one,
+    ):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", port))
+        head = f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        one.sendall(f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode())
+        assert one.recv(12) == b"HTTP/1.1 101"
+        text = json.dumps({"push": "a " * 500}).encode()
+        one.sendall(b"\x81\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text)
+        until(lambda: served.sessions.count("reviews") == 1)
+        until(lambda: served.engines["reviews"].counters.steps == 500)
+        held = served.sessions._open.copy()
+        until(lambda: parted(served), 30)
+        if over == "timeout":
+            assert served.sessions.count("reviews") == 0
+        else:
+            assert list(held) == list(served.sessions._open)  # cut off, it may be resumed
+            until(
+                lambda: one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0 or not one.recv(1 << 20), 30
+            )
 
 
 def test_whoever_goes_frees_the_row(server: tuple[Served, str, int]) -> None:
