@@ -89,7 +89,7 @@ def test_lines_with_real_records_of_rows(tmp_path: Path) -> None:
         from unrolled.serving.limits import Limits
         from unrolled.serving.raw import encoded_rows
 
-        assert len(encoded_rows(run.model().task, body["rows"], Limits())[0])
+        assert len(encoded_rows(run.model().task, body["rows"], Limits(), lambda size: None)[0])
 
 
 def test_it_refuses_what_it_should(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ import pytest
 import torch
 import websockets.sync.client as ws
 from serve_runs import serving, until, wav
+from starlette.exceptions import HTTPException
 from tiny_models import endless_writer_of, model_of, task_of, writer_of
 from websockets.exceptions import ConnectionClosedError
 
@@ -244,6 +245,70 @@ def test_a_long_prompt_is_refused_unread_and_holds_nobody_up(
         reading.clear()
         refused = httpx.post(f"{url}/v1/completions", json={**asked, "prompt": "a" * 600_000})
         assert "600000 characters" in refused.json()["error"]["message"] and not reading.is_set()
+
+
+def test_all_requests_together_hold_so_much_and_no_more(models: dict[str, Any]) -> None:
+    with (
+        serving({"reviews": models["reviews"]}, body=20_000, held=40_000) as (served, url, port),
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as one,
+        socket.create_connection(("127.0.0.1", port)) as slow,
+    ):
+        assert served.holding.most == 160_000
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        slow.sendall(f"{head}Content-Length: 19000\r\n\r\n{' ' * 12_500}".encode())
+        until(lambda: served.holding.held == 100_000)
+        body = {"model": "reviews", "input": "a cat"}
+        full = one.post("/v1/predict", json=body | {"input": "a cat " * 2_000})
+        assert (full.status_code, full.headers["retry-after"]) == (429, "1"), full.text
+        assert full.json()["error"]["type"] == "rate_limit_error"
+        with ws.connect(f"ws://127.0.0.1:{port}/v1/stream", proxy=None) as session:
+            session.recv()
+            session.send(json.dumps({"push": "a cat " * 2_000}))
+            assert json.loads(session.recv())["error"]["code"] == "too_much"
+            session.send(json.dumps({"push": "a"}))
+            assert json.loads(session.recv())["type"] == "answer"
+        assert one.post("/v1/predict", json=body).status_code == 200
+        slow.close()
+        until(lambda: served.holding.held == 0)
+        assert one.post("/v1/predict", json=body | {"input": "a cat " * 2_000}).status_code == 200
+        assert one.post("/v1/predict", json=body | {"input": 7}).status_code == 422
+        until(lambda: served.holding.held == 0)
+
+
+def flat_flac(seconds: float) -> str:
+    """Silence in a few bytes, in base64."""
+    import base64
+    import io
+
+    import numpy as np
+    import soundfile
+
+    out = io.BytesIO()
+    soundfile.write(out, np.zeros(int(seconds * 8000), np.float32), 8000, "PCM_16", format="FLAC")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def test_sound_and_images_are_refused_by_their_headers(
+    models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unrolled.datasets import sound
+    from unrolled.serving.holding import Holding
+    from unrolled.serving.limits import Limits
+    from unrolled.serving.raw import Refused, encoded_rows
+
+    task, decoded = models["sounds"].task, []
+    read = sound.read_sound
+    monkeypatch.setattr(sound, "read_sound", lambda file: decoded.append(file) or read(file))
+    with Holding(5_000_000).share() as share:
+        with pytest.raises(Refused, match="70000 steps; at most 65536") as refused:
+            encoded_rows(task, [{"sound": flat_flac(700)}], Limits(), share.take)
+        assert refused.value.param == "rows.0.sound"
+        with pytest.raises(HTTPException, match="takes more than 5000000 bytes"):
+            encoded_rows(task, [{"sound": flat_flac(100)}] * 2, Limits(), share.take)
+    assert not decoded
+    with Holding(5_000_000).share() as share:
+        assert len(encoded_rows(task, [{"sound": flat_flac(100)}], Limits(), share.take)[0]) > 9_000
+    assert len(decoded) == 1
 
 
 # --- sessions

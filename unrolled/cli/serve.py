@@ -48,6 +48,10 @@ class Keys:
     )
     ttl: int = field(default=600, metadata={"help": "seconds that a session is kept unused", "at_least": 1})
     body: int = field(default=8_000_000, metadata={"help": "bytes of a request", "at_least": 1000})
+    held: int = field(
+        default=1_000_000_000,
+        metadata={"help": "bytes that all requests together may hold in memory", "at_least": 1000},
+    )
     timeout: int = field(default=300, metadata={"help": "seconds that a request may take", "at_least": 1})
     drain: int = field(
         default=30, metadata={"help": "seconds for what runs, once told to stop", "at_least": 1}

@@ -57,6 +57,8 @@ def refusal_of(error: Exception) -> Refused:
     """Any error as a refusal; what is a fault of our own is told on stderr, and only named in the reply."""
     if isinstance(error, Refused):
         return error
+    if isinstance(error, HTTPException):
+        return Refused(error.status_code, str(error.detail), code="too_much")
     if isinstance(error, Busy):
         return Refused(429, str(error), code="busy")
     if isinstance(error, Draining):

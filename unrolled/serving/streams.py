@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from unrolled.datasets.spelling import BOUNDARY
 from unrolled.serving.faults import Refused, body_of, invalid, refusal_of
+from unrolled.serving.holding import PARSED, Share
 from unrolled.serving.inbox import first_of
 from unrolled.serving.raw import ids_of, pushed
 from unrolled.serving.served import Served
@@ -86,10 +87,10 @@ async def _message(socket: WebSocket, served: Served, one: Open) -> bool:
     )
     if received["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(received.get("code", 1006))
-    answered = _answered(socket, served, one, received.get("text"))
-    return await _within(
-        served.limits.timeout, answered, "not answered and read in {} s: the session is closed"
-    )
+    with served.holding.share() as share:
+        answered = _answered(socket, served, one, received.get("text"), share)
+        over = "not answered and read in {} s: the session is closed"
+        return await _within(served.limits.timeout, answered, over)
 
 
 async def _within(seconds: float, work: Awaitable[T], over: str) -> T:
@@ -99,8 +100,9 @@ async def _within(seconds: float, work: Awaitable[T], over: str) -> T:
         raise Refused(408, over.format(f"{seconds:g}"), code="timeout") from None
 
 
-async def _answered(socket: WebSocket, served: Served, one: Open, text: str | None) -> bool:
+async def _answered(socket: WebSocket, served: Served, one: Open, text: str | None, share: Share) -> bool:
     try:
+        share.take(PARSED * len(text or ""))
         asked = _parsed(text, served)
         if "close" in asked:
             return True
@@ -109,7 +111,7 @@ async def _answered(socket: WebSocket, served: Served, one: Open, text: str | No
             one.begun, one.fed = False, 0
             await _send(socket, {"type": "reset"})
             return False
-        steps = _steps(asked, served, one)
+        steps = _steps(asked, served, one, share)
         one.engine.feed(one.seat, steps)
         one.begun, one.fed = True, one.fed + len(steps)
     except Exception as error:
@@ -140,7 +142,7 @@ def _parsed(text: str | None, served: Served) -> dict[str, Any]:
     return asked
 
 
-def _steps(asked: dict[str, Any], served: Served, one: Open) -> list[Any]:
+def _steps(asked: dict[str, Any], served: Served, one: Open, share: Share) -> list[Any]:
     model = one.engine.model
     if "ids" in asked:
         vocabulary = getattr(model.embedder, "vocabulary", None)
@@ -148,7 +150,7 @@ def _steps(asked: dict[str, Any], served: Served, one: Open) -> list[Any]:
             raise invalid("ids", "this model reads no tokens: use push")
         steps: list[Any] = ids_of(vocabulary, asked["ids"], "ids")
     else:
-        steps = pushed(model.task, asked["push"], "push", one.engine.limits)
+        steps = pushed(model.task, asked["push"], "push", one.engine.limits, share.take)
         if model.task.kind == "generate" and not one.begun:
             steps = [BOUNDARY, *steps]
     if not 0 < len(steps) <= served.limits.prompt:
