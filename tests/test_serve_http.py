@@ -220,6 +220,34 @@ def test_events_are_lines_whatever_the_text_holds_and_end_in_time() -> None:
         until(lambda: served.engines["odd"].active == 0)
 
 
+def test_half_a_character_is_answered_whole_as_in_events() -> None:
+    """Not in UTF-8, which can't, but in JSON's escapes."""
+    writer = model_of(GenerateText(Characters().fit(["\ud800é"]), 32), "lstm")
+    with torch.no_grad():
+        writer.head.scores.bias[int(writer.task.codec.encode("\ud800")[0])] = 99
+    answers = Labels({"\ud800": 99, "é": 1})
+    task = Classify(codec=task_of("classify").codec, answers=answers, inputs=("text",), targets=("y",))
+    reviews = model_of(task, "gru")
+    with torch.no_grad():
+        reviews.head.scores.bias[:] = torch.tensor([-99.0, 99.0])
+    with (
+        serving({"writer": writer, "reviews": reviews}) as (_, url, _),
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as one,
+    ):
+        for logprobs in (None, 1):
+            asked = {"model": "writer", "max_tokens": 3, "logprobs": logprobs}
+            whole = one.post("/v1/completions", json=asked)
+            assert json.loads(whole.content)["choices"][0]["text"] == "\ud800" * 3
+            events = one.post("/v1/completions", json=asked | {"stream": True}).text.split("\n\n")
+            said = [json.loads(event.removeprefix("data: "))["choices"][0]["text"] for event in events[:-2]]
+            assert "".join(said) == "\ud800" * 3
+        found = one.post("/v1/predict", json={"model": "reviews", "input": "a"})
+        assert json.loads(found.content)["rows"][0]["y"] == "\ud800"
+        with torch.no_grad():
+            reviews.head.scores.bias[:] = torch.tensor([99.0, -99.0])
+        assert "é".encode() in one.post("/v1/predict", json={"model": "reviews", "input": "a"}).content
+
+
 def test_a_long_prompt_is_refused_unread_and_holds_nobody_up(
     models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

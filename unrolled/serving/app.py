@@ -69,7 +69,7 @@ def application(served: Served) -> FastAPI:
 
     app = FastAPI(
         title="Unrolled", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
-        redirect_slashes=False,
+        redirect_slashes=False, default_response_class=faults.Reply,
     )  # fmt: skip
     faults.install(app)
     _about(app, served)
