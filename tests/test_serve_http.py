@@ -353,6 +353,7 @@ def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models:
     with ws.connect(f"{address}?model=reviews", proxy=None) as one:
         known = json.loads(one.recv())
         assert len(known["id"]) == 32 and known["steps"] == 0
+        assert one.response is not None and one.response.headers["x-session"] == known["id"]
         one.send(json.dumps({"push": "a cat"}))
         told = [json.loads(one.recv()) for _ in range(3)]
         stream.push("a")

@@ -1,9 +1,10 @@
 """The WebSocket route: push steps, get the answer after each.
 
 A client sends {"push": value}, a raw value as the run's data have it, or {"ids": [...]}, token ids; {"reset": true};
-{"close": true}. It gets {"type": "session", "id": ...} first, then for each step {"type": "answer", "step": n, "answer":
-{...}} and {"type": "pushed", "steps": k} once a push is through, or {"type": "error", "error": {...}}. A session that
-nothing comes for in `ttl` seconds, or whose push isn't answered and read in `timeout` seconds, is closed with 4408.
+{"close": true}. It gets {"type": "session", "id": ...} first, which the opening's reply says too, as X-Session; then for
+each step {"type": "answer", "step": n, "answer": {...}} and {"type": "pushed", "steps": k} once a push is through, or
+{"type": "error", "error": {...}}. A session that nothing comes for in `ttl` seconds, or whose push isn't answered and read
+in `timeout` seconds, is closed with 4408.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ KEYS = ("push", "ids", "reset", "close")
 
 async def stream(socket: WebSocket, served: Served) -> None:
     """One connection, from its opening to its end."""
-    await socket.accept()
     try:
         one = _opened(served, socket.query_params.get("model"), socket.query_params.get("session"))
     except Exception as error:
+        await socket.accept()
         return await _refuse(socket, refusal_of(error))
     closing = False
     try:
+        await socket.accept(headers=[(b"x-session", one.id.encode())])  # a balancer pins the session by it
         await _send(socket, 
             {"type": "session", "id": one.id, "model": one.model, "steps": one.seat.steps, "ttl": served.limits.ttl}
         )  # fmt: skip
