@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 import pytest
 import websockets.sync.client as ws
-from serve_runs import until
+from serve_runs import serving, until
+from tiny_models import writer_of
 from tiny_runs import tiny
 
 from unrolled.cli.main import main
@@ -78,6 +79,19 @@ def test_the_printed_line_is_answered_and_sigterm_lets_what_runs_end(place: Path
     assert "stopping" in errors and "Traceback" not in errors
 
 
+def test_more_ctrl_cs_end_it_quietly(place: Path, tmp_path: Path) -> None:
+    """One after another, until the process is gone: some come while the event loop closes, some while Python ends."""
+    run = tiny(place, tmp_path)
+    server, lines = begin(tmp_path, run.name, "drain=600")
+    try:
+        shell(lines[0])
+        until(lambda: server.poll() is not None or server.send_signal(signal.SIGINT), 60)
+    finally:
+        server.kill()
+        _, errors = server.communicate()
+    assert server.returncode == 130 and "Traceback" not in errors and "Exception" not in errors, errors
+
+
 @pytest.mark.slow
 def test_replicas_behind_haproxy_share_the_work_and_keep_their_sessions(place: Path, tmp_path: Path) -> None:
     if shutil.which("haproxy") is None:
@@ -128,6 +142,36 @@ def test_replicas_behind_haproxy_share_the_work_and_keep_their_sessions(place: P
         for process in (balancer, *(server for server, _ in servers)):
             process.kill()
             process.communicate()
+
+
+def test_a_container_is_asked_at_the_port_it_was_told(tmp_path: Path) -> None:
+    dockerfile = (Path(__file__).parent.parent / "Dockerfile").read_text()
+    check = json.loads(re.search("HEALTHCHECK CMD (.*)", dockerfile)[1])  # type: ignore[index]
+    assert check[:2] == ["python", "-c"]
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    words, port = tmp_path / "cmdline", free_port()
+    settings = tmp_path / "serve.toml"
+    settings.write_text(f"port = {port}\n")
+
+    def asked(line: str) -> bool:
+        words.write_text("".join(f"{word}\0" for word in line.split()))
+        code = check[2].replace("healthy()", f"healthy(__import__('pathlib').Path({str(words)!r}))")
+        return (
+            subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, check=False, env=here
+            ).returncode
+            == 0
+        )
+
+    with serving({"tiny": writer_of("gru")}, port=port) as (served, _, _):
+        python = "/usr/bin/python /usr/local/bin/unrolled serve @last host=0.0.0.0"
+        assert asked(f"{python} port={port}") and asked(f"/sbin/docker-init -- {python} --port {port}")
+        assert asked(f"{python} -c {settings}")
+        assert not asked(f"{python} port={free_port()}")
+        here["UNROLLED_SERVE_PORT"] = str(port)
+        assert asked(python)
+        served.refuse()
+        assert not asked(python)
 
 
 def free_port() -> int:
