@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from unrolled.datasets.values import shown
 from unrolled.errors import MissingExtra, UserError
 from unrolled.serving.engine import Busy, Draining
 
@@ -106,7 +107,7 @@ def install(app: FastAPI) -> None:
             return Reply(body_of(400, "the body is no JSON", None, "invalid_json"), 400)
         said = str(first["msg"]).removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            said = f"unknown field {first['loc'][-1]!r}"
+            said = f"unknown field {shown(first['loc'][-1])}"
         return Reply(body_of(422, said, ".".join(place) or "body", "invalid_value"), 422)
 
     async def plain(request: Request, error: Exception) -> Reply:
@@ -130,7 +131,7 @@ def _place(loc: Sequence[Any]) -> list[str]:
     """A field's path without the names that pydantic gives to the forms of a union."""
     inner = [part for part in loc if part != "body"]
     return [
-        str(part)
+        str(part)[:80]
         for at, part in enumerate(inner)
         if at == 0 or isinstance(part, int) or part == "include_usage"
     ]
