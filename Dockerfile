@@ -14,6 +14,7 @@ WORKDIR /home/server
 # The runs are mounted at runs/; UNROLLED_TOKEN must be set, or the server refuses to listen to others.
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/ready', timeout=3)"]
+# At the port that process 1 was told, whichever way.
+HEALTHCHECK CMD ["python", "-c", "from unrolled.cli.serve import healthy; healthy()"]
 ENTRYPOINT ["unrolled", "serve"]
 CMD ["@last", "host=0.0.0.0"]

@@ -22,11 +22,11 @@ from unrolled.serving.served import Served
 
 @contextmanager
 def serving(
-    models: dict[str, Any], token: str | None = None, **limits: int
+    models: dict[str, Any], token: str | None = None, port: int = 0, **limits: int
 ) -> Iterator[tuple[Served, str, int]]:
     """(the models, http://address, port) of a server that runs until the block ends."""
     served = Served(models, Limits(**limits))
-    listening = listening_on("127.0.0.1", 0)
+    listening = listening_on("127.0.0.1", port, served.limits.stalled)
     port = listening.getsockname()[1]
     config = uvicorn.Config(
         guarded(served, port=port, token=token), log_level="error", lifespan="on", ws="websockets-sansio",

@@ -156,6 +156,26 @@ def test_a_body_is_counted_while_it_is_read(gate: Gate) -> None:
     assert sent[0]["status"] == 404
 
 
+def test_a_body_may_not_come_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part in time, and the whole of it never: it would hold its room for others."""
+    served = Served({"tiny": writer_of("gru")}, Limits(timeout=1))
+    slow, sent = guarded(served, port=8000).app, []
+    body = [b" "] * 1000
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": body.pop(), "more_body": bool(body)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "raw_path": b"/v1/predict", "query_string": b"",
+             "headers": [GOOD[0], (b"content-type", b"application/json")], "scheme": "http",
+             "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 9), "http_version": "1.1", "root_path": ""}  # fmt: skip
+    asyncio.run(slow(scope, receive, send))
+    assert sent[0]["status"] == 408 and body and served.holding.held == 0
+
+
 def test_others_only_with_a_token() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
         with pytest.raises(UserError, match="no token"):

@@ -21,6 +21,7 @@ import pytest
 import torch
 import websockets.sync.client as ws
 from serve_runs import serving, until, wav
+from starlette.exceptions import HTTPException
 from tiny_models import endless_writer_of, model_of, task_of, writer_of
 from websockets.exceptions import ConnectionClosedError
 
@@ -52,7 +53,7 @@ def models() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server(models: dict[str, Any]) -> Iterator[tuple[Served, str, int]]:
-    with serving(models, queue=100, sessions=3, ttl=1, prompt=400, body=300_000) as found:
+    with serving(models, queue=100, sessions=3, ttl=8, prompt=400, body=300_000) as found:
         yield found
 
 
@@ -148,6 +149,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("completions", {"model": "lstm", "prompt": "a", "temperature": "hot"}, "temperature"),
     ("completions", {"model": "lstm", "prompt": "a", "max_tokens": 0}, "max_tokens"),
     ("completions", {"model": "lstm", "prompt": "a", "max_tokens": 10**9}, "max_tokens"),
+    ("completions", {"model": "lstm", "prompt": "a", "max_tokens": 1e300}, "max_tokens"),
+    ("completions", {"model": "lstm", "prompt": "a", "max_tokens": 10**4000}, "max_tokens"),
+    ("completions", {"model": "lstm", "prompt": "a", "seed": 1e300}, "seed"),
+    ("completions", {"model": "lstm", "prompt": [10**4000]}, "prompt.0"),
+    ("completions", {"model": "lstm", "prompt": "a", "p" * 9000: "b"}, "p" * 80),
     ("completions", {"model": "lstm", "prompt": "a", "promt": "b"}, "promt"),
     ("completions", {"model": "lstm", "prompt": "\ud800"}, "prompt"),
     ("completions", {"model": "lstm", "prompt": ["a"] * 16, "n": 8}, "n"),
@@ -181,7 +187,7 @@ def test_what_does_not_fit_is_refused_by_its_field(
         f"/v1/{route}", content=json.dumps(body), headers={"content-type": "application/json"}
     )
     assert (reply.status_code, reply.json()["error"]["param"]) == (422, field), reply.text
-    assert reply.json()["error"]["message"]
+    assert 0 < len(reply.json()["error"]["message"]) < 300
 
 
 @pytest.mark.parametrize(
@@ -219,6 +225,34 @@ def test_events_are_lines_whatever_the_text_holds_and_end_in_time() -> None:
         until(lambda: served.engines["odd"].active == 0)
 
 
+def test_half_a_character_is_answered_whole_as_in_events() -> None:
+    """Not in UTF-8, which can't, but in JSON's escapes."""
+    writer = model_of(GenerateText(Characters().fit(["\ud800é"]), 32), "lstm")
+    with torch.no_grad():
+        writer.head.scores.bias[int(writer.task.codec.encode("\ud800")[0])] = 99
+    answers = Labels({"\ud800": 99, "é": 1})
+    task = Classify(codec=task_of("classify").codec, answers=answers, inputs=("text",), targets=("y",))
+    reviews = model_of(task, "gru")
+    with torch.no_grad():
+        reviews.head.scores.bias[:] = torch.tensor([-99.0, 99.0])
+    with (
+        serving({"writer": writer, "reviews": reviews}) as (_, url, _),
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as one,
+    ):
+        for logprobs in (None, 1):
+            asked = {"model": "writer", "max_tokens": 3, "logprobs": logprobs}
+            whole = one.post("/v1/completions", json=asked)
+            assert json.loads(whole.content)["choices"][0]["text"] == "\ud800" * 3
+            events = one.post("/v1/completions", json=asked | {"stream": True}).text.split("\n\n")
+            said = [json.loads(event.removeprefix("data: "))["choices"][0]["text"] for event in events[:-2]]
+            assert "".join(said) == "\ud800" * 3
+        found = one.post("/v1/predict", json={"model": "reviews", "input": "a"})
+        assert json.loads(found.content)["rows"][0]["y"] == "\ud800"
+        with torch.no_grad():
+            reviews.head.scores.bias[:] = torch.tensor([99.0, -99.0])
+        assert "é".encode() in one.post("/v1/predict", json={"model": "reviews", "input": "a"}).content
+
+
 def test_a_long_prompt_is_refused_unread_and_holds_nobody_up(
     models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +280,76 @@ def test_a_long_prompt_is_refused_unread_and_holds_nobody_up(
         assert "600000 characters" in refused.json()["error"]["message"] and not reading.is_set()
 
 
+def test_all_requests_together_hold_so_much_and_no_more(models: dict[str, Any]) -> None:
+    with (
+        serving({"reviews": models["reviews"]}, body=20_000, held=40_000) as (served, url, port),
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as one,
+        socket.create_connection(("127.0.0.1", port)) as slow,
+    ):
+        assert served.holding.most == 160_000
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        slow.sendall(f"{head}Content-Length: 19000\r\n\r\n{' ' * 12_500}".encode())
+        until(lambda: served.holding.held == 100_000)
+        body = {"model": "reviews", "input": "a cat"}
+        full = one.post("/v1/predict", json=body | {"input": "a cat " * 2_000})
+        assert (full.status_code, full.headers["retry-after"]) == (429, "1"), full.text
+        assert full.json()["error"]["type"] == "rate_limit_error"
+        with ws.connect(f"ws://127.0.0.1:{port}/v1/stream", proxy=None) as session:
+            session.recv()
+            session.send(json.dumps({"push": "a cat " * 2_000}))
+            assert json.loads(session.recv())["error"]["code"] == "too_much"
+            session.send(json.dumps({"push": "a"}))
+            assert json.loads(session.recv())["type"] == "answer"
+        assert one.post("/v1/predict", json=body).status_code == 200
+        slow.close()
+        until(lambda: served.holding.held == 0)
+        assert one.post("/v1/predict", json=body | {"input": "a cat " * 2_000}).status_code == 200
+        assert one.post("/v1/predict", json=body | {"input": 7}).status_code == 422
+        until(lambda: served.holding.held == 0)
+
+
+def flat_flac(seconds: float) -> str:
+    """Silence in a few bytes, in base64."""
+    import base64
+    import io
+
+    import numpy as np
+    import soundfile
+
+    out = io.BytesIO()
+    soundfile.write(out, np.zeros(int(seconds * 8000), np.float32), 8000, "PCM_16", format="FLAC")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def test_sound_and_images_are_refused_by_their_headers(
+    models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unrolled.datasets import sound
+    from unrolled.serving.holding import Holding
+    from unrolled.serving.limits import Limits
+    from unrolled.serving.raw import Refused, encoded_rows
+
+    task, decoded = models["sounds"].task, []
+    read = sound.read_sound
+    monkeypatch.setattr(sound, "read_sound", lambda file: decoded.append(file) or read(file))
+    with Holding(5_000_000).share() as share:
+        with pytest.raises(Refused, match="70000 steps; at most 65536") as refused:
+            encoded_rows(task, [{"sound": flat_flac(700)}], Limits(), share.take)
+        assert refused.value.param == "rows.0.sound"
+        with pytest.raises(HTTPException, match="takes more than 5000000 bytes"):
+            encoded_rows(task, [{"sound": flat_flac(100)}] * 2, Limits(), share.take)
+    assert not decoded
+    with Holding(5_000_000).share() as share:
+        assert len(encoded_rows(task, [{"sound": flat_flac(100)}], Limits(), share.take)[0]) > 9_000
+    assert len(decoded) == 1
+
+
 # --- sessions
+
+
+def parted(served: Served) -> bool:
+    """Whether the server knows by now that everybody has gone."""
+    return not any(one.connected for one in served.sessions._open.values())
 
 
 def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models: dict[str, Any]) -> None:
@@ -255,6 +358,7 @@ def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models:
     with ws.connect(f"{address}?model=reviews", proxy=None) as one:
         known = json.loads(one.recv())
         assert len(known["id"]) == 32 and known["steps"] == 0
+        assert one.response is not None and one.response.headers["x-session"] == known["id"]
         one.send(json.dumps({"push": "a cat"}))
         told = [json.loads(one.recv()) for _ in range(3)]
         stream.push("a")
@@ -274,6 +378,7 @@ def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models:
             assert json.loads(one.recv())["error"]["param"] == field
         one.send("{")
         assert json.loads(one.recv())["error"]["code"] == "invalid_json"
+    until(lambda: parted(server[0]))
     with ws.connect(f"{address}?session={known['id']}", proxy=None) as one:
         assert json.loads(one.recv())["steps"] == 2
         one.send(json.dumps({"push": "sat"}))
@@ -299,6 +404,7 @@ def test_a_session_goes_on_where_it_was(server: tuple[Served, str, int], models:
 def test_sessions_are_few_kept_a_while_and_of_one_model(server: tuple[Served, str, int]) -> None:
     served, _, port = server
     address = f"ws://127.0.0.1:{port}/v1/stream"
+    until(lambda: parted(served))
     with ws.connect(f"{address}?model=both", proxy=None) as one:
         assert (
             "cannot stream: its output at t needs inputs after t"
@@ -315,12 +421,65 @@ def test_sessions_are_few_kept_a_while_and_of_one_model(server: tuple[Served, st
         assert len(set(ids)) == 3
         with ws.connect(f"{address}?model=lstm", proxy=None) as one:
             assert "sessions are open" in json.loads(one.recv())["error"]["message"]
+    until(lambda: parted(served))
     with ws.connect(f"{address}?model=writer&session={ids[0]}", proxy=None) as one:
         assert "is of lstm, not of writer" in json.loads(one.recv())["error"]["message"]
-    until(lambda: served.sessions.count("lstm") == 0)  # after ttl
+    for session in served.sessions._open.values():
+        session.used -= 8
+    until(lambda: served.sessions.count("lstm") == 0)
+
+
+def test_a_session_that_nothing_comes_for_is_closed_in_words() -> None:
+    with (
+        serving({"reviews": model_of(task_of("classify"), "gru")}, ttl=1) as (served, _, port),
+        ws.connect(f"ws://127.0.0.1:{port}/v1/stream", proxy=None) as one,
+    ):
+        id = json.loads(one.recv())["id"]
+        one.send(json.dumps({"push": "a"}))
+        one.recv(), one.recv()
+        assert "nothing came for 1 s" in json.loads(one.recv(timeout=20))["error"]["message"]
+        with pytest.raises(ConnectionClosedError) as closed:
+            one.recv(timeout=20)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 4408
+        until(lambda: served.sessions.count("reviews") == 0 and served.engines["reviews"].active == 0)
+        with ws.connect(f"ws://127.0.0.1:{port}/v1/stream?session={id}", proxy=None) as again:
+            assert "no session has this id" in json.loads(again.recv())["error"]["message"]
 
 
 # --- those who go, and those who sleep
+
+
+@pytest.mark.parametrize("over", ["timeout", "stalled"])
+def test_a_reader_that_takes_nothing_is_cut_though_the_buffer_has_room(over: str) -> None:
+    """By the server's own clock, and by the system's: only the latter ends a connection that has something unsent."""
+    wide = Labels({f"{number:0>200}": 1 for number in range(200)})
+    task = Classify(codec=task_of("classify").codec, answers=wide, inputs=("text",), targets=("y",))
+    with (
+        serving({"reviews": model_of(task, "gru")}, prompt=9_000, buffer=10**6, **{over: 2}) as (
+            served,
+            _,
+            port,
+        ),
+        socket.socket() as one,
+    ):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", port))
+        head = f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        one.sendall(f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode())
+        assert one.recv(12) == b"HTTP/1.1 101"
+        text = json.dumps({"push": "a " * 500}).encode()
+        one.sendall(b"\x81\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text)
+        until(lambda: served.sessions.count("reviews") == 1)
+        until(lambda: served.engines["reviews"].counters.steps == 500)
+        held = served.sessions._open.copy()
+        until(lambda: parted(served), 30)
+        if over == "timeout":
+            assert served.sessions.count("reviews") == 0
+        else:
+            assert list(held) == list(served.sessions._open)  # cut off, it may be resumed
+            until(
+                lambda: one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0 or not one.recv(1 << 20), 30
+            )
 
 
 def test_whoever_goes_frees_the_row(server: tuple[Served, str, int]) -> None:

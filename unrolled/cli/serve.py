@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from unrolled.errors import UserError
@@ -48,6 +51,10 @@ class Keys:
     )
     ttl: int = field(default=600, metadata={"help": "seconds that a session is kept unused", "at_least": 1})
     body: int = field(default=8_000_000, metadata={"help": "bytes of a request", "at_least": 1000})
+    held: int = field(
+        default=1_000_000_000,
+        metadata={"help": "bytes that all requests together may hold in memory", "at_least": 1000},
+    )
     timeout: int = field(default=300, metadata={"help": "seconds that a request may take", "at_least": 1})
     drain: int = field(
         default=30, metadata={"help": "seconds for what runs, once told to stop", "at_least": 1}
@@ -75,8 +82,32 @@ def run(arguments: Arguments) -> Any:
         chosen["token"] = os.environ.get(TOKEN) or None
     from unrolled.serving.serve import serve
 
-    serve(**chosen)
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        serve(**chosen)
+    finally:
+        if signal.getsignal(signal.SIGINT) is _interrupt:  # else the process ends
+            signal.signal(signal.SIGINT, before)
     return None
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Interrupts once: a hasty second Ctrl-C would break into the end of the event loop or of Python itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def healthy(started: Path = Path("/proc/1/cmdline")) -> None:
+    """Raises OSError where the server of this container doesn't take requests. started: the words that it was started with,
+    each ended by a zero byte; its port is in them, in the files that they name, or in the environment.
+    """
+    from urllib.request import ProxyHandler, build_opener
+
+    from unrolled.cli.arguments import parse
+
+    words = started.read_text().rstrip("\0").split("\0")
+    port = parse(words[words.index("serve") :]).resolve(Keys, WORDS).value.port
+    build_opener(ProxyHandler({})).open(f"http://localhost:{port}/ready", timeout=3).close()
 
 
 def show(result: Any) -> str:

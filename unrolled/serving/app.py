@@ -18,6 +18,7 @@ from unrolled.serving.completions import ENTERED
 from unrolled.serving.engine import Busy
 from unrolled.serving.faults import Fault, Refused, invalid
 from unrolled.serving.gate import Gate
+from unrolled.serving.holding import SHARE
 from unrolled.serving.inbox import while_there
 from unrolled.serving.openapi import describe
 from unrolled.serving.raw import encoded_rows
@@ -68,7 +69,7 @@ def application(served: Served) -> FastAPI:
 
     app = FastAPI(
         title="Unrolled", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
-        redirect_slashes=False,
+        redirect_slashes=False, default_response_class=faults.Reply,
     )  # fmt: skip
     faults.install(app)
     _about(app, served)
@@ -150,7 +151,8 @@ def _answering(served: Served, kinds: tuple[str, ...]) -> Callable[..., Awaitabl
     async def predict(body: PredictBody, request: Request) -> Predicted:
         engine = served.engine(body.model, kinds)
         task = engine.model.task
-        steps = await asyncio.to_thread(encoded_rows, task, _given(body, task), engine.limits)
+        take = request.scope[SHARE].take
+        steps = await asyncio.to_thread(encoded_rows, task, _given(body, task), engine.limits, take)
         read = [at for at, one in enumerate(steps) if len(one)]
         said = await _said(request, served, body.model, [steps[at] for at in read])
         rows: list[dict[str, Any]] = [dict.fromkeys(task.targets, "") for _ in steps]
@@ -249,6 +251,7 @@ def guarded(
         hosts=hosts,
         origins=origins,
         token=token,
-        body=served.limits.body,
+        limits=served.limits,
+        holding=served.holding,
     )
     return Counted(gate, served)

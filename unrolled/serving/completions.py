@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from unrolled.datasets.values import shown
 from unrolled.errors import UserError
 from unrolled.music import check, parse
 from unrolled.music.midi import midi_bytes
@@ -56,7 +57,7 @@ class Asked:
         body, task, limits = self.body, self.task, self.engine.limits
         length = min(task.length, limits.length) if body.max_tokens is None else body.max_tokens
         if length > limits.length:
-            raise invalid("max_tokens", f"{length}; at most {limits.length} are written")
+            raise invalid("max_tokens", f"{shown(length)}; at most {limits.length} are written")
         stops = [body.stop] if isinstance(body.stop, str) else body.stop or []
         for place, stop in enumerate(stops):
             plain(stop, f"stop.{place}")

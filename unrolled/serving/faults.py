@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from unrolled.datasets.values import shown
 from unrolled.errors import MissingExtra, UserError
 from unrolled.serving.engine import Busy, Draining
 
@@ -30,6 +32,19 @@ class Fault(BaseModel):
     """The body of every reply that isn't a success."""
 
     error: Detail
+
+
+class Reply(JSONResponse):
+    """JSON in UTF-8; in ASCII where that can't say it: escapes can spell half a character (a lone surrogate), which a label
+    or a text may hold.
+    """
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        try:
+            return super().render(content)
+        except UnicodeEncodeError:
+            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class Refused(Exception):
@@ -57,6 +72,8 @@ def refusal_of(error: Exception) -> Refused:
     """Any error as a refusal; what is a fault of our own is told on stderr, and only named in the reply."""
     if isinstance(error, Refused):
         return error
+    if isinstance(error, HTTPException):
+        return Refused(error.status_code, str(error.detail), code="too_much")
     if isinstance(error, Busy):
         return Refused(429, str(error), code="busy")
     if isinstance(error, Draining):
@@ -69,36 +86,34 @@ def refusal_of(error: Exception) -> Refused:
     return Refused(500, "a fault of the server: its log says more", code="internal")
 
 
-def reply(error: Exception) -> JSONResponse:
+def reply(error: Exception) -> Reply:
     """The reply to an error."""
     found = refusal_of(error)
     headers = {"Retry-After": str(error.seconds)} if isinstance(error, Busy) else None
-    return JSONResponse(
-        body_of(found.status, found.message, found.param, found.code), found.status, headers=headers
-    )
+    return Reply(body_of(found.status, found.message, found.param, found.code), found.status, headers=headers)
 
 
 def install(app: FastAPI) -> None:
     """Every error that a route raises becomes a reply of this shape."""
 
-    async def ours(request: Request, error: Exception) -> JSONResponse:
+    async def ours(request: Request, error: Exception) -> Reply:
         return reply(error)
 
-    async def unfit(request: Request, error: Exception) -> JSONResponse:
+    async def unfit(request: Request, error: Exception) -> Reply:
         assert isinstance(error, RequestValidationError)
         first = _deepest(error.errors())
         place = _place(first["loc"])
         if first["type"] == "json_invalid":
-            return JSONResponse(body_of(400, "the body is no JSON", None, "invalid_json"), 400)
+            return Reply(body_of(400, "the body is no JSON", None, "invalid_json"), 400)
         said = str(first["msg"]).removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            said = f"unknown field {first['loc'][-1]!r}"
-        return JSONResponse(body_of(422, said, ".".join(place) or "body", "invalid_value"), 422)
+            said = f"unknown field {shown(first['loc'][-1])}"
+        return Reply(body_of(422, said, ".".join(place) or "body", "invalid_value"), 422)
 
-    async def plain(request: Request, error: Exception) -> JSONResponse:
+    async def plain(request: Request, error: Exception) -> Reply:
         assert isinstance(error, HTTPException)
         said = body_of(error.status_code, str(error.detail))
-        return JSONResponse(said, error.status_code, headers=dict(error.headers or {}))
+        return Reply(said, error.status_code, headers=dict(error.headers or {}))
 
     for kind in (Refused, Busy, Draining, UserError, MissingExtra, Exception):
         app.add_exception_handler(kind, ours)
@@ -116,7 +131,7 @@ def _place(loc: Sequence[Any]) -> list[str]:
     """A field's path without the names that pydantic gives to the forms of a union."""
     inner = [part for part in loc if part != "body"]
     return [
-        str(part)
+        str(part)[:80]
         for at, part in enumerate(inner)
         if at == 0 or isinstance(part, int) or part == "include_usage"
     ]

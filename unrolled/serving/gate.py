@@ -11,12 +11,15 @@ import asyncio
 import hmac
 import ipaddress
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
 from unrolled.errors import UserError
+from unrolled.serving.holding import PARSED, SHARE, Holding
+from unrolled.serving.limits import Limits
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,7 +31,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 HEADERS = 64  # of one request
 HEADER_BYTES = 16_384  # of all of them together
 OPEN = ("/health", "/ready")  # what an orchestrator asks has no token; it tells nothing but yes or no
-SLOWEST = 30  # seconds without a part of the body
+SLOWEST = 30  # seconds without a part of the body; the whole of it may take as long as a request
 POLICY = 1008  # the WebSocket's close code of a refusal
 
 
@@ -65,9 +68,11 @@ class Gate:
 
     def __init__(
         self, app: App, *, port: int, hosts: Iterable[str] = (), origins: Iterable[str] = (),
-        token: str | None = None, body: int = 8_000_000,
+        token: str | None = None, limits: Limits | None = None, holding: Holding | None = None,
     ) -> None:  # fmt: skip
-        self.app, self.body = app, body
+        limits = limits or Limits()
+        self.app, self.body, self.seconds = app, limits.body, limits.timeout
+        self.holding = holding or Holding(limits.held)
         self.token = None if token is None else token.encode()
         named = [_bracketed(host.lower()) for host in (*LOOPBACK, *hosts)]
         self.hosts = frozenset(spelled for host in named for spelled in (host, f"{host}:{port}"))
@@ -126,22 +131,26 @@ class Gate:
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on; its body is counted while it is read, whatever its headers say."""
-        read, whole = 0, False
+        read, whole, begun = 0, False, time.monotonic()
 
         async def counting() -> Message:
             nonlocal read, whole
+            left = min(SLOWEST, max(0.0, begun + self.seconds - time.monotonic()))
             try:
-                message = await asyncio.wait_for(receive(), None if whole else SLOWEST)
+                message = await asyncio.wait_for(receive(), None if whole else left)
             except TimeoutError:
-                raise HTTPException(408, f"the body took more than {SLOWEST} s") from None
+                raise HTTPException(408, "the body came too slowly") from None
             if message["type"] == "http.request":
                 whole = not message.get("more_body", False)
                 read += len(message.get("body", b""))
                 if read > self.body:
                     raise HTTPException(413, f"the body has more than {self.body} bytes")
+                share.take(PARSED * len(message.get("body", b"")))
             return message
 
-        await self.app(scope, counting, send)
+        with self.holding.share() as share:
+            scope[SHARE] = share
+            await self.app(scope, counting, send)
 
 
 async def answer(send: Send, status: int, message: str) -> None:

@@ -16,12 +16,15 @@ from typing import IO, Any
 
 import numpy as np
 
+from unrolled.datasets.images import image_header
 from unrolled.datasets.inputs import TOKENS
 from unrolled.datasets.media import Clip, MediaFile
 from unrolled.datasets.media_codecs import OF_COLUMN
+from unrolled.datasets.sound import sound_header
 from unrolled.datasets.values import RESERVED, sequence
-from unrolled.errors import UnrolledError
+from unrolled.errors import UnrolledError, UserError
 from unrolled.serving.faults import Refused, invalid
+from unrolled.serving.holding import Take
 from unrolled.serving.limits import Limits
 from unrolled.training.new_rows import rows_for
 
@@ -64,29 +67,37 @@ def plain(value: Any, field: str, deep: int = 0) -> None:
                 plain(item, f"{field}.{key}", deep + 1)
 
 
-def value_for(codec: Any, value: Any, field: str) -> Any:
-    """One value as this codec reads it. Raises Refused that names the field."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may be read: `steps` of one value, and as many bytes in all as `take` allows."""
+
+    steps: int
+    take: Take
+
+
+def value_for(codec: Any, value: Any, field: str, bounds: Bounds) -> Any:
+    """One value as this codec reads it; files are as they came, their headers read. Raises Refused that names the field."""
     kind = codec.kind
     if kind == "together":
-        return _together(codec, value, field)
+        return _together(codec, value, field, bounds)
     if value is None:
         return None
     if kind in SOUND | IMAGE:
-        return _sent(value, field, "sound" if kind in SOUND else "image")
+        return _sound(codec, value, field, bounds) if kind in SOUND else _image(value, field, bounds)
     if kind in FRAMES:
         if not isinstance(value, list) or not value:
             raise invalid(field, "a video is a list of images, each the file's bytes in base64")
-        return Clip(field, tuple(_sent(frame, f"{field}.{at}", "image") for at, frame in enumerate(value)))
+        return Clip(field, tuple(_image(frame, f"{field}.{at}", bounds) for at, frame in enumerate(value)))
     if kind in TOKENS:
         return _text(kind, value, field)
     return _numbers(value, field)
 
 
-def _together(codec: Any, value: Any, field: str) -> dict[str, Any]:
+def _together(codec: Any, value: Any, field: str, bounds: Bounds) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         names = ", ".join(f.name for f in codec.fields)
         raise invalid(field, f"expected an object with the columns {names}")
-    return {f.name: value_for(f.codec, value.get(f.name), f"{field}.{f.name}") for f in codec.fields}
+    return {f.name: value_for(f.codec, value.get(f.name), f"{field}.{f.name}", bounds) for f in codec.fields}
 
 
 def _text(kind: str, value: Any, field: str) -> Any:
@@ -113,6 +124,30 @@ def _numbers(value: Any, field: str) -> Any:
     return found if isinstance(value, list) else float(value)
 
 
+def _sound(codec: Any, value: Any, field: str, bounds: Bounds) -> Sent:
+    """A sound whose header declares no more than may be read: a few bytes can unpack to an hour of silence."""
+    sent = _sent(value, field, "sound")
+    try:
+        header = sound_header(sent)
+    except UserError as error:
+        raise invalid(field, str(error).removeprefix(f"{field}: ")) from error
+    each = codec.hop if hasattr(codec, "hop") else codec.frame / codec.rate  # seconds of a step
+    _few(int(header.frames / header.rate / each), field, bounds)
+    bounds.take(4 * header.frames)
+    return sent
+
+
+def _image(value: Any, field: str, bounds: Bounds) -> Sent:
+    """An image as its header declares it. Its steps are those of training, whatever its size."""
+    sent = _sent(value, field, "image")
+    try:
+        header = image_header(sent)
+    except UserError as error:
+        raise invalid(field, str(error).removeprefix(f"{field}: ")) from error
+    bounds.take(header.height * header.width * header.channels)
+    return sent
+
+
 def _sent(value: Any, field: str, what: str) -> Sent:
     if not isinstance(value, str):
         raise invalid(field, f"expected the bytes of a file of {what} in base64, got {_kind(value)}")
@@ -127,30 +162,39 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def encoded_rows(task: Any, rows: Sequence[Mapping[str, Any]], limits: Limits) -> list[np.ndarray]:
-    """The steps of each row, as `un.predict` reads it. Raises Refused that names the first field that doesn't fit."""
+def encoded_rows(
+    task: Any, rows: Sequence[Mapping[str, Any]], limits: Limits, take: Take
+) -> list[np.ndarray]:
+    """The steps of each row, as `un.predict` reads it; take: told how many bytes each file unpacks to, and each row's steps
+    have. Raises Refused that names the first field that doesn't fit.
+    """
     if not 0 < len(rows) <= limits.rows:
         raise invalid("rows", f"{len(rows)} rows; expected 1 to {limits.rows}")
     whole = [task.long is None and all(name in row for name in task.inputs) for row in rows]
     if any(whole) and not all(whole):
         raise invalid(f"rows.{whole.index(False)}", f"expected the columns {', '.join(task.inputs)}")
-    read = [(_columns if whole[at] else _other)(task, row, f"rows.{at}") for at, row in enumerate(rows)]
+    bounds = Bounds(limits.steps, take)
+    read = [
+        _columns(task, row, f"rows.{at}", bounds) if whole[at] else _other(task, row, f"rows.{at}")
+        for at, row in enumerate(rows)
+    ]
     if different := next((at for at, row in enumerate(read) if row.keys() != read[0].keys()), None):
         raise invalid(f"rows.{different}", "its columns aren't those of the first row")
     try:
         found = list(rows_for(task, read, quiet=True))
     except UnrolledError as error:
         raise invalid("rows", str(error)) from error
-    return [_steps(task, row, f"rows.{at}", limits) for at, row in enumerate(found)]
+    return [_steps(task, row, f"rows.{at}", bounds) for at, row in enumerate(found)]
 
 
-def _columns(task: Any, row: Mapping[str, Any], field: str) -> dict[str, Any]:
+def _columns(task: Any, row: Mapping[str, Any], field: str, bounds: Bounds) -> dict[str, Any]:
     """The columns that are read, as their codecs read them; what else a row holds is passed over."""
     codecs = {f.name: f.codec for f in task.codec.fields} if task.codec.kind == "together" else {}
     for name in task.inputs:
         plain(row[name], f"{field}.{name}")
     return {
-        name: value_for(codecs.get(name, task.codec), row[name], f"{field}.{name}") for name in task.inputs
+        name: value_for(codecs.get(name, task.codec), row[name], f"{field}.{name}", bounds)
+        for name in task.inputs
     }
 
 
@@ -167,13 +211,15 @@ def _other(task: Any, row: Mapping[str, Any], field: str) -> dict[str, Any]:
     return dict(row)
 
 
-def _steps(task: Any, row: Mapping[str, Any], field: str, limits: Limits) -> np.ndarray:
+def _steps(task: Any, row: Mapping[str, Any], field: str, bounds: Bounds) -> np.ndarray:
     try:
         steps = np.zeros((0,)) if task.value(row) is None else np.asarray(task.encoded(row))
     except UnrolledError as error:
         named = f"{field}.{task.inputs[0]}" if len(task.inputs) == 1 else field
         raise invalid(named, _bare(str(error), row)) from error
-    return checked(steps, field if len(task.inputs) > 1 else f"{field}.{task.inputs[0]}", limits)
+    _few(len(steps), field if len(task.inputs) > 1 else f"{field}.{task.inputs[0]}", bounds)
+    bounds.take(steps.nbytes)
+    return steps
 
 
 def _bare(message: str, row: Mapping[str, Any]) -> str:
@@ -181,24 +227,25 @@ def _bare(message: str, row: Mapping[str, Any]) -> str:
     return message.removeprefix(f"{row.get('origin')}: ")
 
 
-def checked(steps: np.ndarray, field: str, limits: Limits) -> np.ndarray:
+def _few(steps: int, field: str, bounds: Bounds) -> None:
     """Raises Refused for more steps than are allowed."""
-    if len(steps) > limits.steps:
-        raise invalid(field, f"{len(steps)} steps; at most {limits.steps} are read")
-    return steps
+    if steps > bounds.steps:
+        raise invalid(field, f"{steps} steps; at most {bounds.steps} are read")
 
 
-def pushed(task: Any, value: Any, field: str, limits: Limits) -> list[Any]:
+def pushed(task: Any, value: Any, field: str, limits: Limits, take: Take) -> list[Any]:
     """One raw value -> the steps that a session reads, ids or rows of numbers."""
     plain(value, field)
-    read = value_for(task.codec, value, field)
+    bounds = Bounds(limits.steps, take)
+    read = value_for(task.codec, value, field, bounds)
     if read is None:
         raise invalid(field, "null: there is nothing to read")
     try:
         steps = np.asarray(task.steps(read))
     except UnrolledError as error:
         raise invalid(field, str(error)) from error
-    checked(steps, field, limits)
+    _few(len(steps), field, bounds)
+    take(steps.nbytes)
     return steps.tolist() if steps.ndim == 1 else list(steps.astype(np.float32))
 
 

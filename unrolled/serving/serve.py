@@ -52,7 +52,7 @@ def serve(
     where = str(choose_device(device, aloud))
     models = {one.name: one.model(where) for one in opened}
     served = Served(models, Limits(**limits))
-    with listening_on(host, port) as listening:
+    with listening_on(host, port, served.limits.stalled) as listening:
         port = listening.getsockname()[1]
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{port}"
@@ -116,14 +116,18 @@ class Draining(uvicorn.Server):
         self.should_exit = True
 
 
-def listening_on(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises UserError where it can't."""
+def listening_on(host: str, port: int, stalled: int = Limits.stalled) -> socket.socket:
+    """A socket that listens. stalled: seconds that a client may take nothing of what was sent, before the system ends
+    its connection, where it can (RFC 5482). Raises UserError where it can't listen.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     if not 0 <= port <= 65_535:
         raise UserError(f"port={port}: can't listen there. Expected 1 to 65535, or 0 for any that is free.")
     try:
         made = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT)  # connections inherit it
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT)  # connections inherit these
+        if sys.platform == "linux":
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled * 1000)
         return made
     except OSError as error:
         raise UserError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unrolled.errors import nearest
 from unrolled.serving.engine import Engine
 from unrolled.serving.faults import Refused
+from unrolled.serving.holding import PARSED, Holding
 from unrolled.serving.limits import Limits
 from unrolled.serving.metrics import exposition
 from unrolled.serving.schemas import ModelCard
@@ -27,6 +28,7 @@ class Served:
         self.limits, self.created = limits, int(time.time())
         self.engines = {name: Engine(model, limits) for name, model in models.items()}
         self.sessions = Sessions(self.engines, limits)
+        self.holding = Holding(max(limits.held, limits.body * PARSED))
         self.requests: Counter[tuple[str, int]] = Counter()
         self.draining = False
         self._sweeping: asyncio.Task[None] | None = None

@@ -34,7 +34,9 @@ class Open:
 
 
 class Sessions:
-    """All that are open, by id. One that isn't connected is forgotten after `ttl` seconds."""
+    """All that are open, by id. One that isn't connected is forgotten after `ttl` seconds; a connection that brings nothing
+    for so long ends its session itself.
+    """
 
     def __init__(self, engines: Mapping[str, Engine], limits: Limits) -> None:
         self._engines, self._limits = engines, limits

@@ -1,39 +1,51 @@
 """The WebSocket route: push steps, get the answer after each.
 
 A client sends {"push": value}, a raw value as the run's data have it, or {"ids": [...]}, token ids; {"reset": true};
-{"close": true}. It gets {"type": "session", "id": ...} first, then for each step {"type": "answer", "step": n, "answer":
-{...}} and {"type": "pushed", "steps": k} once a push is through, or {"type": "error", "error": {...}}.
+{"close": true}. It gets {"type": "session", "id": ...} first, which the opening's reply says too, as X-Session; then for
+each step {"type": "answer", "step": n, "answer": {...}} and {"type": "pushed", "steps": k} once a push is through, or
+{"type": "error", "error": {...}}. A session that nothing comes for in `ttl` seconds, or whose push isn't answered and read
+in `timeout` seconds, is closed with 4408.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from unrolled.datasets.spelling import BOUNDARY
 from unrolled.serving.faults import Refused, body_of, invalid, refusal_of
+from unrolled.serving.holding import PARSED, Share
 from unrolled.serving.inbox import first_of
 from unrolled.serving.raw import ids_of, pushed
 from unrolled.serving.served import Served
 from unrolled.serving.sessions import Open, step_told
 
 CLOSE = 4000  # + status: the close code of a refusal once the connection is open
+GONE = (
+    WebSocketDisconnect,
+    RuntimeError,
+    OSError,
+)  # what sending to a client that has gone, or doesn't read, raises
+GOODBYE = 5  # seconds for a refusal to be sent: its reader may be the reason for it
+T = TypeVar("T")
 KEYS = ("push", "ids", "reset", "close")
 
 
 async def stream(socket: WebSocket, served: Served) -> None:
     """One connection, from its opening to its end."""
-    await socket.accept()
     try:
         one = _opened(served, socket.query_params.get("model"), socket.query_params.get("session"))
     except Exception as error:
-        refused = refusal_of(error)
-        await _send(socket, {"type": "error", **_fault(refused)})
-        return await socket.close(CLOSE + refused.status)
+        await socket.accept()
+        return await _refuse(socket, refusal_of(error))
     closing = False
     try:
+        await socket.accept(headers=[(b"x-session", one.id.encode())])  # a balancer pins the session by it
         await _send(socket, 
             {"type": "session", "id": one.id, "model": one.model, "steps": one.seat.steps, "ttl": served.limits.ttl}
         )  # fmt: skip
@@ -43,9 +55,8 @@ async def stream(socket: WebSocket, served: Served) -> None:
         await socket.close()
     except Refused as refused:
         closing = True
-        await _send(socket, {"type": "error", **_fault(refused)})
-        await socket.close(CLOSE + refused.status)
-    except (WebSocketDisconnect, RuntimeError, OSError):
+        await _refuse(socket, refused)
+    except GONE:
         pass  # the client has gone: the session may be resumed
     finally:
         if closing or one.inbox.dropped.is_set():
@@ -72,12 +83,29 @@ def _opened(served: Served, model: str | None, session: str | None) -> Open:
 
 
 async def _message(socket: WebSocket, served: Served, one: Open) -> bool:
-    """Answers one message -> whether it closes the session."""
-    received = await socket.receive()
+    """Waits for one message and answers it -> whether it closes the session. Raises Refused where either takes too long."""
+    received = await _within(
+        served.limits.ttl, socket.receive(), "nothing came for {} s: the session is closed"
+    )
     if received["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(received.get("code", 1006))
+    with served.holding.share() as share:
+        answered = _answered(socket, served, one, received.get("text"), share)
+        over = "not answered and read in {} s: the session is closed"
+        return await _within(served.limits.timeout, answered, over)
+
+
+async def _within(seconds: float, work: Awaitable[T], over: str) -> T:
     try:
-        asked = _parsed(received.get("text"), served)
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        raise Refused(408, over.format(f"{seconds:g}"), code="timeout") from None
+
+
+async def _answered(socket: WebSocket, served: Served, one: Open, text: str | None, share: Share) -> bool:
+    try:
+        share.take(PARSED * len(text or ""))
+        asked = _parsed(text, served)
         if "close" in asked:
             return True
         if "reset" in asked:
@@ -85,7 +113,7 @@ async def _message(socket: WebSocket, served: Served, one: Open) -> bool:
             one.begun, one.fed = False, 0
             await _send(socket, {"type": "reset"})
             return False
-        steps = _steps(asked, served, one)
+        steps = _steps(asked, served, one, share)
         one.engine.feed(one.seat, steps)
         one.begun, one.fed = True, one.fed + len(steps)
     except Exception as error:
@@ -116,7 +144,7 @@ def _parsed(text: str | None, served: Served) -> dict[str, Any]:
     return asked
 
 
-def _steps(asked: dict[str, Any], served: Served, one: Open) -> list[Any]:
+def _steps(asked: dict[str, Any], served: Served, one: Open, share: Share) -> list[Any]:
     model = one.engine.model
     if "ids" in asked:
         vocabulary = getattr(model.embedder, "vocabulary", None)
@@ -124,7 +152,7 @@ def _steps(asked: dict[str, Any], served: Served, one: Open) -> list[Any]:
             raise invalid("ids", "this model reads no tokens: use push")
         steps: list[Any] = ids_of(vocabulary, asked["ids"], "ids")
     else:
-        steps = pushed(model.task, asked["push"], "push", one.engine.limits)
+        steps = pushed(model.task, asked["push"], "push", one.engine.limits, share.take)
         if model.task.kind == "generate" and not one.begun:
             steps = [BOUNDARY, *steps]
     if not 0 < len(steps) <= served.limits.prompt:
@@ -151,6 +179,14 @@ async def _answers(socket: WebSocket, one: Open, steps: int) -> None:
 async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
     """One message, in ASCII: JSON's escapes can say half a character, which a message may quote, and UTF-8 can't."""
     await socket.send_text(json.dumps(message))
+
+
+async def _refuse(socket: WebSocket, refused: Refused) -> None:
+    """Says why, and closes."""
+    with suppress(*GONE):
+        async with asyncio.timeout(GOODBYE):
+            await _send(socket, {"type": "error", **_fault(refused)})
+            await socket.close(CLOSE + refused.status)
 
 
 def _fault(refused: Refused) -> dict[str, Any]:
