@@ -1,7 +1,7 @@
 """Beam search (Sutskever et al. 2014, arXiv:1409.3215, sec. 3.2) whose stop is exact.
 
 The device scores and chooses; what was chosen is told the host once a step, and the books are kept there in arrays over all
-rows. A hypothesis stays in the place of its parent where it can, so that only few states move.
+rows. Where states are long (Slots) a hypothesis stays in the place of its parent if it can, so that few of them move.
 """
 
 from __future__ import annotations
@@ -70,16 +70,16 @@ def search(
     A row is done when none of its open hypotheses could beat the worst of the nbest found. Log-likelihoods only fall, and
     the penalty is greatest at the row's limit, so log-likelihood / penalty(limit) bounds what an open one can still reach.
     """
-    beam, nbest, strength = wanted
+    beam = wanted[0]
     if not prefixes:
         return []
-    books = _Books(prefixes, limits, beam, nbest, strength)
+    books = _Books(prefixes, limits, wanted, still=going.slotted)
     books.total = nats.cpu().numpy()[:, None]
     step = 0
     while True:
         value, index, closing = _chosen(logits, rules, books.total, beam, step)
         books.close(closing, step)
-        token, origin, moved = books.extend(value, index, logits.shape[1], step)
+        token, origin = books.extend(value, index, logits.shape[1], step)
         if not books.running:
             return books.hypotheses()
         device = logits.device
@@ -87,11 +87,13 @@ def search(
             spread = torch.arange(len(prefixes), device=device).repeat_interleave(beam)
             going.pick(spread)
             rules = rules.pick(spread)
-        elif len(moved):
-            rows = torch.from_numpy(np.stack([moved, origin.reshape(-1)[moved]])).to(device)
-            going.move(rows[0], rows[1], books.unlike)
-            if rules.sequences:
-                rules.reorder(torch.from_numpy(origin.reshape(-1)).to(device))
+        elif len(moved := np.flatnonzero(origin != np.arange(len(origin)))):
+            rules.reorder(origin)
+            if going.slotted:
+                rows = torch.from_numpy(np.stack([moved, origin[moved]])).to(device)
+                going.move(rows[0], rows[1], books.unlike)
+            else:
+                going.pick(torch.from_numpy(origin).to(device), siblings=True)
         if 2 * books.running <= len(books.rows):
             keep = books.leave()
             token = token[keep]
@@ -133,9 +135,10 @@ class _Books:
     """Who stands where, what it has cost, and what is found."""
 
     def __init__(
-        self, prefixes: list[list[int]], limits: list[int], beam: int, nbest: int, strength: float
+        self, prefixes: list[list[int]], limits: list[int], wanted: tuple[int, int, float], still: bool
     ) -> None:
-        self.prefixes, self.beam, self.strength = prefixes, beam, strength
+        beam, nbest, strength = wanted
+        self.prefixes, self.beam, self.still = prefixes, beam, still
         self.rows = np.arange(len(prefixes))
         self.total: Floats = np.zeros((len(prefixes), 1))  # (R, places) nats of open hypotheses; -inf: none
         self.found = Found.none(len(prefixes), nbest)
@@ -158,13 +161,11 @@ class _Books:
         lengths = np.minimum(self._written + step + 1, len(self._penalties) - 1)  # of rows that are done: any
         self.found = self.found.joined(nats / self._penalties[lengths], nats, step)
 
-    def extend(self, value: Floats, index: Ints, vocabulary: int, step: int) -> tuple[Ints, Ints, Ints]:
-        """Takes the chosen continuations: each place's token (R, k), the flat place whose state it goes on from (R, k), and
-        the flat places where that is another one.
-        """
+    def extend(self, value: Floats, index: Ints, vocabulary: int, step: int) -> tuple[Ints, Ints]:
+        """Takes the chosen continuations: each place's token (R, k), and the flat place (R * k,) whose state it goes on from."""
         parent, token = np.divmod(index, vocabulary)
         total = np.take_along_axis(self.total, parent, 1) + value
-        if step:
+        if step and self.still:
             place = _placed(parent)
             token, total, parent = _put(token, place), _put(total, place), _put(parent, place)
         open_ = total / self._last > self.found.score[:, -1:]
@@ -172,21 +173,18 @@ class _Books:
         self._live = open_.any(1)
         self.running = int(self._live.sum())
         self._steps.append(Step(self.rows, token, parent))
-        if not step:
-            return token, parent, np.zeros(0, np.int64)
         origin = np.where(open_, parent, self._own)  # what is given up needn't move
-        base = np.arange(len(origin))[:, None] * self.beam
-        return token, base + origin, self._moved(origin, step)
+        if step and self.still:
+            self._compare(origin, step)
+        return token, (np.arange(len(origin))[:, None] * self.beam + origin).reshape(-1)
 
-    def _moved(self, origin: Ints, step: int) -> Ints:
-        """The flat places whose state comes from elsewhere; keeps count of what any two places share."""
+    def _compare(self, origin: Ints, step: int) -> None:
+        """Keeps count of what any two places share, and of what those that move don't share with those they replace."""
         row = np.arange(len(origin))[:, None]
-        moved = origin != self._own
         alike = self._shared[row, self._own, origin]
-        self.unlike = int(step - alike[moved].min()) if moved.any() else 0
+        self.unlike = step - int(np.where(origin == self._own, step, alike).min())
         same = origin[:, :, None] == origin[:, None]
         self._shared = np.where(same, step, self._shared[row[..., None], origin[:, :, None], origin[:, None]])
-        return np.flatnonzero(moved)
 
     def leave(self) -> Ints:
         """Rows that are done leave; those (N,) that stay."""

@@ -71,9 +71,9 @@ class Continuation:
         self._count([1])
         return _wide(prediction)
 
-    def pick(self, rows: Int[Tensor, " picked"]) -> None:
-        """Only these rows go on, repeated where a row is named twice."""
-        self.state = pick(self.state, rows)
+    def pick(self, rows: Int[Tensor, " picked"], siblings: bool = False) -> None:
+        """Only these rows go on, repeated where a row is named twice. siblings: rows of one source change places."""
+        self.state = pick(self.state, rows, siblings)
 
     def move(self, rows: Int[Tensor, " moved"], origin: Int[Tensor, " moved"], unlike: int) -> None:
         """Rows become copies of siblings (rows of the same source) with whom they have read all but the last `unlike`

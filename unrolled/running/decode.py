@@ -22,6 +22,7 @@ from unrolled.running.hypotheses import (
     Hypothesis,
     Rules,
     not_a_number,
+    padded,
     penalty,
     split_forbidden,
 )
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
 UNSETTLED = 32  # steps whose log-likelihoods are computed at once
 PREDICTIONS = 2**22  # logits kept for that, at most
-SAMPLES = 2**32  # more than are ever drawn of one row: keeps the noise of rows and of their samples apart
+# 2^32 over the golden ratio (Knuth, The Art of Computer Programming, vol. 3, sec. 6.4): its multiples stay far from each
+# other among the 2^32 seeds there are, which keeps the noise of a row's samples apart from that of other rows.
+APART = 2_654_435_769
 
 Prefix = Sequence[int] | Sequence[Sequence[int]]
 
@@ -78,7 +81,7 @@ def decode(
         with torch.inference_mode():
             going = Continuation(model, state)
             device = model.core.anchor.device
-            ids, lengths = _padded(prefixes, device)
+            ids, lengths = padded(prefixes, device)
             rules = _rules(prefixes, limits, shortest, split_forbidden(forbidden, vocabulary), device)
             logits, nats = going.begin(ids, lengths) if rows else (torch.zeros(0, vocabulary), torch.zeros(0))
             if beam > 1:
@@ -98,7 +101,7 @@ class _Written:
         self.going, self.count = going, count
         device = rules.left.device
         self.origin = torch.arange(rows, device=device).repeat_interleave(count)
-        self.names = [row + SAMPLES * number for row in range(rows) for number in range(count)]
+        self.names = [row + APART * number for row in range(rows) for number in range(count)]
         self.rules = rules if count == 1 else rules.pick(self.origin)
         self.rows = torch.arange(rows * count, device=device)  # which sequence each row of the batch is
         self.nats = torch.zeros(rows * count, dtype=torch.double, device=device)
@@ -223,14 +226,6 @@ def _check_room(prefixes: list[list[int]], limits: list[int], shortest: int) -> 
                 f"row {row}: longest={limit} with shortest={shortest} and a prefix of {len(prefix)} tokens; give a longest "
                 f"of at least {max(len(prefix), shortest)}."
             )
-
-
-def _padded(prefixes: list[list[int]], device: torch.device) -> tuple[Int[Tensor, "rows steps"], list[int]]:
-    """The boundary and the prefixes as a rectangle, and how much of each row is real."""
-    width = max(map(len, prefixes), default=0)
-    padded = [[BOUNDARY, *one, *[BOUNDARY] * (width - len(one))] for one in prefixes]
-    ids = torch.tensor(padded, dtype=torch.long, device=device).view(len(prefixes), 1 + width)
-    return ids, [1 + len(one) for one in prefixes]
 
 
 def _rules(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.errors import NumericalFailure, UserError
@@ -65,10 +67,10 @@ class Rules:
         if self.sequences:
             self.recent = torch.cat([self.recent[:, 1:], ids[:, None]], 1)
 
-    def reorder(self, rows: Int[Tensor, " rows"]) -> None:
-        """Rows of one limit change places."""
+    def reorder(self, origin: NDArray[np.int64]) -> None:
+        """Each row (R,) goes on from another one of the same limits."""
         if self.sequences:
-            self.recent = self.recent[rows]
+            self.recent = self.recent[torch.from_numpy(origin).to(self.recent.device)]
 
     def mask(
         self, scores: Float[Tensor, "rows vocabulary"], step: int
@@ -116,3 +118,11 @@ def not_a_number() -> NumericalFailure:
         "the model's prediction is not a number (NaN): nothing can be decoded. Its weights left the finite numbers in "
         "training; decode with an earlier checkpoint."
     )
+
+
+def padded(prefixes: list[list[int]], device: torch.device) -> tuple[Int[Tensor, "rows steps"], list[int]]:
+    """The boundary and the prefixes as a rectangle, and how much of each row is real."""
+    width = max(map(len, prefixes), default=0)
+    padded = [[BOUNDARY, *one, *[BOUNDARY] * (width - len(one))] for one in prefixes]
+    ids = torch.tensor(padded, dtype=torch.long, device=device).view(len(prefixes), 1 + width)
+    return ids, [1 + len(one) for one in prefixes]
