@@ -148,7 +148,7 @@ def ragged(rows: int, vocabulary: int) -> tuple[list[list[int]], list[int]]:
 def test_a_batch_of_64_is_one_by_one(kind: str, beam: int) -> None:
     model = model_of(kind, 9, sharp=1.5)
     with torch.no_grad():
-        model.head.scores.bias[0] -= 2
+        model.head.scores.bias[0] -= 4
     prefixes, limits = ragged(64, 9)
     rules = {"beam": beam, "nbest": beam, "shortest": 2, "forbidden": [3, (1, 2), (4, 4, 5)]}
     together = decode(model, model.start(64), longest=limits, prefix=prefixes, **rules)
@@ -180,9 +180,11 @@ def test_samples_depend_on_seed_row_and_number_alone() -> None:
     model = model_of("gru", 9, sharp=1.0)
     many = decode(model, model.start(5), longest=30, draw=Draw(seed=3), count=4)
     few = decode(model, model.start(3), longest=30, draw=Draw(seed=3), count=4)
-    assert many[:3] == few
+    for row, other in zip(many, few, strict=False):
+        alike(row, other)
     one = decode(model, model.start(3), longest=30, draw=Draw(seed=3))
-    assert all(alone[0] in row for alone, row in zip(one, few, strict=True))
+    for (alone,), row in zip(one, few, strict=True):
+        assert alone.tokens in {sample.tokens for sample in row}
     assert len({sample.tokens for row in many for sample in row}) > 15
     assert many != decode(model, model.start(5), longest=30, draw=Draw(seed=4), count=4)
     for sample in many[1]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unrolled.errors import UserError
 from unrolled.mixer import Mixer, listen
+from unrolled.model.core import Core
 from unrolled.running.continuation import Continuation, rows_of
 from unrolled.running.hypotheses import padded
 from unrolled.state import Memory, State
@@ -29,13 +30,7 @@ def align(
 
     state: as `decode` takes it, and consumed as there. Raises UserError for a model that looks at no source.
     """
-    looking = [
-        part
-        for part in model.core.modules()
-        if isinstance(part, Mixer)
-        and part.conditioned
-        and not any(isinstance(inner, Mixer) and inner.conditioned for inner in list(part.modules())[1:])
-    ]
+    looking = list(_looking(model.core))
     if not looking:
         raise UserError("align: this model has no cross-attention, so there are no weights to show.")
     if len(tokens) != rows_of(state):
@@ -57,6 +52,15 @@ def align(
     return [
         each[:length, :steps].clone() for each, length, steps in zip(mean, lengths, real, strict=True)
     ]
+
+
+def _looking(core: Core) -> Iterator[Mixer]:
+    """The layers that look at a source, whatever they do it with inside."""
+    for layer in core.layers:
+        if isinstance(layer, Core):
+            yield from _looking(layer)
+        elif isinstance(layer, Mixer) and layer.conditioned:
+            yield layer
 
 
 @contextmanager
