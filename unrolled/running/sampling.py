@@ -5,7 +5,7 @@ Nucleus (top-p) sampling: Holtzman et al. 2020, "The Curious Case of Neural Text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -82,10 +82,13 @@ def _invert(
 
 
 class Noise:
-    """Uniform numbers below BELOW for `count` rows. Row i's depend on (seed, i) alone: not on how many rows there are."""
+    """Uniform numbers below BELOW for `count` rows, or for rows of these names. Row i's depend on (seed, i) alone: not on how
+    many rows there are.
+    """
 
-    def __init__(self, count: int, seed: int, device: torch.device) -> None:
-        self._generators = [_generator(seed, row) for row in range(count)]
+    def __init__(self, count: int | Iterable[int], seed: int, device: torch.device) -> None:
+        named = range(count) if isinstance(count, int) else count
+        self._generators = [_generator(seed, row) for row in named]
         self._device = device
         self._used = BLOCK
 
