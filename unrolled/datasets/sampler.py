@@ -30,6 +30,8 @@ class Batch(NamedTuple):
         None  # (B, T) bool: where documents begin; None: nowhere but at each row's first step
     )
     lengths: Tensor | None = None  # (B,) real steps of each row; None: all
+    source: Tensor | None = None  # (B, S) ids or (B, S, D) numbers that a `Seq2Seq` reads first
+    source_lengths: Tensor | None = None  # (B,) real steps of each source; None: all
 
 
 class Feed:
