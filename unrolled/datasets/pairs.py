@@ -41,15 +41,18 @@ class Pairs:
         return int(self.targets.lengths.sum()) + len(self)
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> Batch:
-        """The pairs of these numbers, padded on the right: x = 0 t1..tn, y = t1..tn 0. Lengths are None where nothing had to
-        be padded.
-        """
-        end = np.array([BOUNDARY], np.int64)
-        targets = [np.asarray(self.targets[i], np.int64) for i in rows]
-        x, lengths = padded([np.concatenate([end, target]) for target in targets])
-        y, _ = padded([np.concatenate([target, end]) for target in targets])
-        source, sizes = padded([_steps(self.inputs[i]) for i in rows])
-        return Batch(x, y, None, _if_ragged(lengths, x), source, _if_ragged(sizes, source))
+        """The pairs of these numbers, as `batch_of` puts them together."""
+        return batch_of([self.inputs[i] for i in rows], [self.targets[i] for i in rows])
+
+
+def batch_of(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Batch:
+    """Pairs padded on the right: x = 0 t1..tn, y = t1..tn 0. Lengths are None where nothing had to be padded."""
+    end = np.array([BOUNDARY], np.int64)
+    whole = [np.asarray(target, np.int64) for target in targets]
+    x, lengths = padded([np.concatenate([end, target]) for target in whole])
+    y, _ = padded([np.concatenate([target, end]) for target in whole])
+    source, sizes = padded(list(map(_steps, sources)))
+    return Batch(x, y, None, _if_ragged(lengths, x), source, _if_ragged(sizes, source))
 
 
 class PairBundles:
