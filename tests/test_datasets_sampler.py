@@ -161,7 +161,7 @@ def test_targets_follow_inputs_and_boundaries_start(
     feed = kind(tokens, batch, length, seed)
     after = set(zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True))
     for step in range(min(2 * feed.steps_per_epoch, 12)):
-        x, y, start, _ = feed.batch(step)
+        x, y, start, *_ = feed.batch(step)
         assert x.shape == y.shape == start.shape == (feed.batch_size, feed.length)
         assert (str(x.dtype), str(y.dtype), str(start.dtype)) == ("torch.int64", "torch.int64", "torch.bool")
         assert set(zip(x.flatten().tolist(), y.flatten().tolist(), strict=True)) <= after
@@ -223,7 +223,7 @@ def test_lanes_go_on_where_they_ended(lengths: list[int], batch: int, length: in
     for epoch in range(2):
         before = None
         for step in range(epoch * feed.steps_per_epoch, (epoch + 1) * feed.steps_per_epoch):
-            x, y, start, _ = feed.batch(step)
+            x, y, start, *_ = feed.batch(step)
             if before is None:
                 assert start[:, 0].all()
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -30,16 +31,17 @@ from unrolled.datasets.sound import Sound
 from unrolled.datasets.spectra import LogMel, Mfcc, Waveform
 from unrolled.datasets.standard import Values
 from unrolled.datasets.words import Words
-from unrolled.errors import CheckFailed, UserError
+from unrolled.errors import CheckFailed, RunFailed, UserError
 from unrolled.exports import onnx as graphs
 from unrolled.exports.bench import measured
 from unrolled.exports.encode import encoding
+from unrolled.exports.export import _write
 from unrolled.exports.graph import Step, Whole, example
 from unrolled.exports.metadata import _patterns, _start
 from unrolled.exports.onnx import step_graph, whole_graph
 from unrolled.exports.parity import at_once, chained, differences, require
 from unrolled.exports.rounding import compact, rounded
-from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, steps, words
+from unrolled.exports.runner import bpe, byte, characters, items, notation, reading, words
 from unrolled.exports.runner.core import Runner, Stream
 from unrolled.mixer import Mixer
 
@@ -170,6 +172,7 @@ def test_a_model_that_sees_ahead_has_a_whole_graph_only(tmp_path: Path) -> None:
     model = model_of(task_of("tag", "series"), "bigru")
     made = un.export(model, out=str(tmp_path / "out"))
     assert "step.onnx" not in made.files and "cannot stream" in made.notes[0]
+    assert "to=onnx" not in made.notes[0]  # that is what was done
     said = json.loads(ran(tmp_path / "out", json.dumps(SERIES[0].tolist()))[0])
     wanted = un.predict(model, [{"series": SERIES[0]}]).rows[0]
     assert said["y"] == wanted["y"] and said["least sure"] == pytest.approx(wanted["least sure"], abs=1e-5)
@@ -294,7 +297,9 @@ READERS: list[tuple[Any, Any]] = [
 
 def reader(codec: Any, kind: Any) -> Any:
     saved = json.loads(json.dumps(codec.to_dict()))
-    return kind(SimpleNamespace(told={"codec": saved, "patterns": _patterns(saved)}))
+    return kind(
+        SimpleNamespace(told={"codec": saved, "patterns": _patterns(saved), "task": {"kind": "classify"}})
+    )
 
 
 @pytest.mark.parametrize(("codec", "kind"), READERS, ids=lambda value: getattr(value, "kind", ""))
@@ -331,25 +336,23 @@ def test_a_wav_is_read_by_the_program_as_by_the_package(tmp_path: Path) -> None:
         np.testing.assert_allclose(mine, theirs.samples, atol=1e-7)
 
 
-def test_several_columns_are_refused_in_words_by_the_program() -> None:
-    codec = steps.Codec(SimpleNamespace(told={"input": {"dtype": "float32"}}))  # type: ignore[arg-type]
-    assert codec.encode("[[1, 2]]").tolist() == [[1, 2]]
-    with pytest.raises(SystemExit, match="the columns text, age together"):
-        codec.encode({"text": "a cat", "age": "3"})
-
-
 def test_numbered_columns_are_the_series_and_no_others() -> None:
     names = [f"x{n}" for n in (10, 2, 1, *range(3, 10))]
     row = {"id2": "99", **{name: name[1:] for name in names}, "week3": "7"}
     wanted = [float(n) for n in range(1, 11)]
     assert reading.of_row(row, {"task": {"inputs": ["series"]}}) == wanted
     assert reading.of_row(row, {"task": {"inputs": ["week"]}}) == [7.0]
-    script = (ROOT / "unrolled/exports/browser/page.js").read_text("utf-8")
-    begin = script.index("// A row's column")
-    code = script[begin : script.index("\n}\n", begin) + 3].replace("valueOf", "columnOf")
+    assert reading.of_row(row | {"text": "a"}, {"task": {"inputs": ["text", "x"]}}) == {
+        "text": "a",
+        "x": wanted,
+    }
+    with pytest.raises(SystemExit, match="no column 'age'"):
+        reading.of_row(row | {"text": "a"}, {"task": {"inputs": ["text", "age"]}})
     if node := shutil.which("node"):
-        asked = f"const told = {{task: {{inputs: ['series']}}}};{code};console.log(columnOf({json.dumps(row)}).join())"
-        done = subprocess.run([node, "-e", asked], capture_output=True, text=True, check=True)
+        script = (ROOT / "unrolled/exports/browser/rows.js").read_text("utf-8")
+        asked = f"{script};console.log(valueOf({json.dumps(row)}, ['series']).join())"
+        command = [node, "--input-type=module", "-e", asked]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert [float(n) for n in done.stdout.split(",")] == wanted
 
 
@@ -371,6 +374,80 @@ def test_a_step_is_measured_beside_torch() -> None:
     assert all(0 < row["median"] <= row["p95"] for row in rows)
     held = [row["megabytes"] for row in rows]
     assert held[0] is None or held[1] < held[0]  # torch is the larger by far
+
+
+def test_the_program_says_what_it_takes_and_refuses_what_it_cant(writing: Any, answering: Any) -> None:
+    def told(folder: Path, *arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-I", str(folder / "run.py"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = told(writing[1], "--help")
+    assert code == 0 and "--length" in said and "tokens at most" in said
+    for option, value in (
+        ("length", "-5"),
+        ("length", "0"),
+        ("temperature", "nan"),
+        ("top_p", "2"),
+        ("top_k", "-1"),
+    ):
+        code, said = told(writing[1], "abc", f"--{option}", value)
+        assert code == 2 and f"--{option} {value}" in said and "expected" in said
+    code, said = told(answering[1], "--help")
+    assert code == 0 and "TEXT" in said and ".txt, .csv" in said
+    assert told(answering[1])[0] == 2
+
+
+def test_nothing_to_read_is_answered_with_nothing(answering: Any, tmp_path: Path) -> None:
+    model, folder, _ = answering
+    (tmp_path / "gaps.csv").write_text('text\na cat\n\n""\n  \na dog\n', "utf-8")
+    lines = ('{"text": "a cat"}', '{"text": null}', '{"text": ""}', '{"text": "a dog"}')
+    (tmp_path / "gaps.jsonl").write_text("\n".join(lines), "utf-8")
+    for name in ("gaps.csv", "gaps.jsonl"):
+        wanted = un.predict(model, str(tmp_path / name)).rows
+        said = [json.loads(line) for line in ran(folder, str(tmp_path / name))]
+        assert [each["y"] for each in said] == [row["y"] for row in wanted]
+        assert [set(each) for each in said].count({"y"}) == len(said) - 2 >= 2
+
+
+def test_what_is_exported_is_a_copy(tmp_path: Path) -> None:
+    model = model_of(task_of("regress", "series"), "gru", dropout=0.5).train()
+    weights = [weight.clone() for weight in model.parameters()]
+    made = un.export(model, out=str(tmp_path / "out"))
+    assert made.parity["worst"] <= 1e-5
+    assert all(module.training for module in model.modules())
+    assert all(map(torch.equal, model.parameters(), weights))
+    if torch.cuda.is_available():
+        assert un.export(model.cuda(), out=str(tmp_path / "moved")).parity["worst"] <= 1e-5
+        assert all(weight.is_cuda for weight in model.parameters())
+
+
+def test_what_killed_exports_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    gone = [f".tmp-{int(dead.stdout)}-{part}-out" for part in ("new", "old")]
+    kept = [
+        f".tmp-{os.getppid()}-new-out",
+        f".tmp-{int(dead.stdout)}-new-other",
+        ".tmp-mine-new-out",
+        ".tmp-7",
+    ]
+    for name in (*gone, *kept):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "step.onnx").write_text("half")
+    _write(tmp_path / "out", {"model.json": b"{}"})
+    assert {path.name for path in tmp_path.iterdir()} == {"out", *kept}
+
+
+def test_a_place_that_cant_be_written_to_is_named(tmp_path: Path, monkeypatch: Any) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(RunFailed, match=f"permission denied.*permissions of {tmp_path}") as told:
+        _write(tmp_path / "out", {"model.json": b"{}"})
+    assert "space" not in str(told.value)
 
 
 WHOLE = ("bilstm", "bigru", "encoder")

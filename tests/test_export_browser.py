@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from chromium import PROGRAM, chromium, served
 from test_export import READERS, sounds
+from test_export_columns import columns_model, some_rows, written
 from tiny_models import TEXTS, model_of, task_of, writer_of
 
 import unrolled as un
@@ -94,6 +95,47 @@ class TestPage:
             theirs = task.rows(task.predict(model, [codec.encode(file)]))[0]
             assert mine == pytest.approx(theirs, abs=1e-5) and mine["y"] == theirs["y"]
 
+    def test_it_answers_rows_of_several_columns_as_predict_does(self, tmp_path: Path) -> None:
+        model = columns_model()
+        folder = exported(model, tmp_path / "page")
+        whole = json.loads((folder / "model.json").read_text("utf-8"))
+        told = whole | {"example": {"title": "the cat", "text": "sat", "age": 35, "country": "FR"}}
+        (folder / "model.json").write_text(json.dumps(told), "utf-8")
+        rows = some_rows(100)
+        table = written(tmp_path / "rows.csv", rows)
+        text = json.dumps(Path(table).read_text("utf-8"))
+        lines = json.dumps("\n".join(json.dumps(row) for row in rows))
+        ask = (
+            "(async () => {{ const said = []; for (const row of unrolled.tableOf('{}', {})) "
+            "said.push(await unrolled.model.predict(row)); return said; }})()"
+        )
+        fill = 'for (const [name, value] of Object.entries({})) document.querySelector(`[name="${{name}}"]`).value = value'
+        with chromium(tmp_path / "profile") as page, served(folder) as address:
+            page.ask(
+                "Emulation.setDeviceMetricsOverride", width=400, height=900, deviceScaleFactor=1, mobile=False
+            )
+            said, again = asked(page, address, [ask.format("a.csv", text), ask.format("a.jsonl", lines)])
+            assert page.run("document.documentElement.scrollWidth") == 400
+            assert page.run("document.getElementById('state').innerText") == "ready"
+            assert page.run("[...document.querySelectorAll('#fields [name]')].map((box) => box.value)") == [
+                "the cat",
+                "sat",
+                "35",
+                "FR",
+            ]
+            page.run("document.querySelector('[name=title]').value = ''")
+            page.run(fill.format(json.dumps({"text": "a cat", "age": "30", "country": "New York"})))
+            page.run("document.getElementById('ask').click()")
+            shown = ""
+            for _ in range(100):
+                shown = shown or page.run("document.querySelector('#answer strong')?.textContent ?? ''")
+        wanted = un.predict(model, table).rows
+        for mine, other, theirs in zip(said, again, wanted, strict=True):
+            assert mine == other and mine["y"] == theirs["y"]
+            assert mine == pytest.approx({key: theirs[key] for key in mine}, abs=1e-5)
+        typed = {"title": None, "text": "a cat", "age": "30", "country": "New York"}
+        assert shown == f"y: {un.predict(model, [typed]).rows[0]['y']}"
+
     def test_it_writes_as_the_model_does_past_its_context(self, tmp_path: Path) -> None:
         model = writer_of("transformer", context=12)
         folder = exported(model, tmp_path / "page")
@@ -120,13 +162,15 @@ class TestPage:
         with chromium(tmp_path / "profile") as page, served(tmp_path / "page") as address:
             page.open(address, "document.title === 'codecs'")
             for codec, kind in READERS:
-                told = json.dumps({"codec": codec.to_dict()})
+                told = json.dumps({"codec": codec.to_dict(), "task": {"kind": "classify"}})
                 for text in texts:
-                    script = f"import('/codecs.js').then((m) => m.codecOf({told}).encode({json.dumps(text)}))"
+                    script = (
+                        f"import('/codecs.js').then((m) => m.textCodec({told}).encode({json.dumps(text)}))"
+                    )
                     ids = page.run(script)
                     np.testing.assert_array_equal(ids, codec.encode(text), err_msg=f"{codec.kind}: {text!r}")
                     if kind is not words.Codec:
-                        script = f"import('/codecs.js').then((m) => m.codecOf({told}).decode({ids}))"
+                        script = f"import('/codecs.js').then((m) => m.textCodec({told}).decode({ids}))"
                         assert page.run(script) == codec.decode(ids)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import unrolled as un
 from unrolled.errors import CheckFailed, RunFailed, UserError
+from unrolled.exports.bench import measured
 from unrolled.exports.c import parity
 from unrolled.exports.c.operators import TABLE
 from unrolled.exports.c.parity import check, compiler
@@ -205,6 +206,19 @@ def test_an_operation_without_a_form_is_named(monkeypatch: pytest.MonkeyPatch) -
         UserError, match=r"no form for the operation aten.tanh.*core.layers.0.*rnn, gru.*to=onnx"
     ):
         compiled(made(SPECS["lstm"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "inline"), [("lstm", None), ("gru", 1000), ("transformer", None), ("mixed", None)]
+)
+def test_a_step_of_the_program_is_measured(name: str, inline: int | None) -> None:
+    """Weights inside and apart, tokens and numbers, and attention that has less room than steps are taken."""
+    model = made(SPECS[name])
+    sources = compiled(model, capacity=CAPACITY, **({"inline": inline} if inline else {}))
+    rows = measured(model, sources.files())
+    assert [row["engine"] for row in rows] == ["torch (Stream)", "C"]
+    assert 0 < rows[1]["median"] <= rows[1]["p95"] and rows[1]["median"] < rows[0]["median"]
+    assert rows[1]["megabytes"] is None or rows[1]["megabytes"] < 50
 
 
 def test_what_reads_ahead_and_a_missing_compiler_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 from tiny_models import model_of, task_of
 
 from unrolled.cli.main import main
-from unrolled.errors import UserError
+from unrolled.errors import RunFailed, UserError
 from unrolled.model import Model
 from unrolled.training import predict as module
 from unrolled.training.answer_file import AnswerFile
@@ -212,3 +212,19 @@ def test_a_killed_process_is_gone_on_with(tmp_path: Path) -> None:
     assert "goes on after" in done.stderr
     numbers = [row["number"] for row in csv.DictReader(out.read_text().splitlines())]
     assert numbers == [str(n) for n in range(60_000)]
+
+
+def test_a_second_writer_of_the_same_answers_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    with AnswerFile(out, "csv", {"files": "a"}) as first:
+        first.add([{"y": 1}], 1)
+        with (
+            pytest.raises(RunFailed, match="another predict is writing"),
+            AnswerFile(out, "csv", {"files": "a"}),
+        ):
+            pass
+        first.add([{"y": 2}], 1)
+    assert out.read_text() == "y\n1\n2\n"
+    with AnswerFile(out, "csv") as again:  # what is whole locks nobody out
+        again.add([{"y": 3}], 1)
+    assert out.read_text() == "y\n3\n" and list(tmp_path.iterdir()) == [out]

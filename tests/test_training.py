@@ -99,7 +99,7 @@ def test_a_step_is_what_one_would_write_by_hand() -> None:
     state = model.start(4)
     for step in range(6):
         mine.update(mine.next_batch())
-        x, y, start, _ = Numbers().batch(step)
+        x, y, start, *_ = Numbers().batch(step)
         assert start is not None
         from unrolled.layout import Layout
         from unrolled.state import detach

@@ -42,13 +42,14 @@ def replace(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def sweep(folder: Path, dead_only: bool = False) -> None:
-    """Removes what a killed process left half-written in `folder`, not in folders below.
+def sweep(folder: Path, dead_only: bool = False, named: str = ".tmp-*") -> None:
+    """Removes what a killed process left half-written in `folder`, not in folders below. named: a pattern of names, where
+    others keep files of theirs.
 
     Under a run's lock all of it is left over. Where several processes write (`dead_only`), what belongs to a process
     that is alive stays.
     """
-    for leftover in folder.glob(".tmp-*"):
+    for leftover in folder.glob(named):
         owner = leftover.name.split("-")[1]
         if dead_only and owner.isdigit() and _alive(int(owner)):
             continue
@@ -79,7 +80,11 @@ def disk(path: Path, advice: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             why = f"no space left ({free_space(path)} free)"
-        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            why = str(error.strerror).lower()
+            place = next((p for p in path.absolute().parents if p.exists()), path)
+            advice = f"Name a place that this user may write to, or change the permissions of {place}."
+        elif error.errno == errno.EIO:
             why = str(error.strerror).lower()
         else:
             raise

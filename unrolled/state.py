@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import repeat
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from unrolled.errors import UserError
 
 # Tensor | NamedTuple[State] | tuple[State, ...] | None; recursive types defeat beartype
 State: TypeAlias = Any
+K = TypeVar("K")
 
 
 class Source(NamedTuple):
@@ -50,8 +52,8 @@ class Slots(NamedTuple):
 class Memory(NamedTuple):
     """Projected keys and values of a source: constant while a target is written."""
 
-    keys: Tensor  # (B, S, H, D)
-    values: Tensor  # (B, S, H, D)
+    keys: Tensor  # (B, H, S, D)
+    values: Tensor  # (B, H, S, D)
     filled: Tensor  # (B, S) bool: real source steps
 
 
@@ -169,26 +171,48 @@ def pick(state: State, rows: Tensor, siblings: bool = False) -> State:
 def put(state: State, rows: Tensor, other: State) -> State:
     """`state` with the rows named in `rows` (N,) replaced by those of `other`: sequences join or leave a batch.
 
-    Slots of unequal capacity are lengthened to the largest first. Without autograd `state` is consumed, as by a call:
-    what it holds is overwritten.
+    Slots of unequal capacity and Memory of unequal sources are lengthened to the largest first. Without autograd `state`
+    is consumed, as by a call: what it holds is overwritten.
     """
-    capacity = max((s.capacity for s in _slots(state, other)), default=0)
-    state, other = (_lengthened(tree, lambda _: capacity) for tree in (state, other))
+    capacity = max((s.capacity for s in _kinds(Slots, state, other)), default=0)
+    steps = max((m.filled.shape[1] for m in _kinds(Memory, state, other)), default=0)
+    state, other = (_lengthened(tree, lambda _: capacity, steps) for tree in (state, other))
     copy = torch.Tensor.index_copy if torch.is_grad_enabled() else torch.Tensor.index_copy_
     return _map(lambda mine, theirs: copy(mine, 0, rows, theirs.to(mine.dtype)), state, other)
 
 
-def _slots(*trees: State) -> Iterator[Slots]:
+def _kinds(kind: type[K], *trees: State) -> Iterator[K]:
+    """The memories of one kind that stand in trees."""
     for tree in trees:
-        if isinstance(tree, Slots):
+        if isinstance(tree, kind):
             yield tree
         elif isinstance(tree, tuple):
-            yield from _slots(*tree)
+            yield from _kinds(kind, *tree)
 
 
 def bounded(state: State) -> bool:
     """True when the state's size doesn't depend on how much was consumed: it holds no Slots."""
-    return next(_slots(state), None) is None
+    return next(_kinds(Slots, state), None) is None
+
+
+def vectors(state: State) -> Iterator[tuple[str, Tensor]]:
+    """The (name, tensor) pairs of the Vectors in a state: what the past is summed up in, whatever its length."""
+    if isinstance(state, Tensor):
+        yield "", state
+    elif isinstance(state, tuple) and not isinstance(state, Tail | Slots | Memory):
+        fields = getattr(state, "_fields", ("",) * len(state))
+        for field, child in zip(fields, state, strict=True):
+            yield from ((name or field, leaf) for name, leaf in vectors(child) if leaf.is_floating_point())
+
+
+def with_vectors(state: State, given: Iterator[Tensor]) -> State:
+    """The state with its `vectors` replaced, in their order."""
+    if isinstance(state, Tensor):
+        return next(given) if state.is_floating_point() else state
+    if not isinstance(state, tuple) or isinstance(state, Tail | Slots | Memory):
+        return state
+    children = [with_vectors(child, given) for child in state]
+    return type(state)(*children) if hasattr(state, "_fields") else tuple(children)
 
 
 def grow(state: State, capacity: int) -> State:
@@ -196,8 +220,14 @@ def grow(state: State, capacity: int) -> State:
     return _lengthened(state, lambda held: max(capacity, 2 * held) if held < capacity else held)
 
 
-def _lengthened(state: State, wanted: Callable[[int], int]) -> State:
-    """Slots of capacity `wanted(capacity)`, where that is more than they have."""
+def _lengthened(state: State, wanted: Callable[[int], int], steps: int = 0) -> State:
+    """Slots of capacity `wanted(capacity)` and Memory of `steps` source steps, where that is more than they have."""
+    if isinstance(state, Memory):
+        more = steps - state.filled.shape[1]
+        if more <= 0:
+            return state
+        keys, values = (pad(leaf, (0, 0, 0, more)) for leaf in (state.keys, state.values))
+        return Memory(keys, values, pad(state.filled, (0, more)))
     if isinstance(state, Slots):
         capacity = wanted(state.capacity)
         if capacity <= state.capacity:
@@ -207,7 +237,7 @@ def _lengthened(state: State, wanted: Callable[[int], int]) -> State:
         )
     if state is None or isinstance(state, Tensor):
         return state
-    children = [_lengthened(child, wanted) for child in state]
+    children = [_lengthened(child, wanted, steps) for child in state]
     return type(state)(*children) if hasattr(state, "_fields") else tuple(children)
 
 

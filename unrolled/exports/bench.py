@@ -1,4 +1,4 @@
-"""What a step costs: in torch and in ONNX Runtime, one row on one thread, and what each holds in memory."""
+"""What a step costs: in torch, in ONNX Runtime and in C, one row on one thread, and what each holds in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ print(re.search("VmRSS:\\\\s+(\\\\d+)", open("/proc/self/status").read())[1])
 
 def measured(model: Model, files: dict[str, bytes]) -> list[dict[str, Any]]:
     """One row an engine: `median` and `p95` microseconds a step over 1,000 steps, taken in turns of 100, and `megabytes`
-    that a fresh process holds with the engine and the graph loaded (resident; None where the system doesn't say).
+    that a fresh process holds with the engine and the graph loaded (resident; None where the system doesn't say). The C
+    program is timed in C, by itself.
 
     Nothing of a model that has no step.
     """
@@ -53,15 +54,21 @@ def measured(model: Model, files: dict[str, bytes]) -> list[dict[str, Any]]:
                 taken[name] += [_seconds(step) for _ in range(STEPS)]
     finally:
         torch.set_num_threads(threads)
-    return [
-        {
-            "engine": name,
-            "median": 1e6 * statistics.median(seconds),
-            "p95": 1e6 * statistics.quantiles(seconds, n=20)[-1],
-            "megabytes": _megabytes(name, files),
-        }
-        for name, seconds in taken.items()
-    ]
+    rows = [_row(name, seconds, _megabytes(name, files)) for name, seconds in taken.items()]
+    if "model.c" in files:
+        from unrolled.exports.c.bench import timed
+
+        rows.append(_row("C", *timed(model, files, ROUNDS * STEPS, WARM)))
+    return rows
+
+
+def _row(name: str, seconds: list[float], megabytes: float | None) -> dict[str, Any]:
+    return {
+        "engine": name,
+        "median": 1e6 * statistics.median(seconds),
+        "p95": 1e6 * statistics.quantiles(seconds, n=20)[-1],
+        "megabytes": megabytes,
+    }
 
 
 def _seconds(step: Callable[[], object]) -> float:

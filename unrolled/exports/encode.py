@@ -1,4 +1,4 @@
-"""The graph encode.onnx: raw numbers to a model's steps, for codecs of numbers, so that a program and a page needn't
+"""The graphs encode.onnx: raw numbers to a model's steps, for codecs of numbers, so that a program and a page needn't
 write the arithmetic again. In float64, as the codecs reckon.
 """
 
@@ -84,9 +84,19 @@ PATCHES = """    padded = Pad(scaled, pads)
 }}"""
 
 
+def encoders(codec: Any) -> dict[str, bytes]:
+    """The files of a codec's graphs: encode.onnx or, of several columns, encode-N.onnx for each that holds numbers."""
+    fields = getattr(codec, "fields", None)
+    named = (
+        {f"encode-{at}.onnx": f.codec for at, f in enumerate(fields)} if fields else {"encode.onnx": codec}
+    )
+    found = {name: encoding(one) for name, one in named.items()}
+    return {name: content for name, content in found.items() if content is not None}
+
+
 def encoding(codec: Any) -> bytes | None:
     """The graph of a fitted codec, as a file's content: `value` (double) -> `raw` (T, D) float32. None where the codec
-    writes ids, or reads several columns.
+    writes ids.
 
     Sound: samples (n,) at the codec's rate; a series (T, C), NaN where a value is missing; an image (H, W, channels) or
     frames (T, H, W, channels) of the codec's size.

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unrolled import durable
+from unrolled.datasets.media import MediaFile
 from unrolled.errors import UserError, unknown
 from unrolled.exports.browser import PAGE, RUNTIME
-from unrolled.exports.encode import encoding
+from unrolled.exports.encode import encoders
 from unrolled.exports.metadata import attach, describe
 from unrolled.exports.parity import Difference, summary
 from unrolled.exports.proof import proved
 from unrolled.exports.rounding import rounded
 from unrolled.exports.runner import program
 from unrolled.training.evaluate import evaluate
+from unrolled.training.example import record
 from unrolled.training.progress import aloud
 from unrolled.training.run import Run, load
 
@@ -31,6 +36,7 @@ WRITTEN = frozenset(
     ("model.json", "step.onnx", "sequence.onnx", "encode.onnx", "run.py", "model.h", "model.c", "model.bin", "example.c",
      *PAGE, *RUNTIME, "example", "__pycache__")
 )  # what an export writes, and what comes of it by running it  # fmt: skip
+FIELD = re.compile(r"encode-\d+\.onnx")  # of one column of several
 Files = dict[str, bytes]
 
 
@@ -81,7 +87,7 @@ def export(
     if to not in FORMS:
         raise unknown("form (to=)", to, FORMS)
     opened = _opened(run, runs)
-    model = opened if not isinstance(opened, Run) else opened.model()
+    model = _copied(opened) if not isinstance(opened, Run) else opened.model()
     name = opened.name if isinstance(opened, Run) else "model"
     folder = _folder(opened, to, out)
     kept = rounded(model, weights)
@@ -89,7 +95,13 @@ def export(
     if weights != "fp32":
         told["quality"] = _quality(opened, kept)
     described = describe(kept, name, told)
+    if to == "browser" and isinstance(opened, Run):
+        described["example"] = _example(opened, model)
     files, found, notes = _maker(to)(kept, described, weights)
+    if described.get("example"):
+        notes.append(
+            "the page shows an example from the data; where that is private, take it out of model.json"
+        )
     measured = _bench(kept, files) if bench else None
     _write(folder, files)
     sizes = {each: len(content) for each, content in files.items()}
@@ -100,6 +112,13 @@ def _opened(run: Run | Model | str, runs: str) -> Run | Model:
     if not isinstance(run, str):
         return run
     return load(run, runs) if (Path(run) / "model.safetensors").is_file() else Run.open(run, runs)
+
+
+def _copied(model: Model) -> Model:
+    """The model on the CPU, as it answers. The caller's stays where it is, and in training if it was."""
+    made = deepcopy(model).cpu().eval()
+    made.task = model.task
+    return made
 
 
 def _folder(opened: Run | Model, to: str, out: str | None) -> Path:
@@ -122,7 +141,15 @@ def _ours(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     ours = isinstance(told, dict) and "unrolled" in told
-    return ours and all(file.name in WRITTEN for file in folder.iterdir())
+    return ours and all(file.name in WRITTEN or FIELD.fullmatch(file.name) for file in folder.iterdir())
+
+
+def _example(run: Run, model: Model) -> dict[str, Any] | None:
+    """A record of the run's data as JSON can hold it; None of sound and images, and where the data has gone."""
+    if model.task is None or model.task.kind == "generate":
+        return None
+    row = record(model.task, run.recipe.data)
+    return None if row is None or any(isinstance(value, MediaFile) for value in row.values()) else row
 
 
 def _quality(opened: Run | Model, kept: Model) -> dict[str, Any] | None:
@@ -157,13 +184,8 @@ def in_onnx(
     whole = {**described, "parity": summary(found), "graphs": sorted(contents)}
     files = {name: attach(proto, whole) for name, proto in contents.items()}
     files["model.json"] = json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"
-    codec = None if model.task is None else model.task.codec
-    if (encoder := encoding(codec)) is not None:
-        files["encode.onnx"] = encoder
     if model.task is not None:
-        files["run.py"] = program(whole).encode()
-        if model.task.codec.kind == "together":
-            notes.append("run.py takes the model's own steps: it can't encode several columns together")
+        files |= encoders(model.task.codec) | {"run.py": program(whole).encode()}
     return files, found, notes
 
 
@@ -177,6 +199,11 @@ def _write(folder: Path, files: Files) -> None:
     """All files or none: a folder beside it is filled, then renamed into its place."""
     new, old = (folder.with_name(f".tmp-{os.getpid()}-{part}-{folder.name}") for part in ("new", "old"))
     with durable.disk(folder, "Free some space, or write elsewhere with out=."):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for part in ("new", "old"):  # what exports into this place left that were killed
+            named = f".tmp-[0-9]*-{part}-{glob.escape(folder.name)}"
+            durable.sweep(folder.parent, dead_only=True, named=named)
+        shutil.rmtree(new, ignore_errors=True)  # of a killed one that had this process' number
         try:
             for name, content in files.items():
                 (new / name).parent.mkdir(parents=True, exist_ok=True)

@@ -85,12 +85,17 @@ def settled(model: Model, said: Tensor) -> Tensor:
     return found
 
 
-def whole_only(model: Model) -> str:
-    """Why a model has no step, in words, naming what sees ahead."""
+def sees_ahead(model: Model) -> str:
+    """Why a model has no step, in words, naming the layer."""
     kinds = [type(layer).__name__ for layer in model.core.layers if layer.reach.future]  # type: ignore[union-attr]
+    return f"{kinds[0]} cannot stream: its output at t needs inputs after t."
+
+
+def whole_only(model: Model) -> str:
+    """The same with what can be done instead."""
     return (
-        f"{kinds[0]} cannot stream: its output at t needs inputs after t. Export the whole-sequence graph (to=onnx), or "
-        "train a model that reads in order: model=gru, lstm or transformer."
+        f"{sees_ahead(model)} Export the whole-sequence graph (to=onnx), or train a model that reads in order: model=gru, "
+        "lstm or transformer."
     )
 
 

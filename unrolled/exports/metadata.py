@@ -57,13 +57,16 @@ def _task(task: Any) -> dict[str, Any]:
         return {"task": told, "codec": codec, "target": None, "patterns": _patterns(codec)}
     answers = task.answers
     return {
-        "task": told, "codec": codec["input"], "target": codec["target"], "patterns": _patterns(codec["input"]),
+        "task": told, "codec": codec["input"], "columns": [field.width for field in getattr(task.codec, "fields", ())],
+        "target": codec["target"], "patterns": _patterns(codec["input"]),
         "separator": getattr(answers, "separator", ""), "rarer": getattr(task, "rarer", 0),
     }  # fmt: skip
 
 
 def _patterns(codec: dict[str, Any]) -> dict[str, str]:
     """The regular expressions, as Python writes them, by which a codec cuts texts."""
+    if codec["kind"] == "together":
+        return {k: v for field in codec["fields"] for k, v in _patterns(field["codec"]).items()}
     if codec["kind"] == "words":
         return {"word": WORD.pattern}
     return {"coarse": COARSE.pattern, "fine": FINE.pattern} if codec["kind"] == "abc" else {}

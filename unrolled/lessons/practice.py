@@ -93,7 +93,7 @@ def practise(
 
     def loss(step: int) -> tuple[Tensor, int]:
         nonlocal state
-        x, y, start, _ = sampler.batch(step)
+        x, y, start, *_ = sampler.batch(step)
         assert start is not None
         state = model.start(len(x)) if state is None else detach(state)  # truncation: history ends here
         logits, state = model(x, state, Layout(torch.ones_like(start), start) if resets else None)

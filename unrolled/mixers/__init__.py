@@ -8,8 +8,10 @@ from importlib.metadata import entry_points
 
 from unrolled.mixer import Mixer
 from unrolled.mixers.attention import Attention
+from unrolled.mixers.bahdanau import Bahdanau
 from unrolled.mixers.bidirectional import Bidirectional
 from unrolled.mixers.convolution import CausalConv
+from unrolled.mixers.cross import CrossAttention
 from unrolled.mixers.feedforward import FeedForward
 from unrolled.mixers.linear import MinGRU
 from unrolled.mixers.pool import Pool
@@ -25,6 +27,8 @@ MIXERS: dict[str, type[Mixer]] = {
     "conv": CausalConv,
     "window": Window,
     "attention": Attention,
+    "cross": CrossAttention,
+    "bahdanau": Bahdanau,
     "ffn": FeedForward,
     "positions": LearnedPositions,
     "pool": Pool,
@@ -40,8 +44,10 @@ __all__ = [
     "MIXERS",
     "RNN",
     "Attention",
+    "Bahdanau",
     "Bidirectional",
     "CausalConv",
+    "CrossAttention",
     "FeedForward",
     "LearnedPositions",
     "MinGRU",

@@ -5,7 +5,8 @@ from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS, TokenHead
 from unrolled.model.interchange import from_torch, to_torch
 from unrolled.model.model import Model, ModelState
-from unrolled.model.presets import PRESETS, answering, known_kinds, matched_width, preset
+from unrolled.model.presets import PRESETS, answering, known_kinds, matched_width, paired, preset
+from unrolled.model.seq2seq import Seq2Seq, SourceReader
 from unrolled.model.spec import build, build_core
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Core",
     "Model",
     "ModelState",
+    "Seq2Seq",
+    "SourceReader",
     "TokenEmbedder",
     "TokenHead",
     "build",
@@ -23,6 +26,7 @@ __all__ = [
     "from_torch",
     "known_kinds",
     "matched_width",
+    "paired",
     "preset",
     "to_torch",
 ]

@@ -78,7 +78,8 @@ class Core(Mixer):
         if not isinstance(state, tuple) or len(state) != len(self.layers):
             raise self._misfit(state, batch)
         for layer, part in zip(self.layers, state, strict=True):
-            layer.check(part, batch)  # type: ignore[operator]
+            if part is not None:  # a conditioned model's layer that begins without
+                layer.check(part, batch)  # type: ignore[operator]
 
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None

@@ -22,12 +22,18 @@ class TokenHead(nn.Module):
     """Scores for the next token: (..., width) -> logits (..., vocabulary).
 
     tied: the embedder's table read backwards (Press & Wolf 2017, arXiv:1608.05859); widths that differ are bridged by a
-    linear map to the table's width.
+    linear map to the table's width. smoothing: the share of a target that is spread over all tokens (Szegedy et al. 2016,
+    arXiv:1512.00567, sec. 7), in training only.
     """
 
-    def __init__(self, width: int, vocabulary: int, *, tied: nn.Embedding | None = None) -> None:
+    def __init__(
+        self, width: int, vocabulary: int, *, tied: nn.Embedding | None = None, smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         positive("TokenHead", width=width, vocabulary=vocabulary)
+        if not 0 <= smoothing < 1:
+            raise UserError(f"TokenHead: smoothing={smoothing}; it lies in [0, 1).")
+        self.smoothing = smoothing
         if tied is not None and tied.num_embeddings != vocabulary:
             raise UserError(
                 f"TokenHead: tied to a table of {tied.num_embeddings} tokens, vocabulary={vocabulary}; make them equal."
@@ -56,7 +62,8 @@ class TokenHead(nn.Module):
             prediction, target = prediction[layout.valid], target[layout.valid]
         scores = prediction.reshape(-1, self.vocabulary)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        total = F.cross_entropy(scores, target.reshape(-1), reduction="sum")
+        smoothing = self.smoothing if self.training else 0.0
+        total = F.cross_entropy(scores, target.reshape(-1), reduction="sum", label_smoothing=smoothing)
         return total, tensor(target.numel(), device=total.device)
 
 

@@ -86,7 +86,9 @@ def known_kinds(whole: bool = False) -> list[str]:
     also what sees a whole sequence at once (`bag` sees its steps in no order).
     """
     others = {
-        name for name, kind in MIXERS.items() if kind.sublayer and kind.reach.past and not kind.reach.future
+        name
+        for name, kind in MIXERS.items()
+        if kind.sublayer and kind.reach.past and not kind.reach.future and not kind.conditioned
     }
     return sorted({*PRESETS, *others, *(WHOLE if whole else ())})
 
@@ -162,6 +164,51 @@ def answering(
         "core": {**made["core"], "layers": layers},
         "head": head,
     }
+
+
+# What reads the source of a target of a kind, unless another is named: it may look ahead.
+READERS = {"lstm": "bilstm", "gru": "bigru", "transformer": "encoder"}
+
+
+def paired(
+    kind: str, source: Spec, vocabulary: int, *, attention: str = "scaled", reader: str | None = None,
+    shared: bool = False, smoothing: float = 0.0, **options: Any,
+) -> Spec:  # fmt: skip
+    """The spec of a `Seq2Seq`: a target of a named kind over `vocabulary` tokens whose source is read by `reader`, of the
+    same options. source: the spec, without a width, of what embeds the source; shared: by the target's own table.
+
+    attention: a score of `CrossAttention`, "recurrent" (`Bahdanau` in place of the last layer) or "none". A recurrent
+    target looks back after its last layer (Luong et al. 2015, sec. 3.1), one with residuals in each block, before the
+    feed-forward (Vaswani et al. 2017, fig. 1, right).
+    """
+    target = preset(kind, vocabulary, **options)
+    read = preset(READERS.get(kind, kind) if reader is None else reader, 1, **options | {"tied": False})
+    layers, wrapped = target["core"]["layers"], "norm" in target["core"]
+    width = read["core"]["layers"][-1]["width"] if read["core"]["layers"] else read["embedder"]["width"]
+    if attention == "recurrent" and wrapped:
+        raise UserError(f"attention=recurrent: the context enters a recurrent cell, and {kind} has none.")
+    if attention == "recurrent":
+        layers = [*layers[:-1], {"kind": "bahdanau", "width": layers[-1]["width"], "source": width}]
+    elif attention != "none":
+        heads = options.get("heads") or 4
+        look = {
+            "kind": "cross", "width": layers[-1]["width"], "source": width, "score": attention,
+            "heads": heads if wrapped and attention == "scaled" else 1, "merge": "linear" if wrapped else "tanh",
+        }  # fmt: skip
+        layers = _looking(layers, look) if wrapped else [*layers, look]
+    embedded = "shared" if shared else {**source, "width": read["embedder"]["width"]}
+    return {
+        "embedder": target["embedder"],
+        "core": {**target["core"], "layers": layers},
+        "head": {**target["head"], "smoothing": smoothing},
+        "source": {"embedder": embedded, "core": read["core"]},
+    }
+
+
+def _looking(layers: Layers, look: dict[str, Any]) -> Layers:
+    """A look at the source before each feed-forward; after the last layer where there is none."""
+    found = [part for layer in layers for part in ((look, layer) if layer["kind"] == "ffn" else (layer,))]
+    return found if look in found else [*found, look]
 
 
 def matched_width(size: Callable[[int], int], parameters: int) -> int:

@@ -14,6 +14,7 @@ from unrolled.model.core import Core
 from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS
 from unrolled.model.model import Model
+from unrolled.model.seq2seq import Seq2Seq, SourceReader
 
 Spec = dict[str, Any]
 
@@ -24,8 +25,11 @@ def build(spec: Mapping[str, Any]) -> Model:
     {"embedder": {"kind": "tokens", "vocabulary": 84, "width": 64},
      "core": {"layers": [{"kind": "lstm", "width": 256, "inputs": 64}], "dropout": 0.2},
      "head": {"kind": "tokens", "tied": false}}
+
+    With "source": {"embedder": ..., "core": ...} a `Seq2Seq`, whose target the rest describes; "embedder": "shared" there:
+    one table for both.
     """
-    parts = _keys("model", spec, {"embedder", "core", "head"})
+    parts = _keys("model", spec, {"embedder", "core", "head"}, {"source"})
     embedder = _construct("embedder", EMBEDDERS, parts["embedder"])
     core = build_core(_table("core", parts["core"]), inputs=embedder.width)
     head = _table("head", parts["head"]) | {"width": core.width}
@@ -37,7 +41,15 @@ def build(spec: Mapping[str, Any]) -> Model:
         tied = embedder.table if head.pop("tied", False) else None
         head = {"vocabulary": embedder.vocabulary, **head, "tied": tied}
     made = _construct("head", HEADS, head)
-    return Model(embedder, core, made, deepcopy({key: parts[key] for key in ("embedder", "core", "head")}))
+    kept = deepcopy(dict(parts))
+    if "source" not in parts:
+        return Model(embedder, core, made, kept)
+    source = _keys("source", parts["source"], {"embedder", "core"})
+    read = (
+        embedder if source["embedder"] == "shared" else _construct("embedder", EMBEDDERS, source["embedder"])
+    )
+    reader = SourceReader(read, build_core(_table("core", source["core"]), inputs=read.width))
+    return Seq2Seq(embedder, core, made, reader, kept)
 
 
 def build_core(spec: Mapping[str, Any], inputs: int) -> Core:

@@ -12,7 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from unrolled import durable
-from unrolled.errors import UserError
+from unrolled.errors import RunFailed, UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 SHOWN = ("csv", "jsonl")
 ADVICE = "Free some space and run the same command again: it goes on where it stood."
@@ -50,11 +55,31 @@ class AnswerFile:
         self._note = path.with_name(f".{path.name}.part.json")
 
     def __enter__(self) -> Self:
-        length = self._taken_up()
-        self._file = open(self._part, "r+b" if length else "wb")  # noqa: SIM115 - closed by __exit__
+        with durable.disk(self.path, ADVICE):
+            self._file = open(self._part, "ab")  # noqa: SIM115 - closed by __exit__
+        try:
+            self._lock()
+            length = self._taken_up()
+        except BaseException:
+            self._file.close()
+            raise
         self._file.truncate(length)
         self._file.seek(length)
         return self
+
+    def _lock(self) -> None:
+        """Raises RunFailed where another process writes the same answers; the system frees the lock of a killed one."""
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                mine = os.path.samestat(os.fstat(self._file.fileno()), self._part.stat())
+            except OSError:
+                mine = False  # or the other put what was opened into its place before it was locked
+            if not mine:
+                raise RunFailed(
+                    f"{self.path}: another predict is writing these answers now. Wait for it to end, or name another "
+                    "out=."
+                )
 
     def _taken_up(self) -> int:
         """The bytes of a half-written file that hold whole blocks; 0 to begin anew."""
@@ -99,9 +124,11 @@ class AnswerFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Whole: into place. Broken off: what is there stays for the next time."""
-        self._file.close()
-        if kind is None:
-            with durable.disk(self.path, ADVICE):
-                os.replace(self._part, self.path)
-                durable.sync_folder(self.path.parent)
-                self._note.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                with durable.disk(self.path, ADVICE):
+                    os.replace(self._part, self.path)
+                    self._note.unlink(missing_ok=True)
+                    durable.sync_folder(self.path.parent)
+        finally:
+            self._file.close()

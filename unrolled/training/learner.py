@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unrolled.datasets.sampler import Batch
 from unrolled.layout import Layout
+from unrolled.model import Seq2Seq
 from unrolled.model.weights import load_weights, weights_of
 from unrolled.state import State, detach, fork, leaves
 from unrolled.training.budget import Plan
@@ -161,11 +162,12 @@ class Learner:
         for part, state in self._pieces(batch):
             layout = self._layout(part)
             with self._autocast():
+                state = self._conditioned(part, state)
                 logits, state = self.model(part.x, state, layout)
                 nats, count = self.model.head.loss(logits, part.y, None if part.lengths is None else layout)
             torch.autograd.backward(nats)
             sums.append(torch.stack((nats.detach().double(), count.double())))
-            after.append(detach(state))
+            after.append(detach(state) if self.carries else None)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         both = torch.stack(sums).sum(0)
         # The step's one wait for the device.
@@ -178,7 +180,7 @@ class Learner:
         found = []
         with torch.no_grad(), self._autocast():
             for part, state in self._pieces(self.next_batch()):
-                logits, _ = self.model(part.x, fork(state), self._layout(part))
+                logits, _ = self.model(part.x, self._conditioned(part, fork(state)), self._layout(part))
                 sizes = [part.x.shape[1]] * len(part.x) if part.lengths is None else part.lengths.tolist()
                 for row, size in enumerate(sizes):
                     y = part.y[row : row + 1]
@@ -232,9 +234,20 @@ class Learner:
         carried = self.states or [self.model.start(rows) if self.carries else None for _ in range(n)]
         for at, state in enumerate(carried):
             here = slice(at * rows, (at + 1) * rows)
-            x, y, start, lengths = (None if part is None else part[here] for part in batch)
+            x, y, start, lengths, source, sizes = (None if part is None else part[here] for part in batch)
             assert x is not None and y is not None
-            yield Batch(self._here(x), self._here(y), start, lengths), state
+            source = None if source is None else self._here(source)
+            yield Batch(self._here(x), self._here(y), start, lengths, source, sizes), state
+
+    def _conditioned(self, batch: Batch, state: State) -> State:
+        """The state that a piece begins with: what its sources say, where it has some."""
+        if batch.source is None:
+            return state
+        assert isinstance(self.model, Seq2Seq)
+        layout = None
+        if batch.source_lengths is not None:
+            layout = Layout.of_lengths(self._here(batch.source_lengths), batch.source.shape[1])
+        return self.model.condition(batch.source, layout)
 
     def _layout(self, batch: Batch) -> Layout | None:
         """None, the fast path, where nothing is padded and no row begins a document (but at its own beginning)."""

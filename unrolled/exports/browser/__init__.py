@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unrolled.errors import MissingExtra
-from unrolled.exports.encode import encoding
+from unrolled.exports.encode import encoders
 from unrolled.exports.parity import Difference, summary
 from unrolled.exports.proof import proved
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # its smallest build
-PAGE = ("index.html", "page.css", "page.js", "model.js", "codecs.js")
+PAGE = (
+    "index.html", "page.css", "page.js", "model.js", "columns.js", "codecs.js", "rows.js", "runtime.js",
+)  # fmt: skip
 PLACE = "UNROLLED_NODE_MODULES"  # the environment variable that names a node_modules folder
 
 
@@ -43,9 +45,8 @@ def made(
     runtime = found()
     contents, differences, notes = proved(model, weights)
     files = {name: proto.SerializeToString(deterministic=True) for name, proto in contents.items()}
-    codec = None if model.task is None else model.task.codec
-    if (encoder := encoding(codec)) is not None:
-        files["encode.onnx"] = encoder
+    if model.task is not None:
+        files |= encoders(model.task.codec)
     told = {**described, "parity": summary(differences), "files": sorted(files)}
     files["model.json"] = json.dumps(told, ensure_ascii=False).encode()
     files |= {name: (Path(__file__).parent / name).read_bytes() for name in PAGE}

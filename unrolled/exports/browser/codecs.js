@@ -1,4 +1,4 @@
-// What people have -> a model's steps, and ids -> text: as the package's codecs do. Ids are numbers.
+// Texts -> ids, which are numbers, and back: as the package's codecs do. And the samples of a sound.
 
 const BOUNDARY = 0;
 const bytesOf = (text) => new TextEncoder().encode(text);
@@ -9,19 +9,30 @@ class Words {
     this.ids = new Map(codec.words.map((word, number) => [word, number + 2]));
   }
   encode(text) {
-    const found = text.toLowerCase().match(/[\p{L}\p{N}_]+(?:['’-][\p{L}\p{N}_]+)*|[^\p{L}\p{N}_\s]/gu) ?? [];
+    const read = Array.isArray(text) ? text.join(" ") : String(text);
+    const found = read.toLowerCase().match(/[\p{L}\p{N}_]+(?:['’-][\p{L}\p{N}_]+)*|[^\p{L}\p{N}_\s]/gu) ?? [];
     return found.map((word) => this.ids.get(word) ?? 1);
   }
 }
 
+// A text is one item; of a model that tags, as many as it has words.
 class Items {
-  constructor(codec) {
+  constructor(codec, task) {
     this.ids = new Map(codec.names.map((name, number) => [name, number + 2]));
+    this.tags = task.kind === "tag";
   }
-  encode(text) {
-    const items = text.trim().startsWith("[") ? JSON.parse(text) : text.split(/\s+/).filter(Boolean);
-    return items.map((item) => (item ? this.ids.get(String(item)) ?? 1 : 0));
+  encode(value) {
+    let items = [value].flat();
+    if (typeof value === "string" && value.trim().startsWith("[")) items = JSON.parse(value);
+    else if (typeof value === "string" && this.tags) items = value.split(/\s+/).filter(Boolean);
+    return items.map((item) => (nameOf(item) ? this.ids.get(nameOf(item)) ?? 1 : 0));
   }
+}
+
+// An item as text, a missing one empty; true and false as Python writes them.
+function nameOf(item) {
+  if (typeof item === "boolean") return item ? "True" : "False";
+  return String(item ?? "").trim();
 }
 
 class Bytes {
@@ -138,10 +149,7 @@ const TEXTS = { words: Words, items: Items, bytes: Bytes, characters: Characters
 export const readsText = (kind) => kind in TEXTS;
 export const readsSound = (kind) => ["log_mel", "mfcc", "waveform"].includes(kind);
 
-export function codecOf(told) {
-  const kind = TEXTS[told.codec.kind];
-  return kind ? new kind(told.codec) : null;
-}
+export const textCodec = ({ codec, task }) => new TEXTS[codec.kind](codec, task);
 
 // The samples of a WAV file, channels averaged: {samples: Float64Array, rate}.
 export function samplesOf(buffer) {
@@ -177,25 +185,4 @@ export function samplesOf(buffer) {
     at += 8 + size + (size % 2);
   }
   throw new Error("a WAV file without samples");
-}
-
-// Rows of a CSV file as objects, quotes and line breaks inside them understood.
-export function rowsOf(text) {
-  const rows = [[""]];
-  let quoted = false;
-  for (let i = 0; i < text.length; i++) {
-    const sign = text[i];
-    const row = rows[rows.length - 1];
-    if (quoted) {
-      if (sign === '"' && text[i + 1] === '"') row[row.length - 1] += text[++i];
-      else if (sign === '"') quoted = false;
-      else row[row.length - 1] += sign;
-    } else if (sign === '"') quoted = true;
-    else if (sign === ",") row.push("");
-    else if (sign === "\n") rows.push([""]);
-    else if (sign !== "\r") row[row.length - 1] += sign;
-  }
-  const [names, ...lines] = rows.filter((row) => row.length > 1 || row[0] !== "");
-  names[0] = names[0].replace(/^\ufeff/, "");
-  return lines.map((line) => Object.fromEntries(names.map((name, i) => [name, line[i] ?? ""])));
 }

@@ -1,9 +1,7 @@
 // The exported model in ONNX Runtime: raw values to steps, steps to answers, a stream with its state kept.
 
-import * as ort from "./ort.wasm.bundle.min.mjs";
-import { codecOf, readsSound } from "./codecs.js";
-
-ort.env.wasm.numThreads = 1;
+import { codecOf } from "./columns.js";
+import { ort } from "./runtime.js";
 
 const ARRAYS = { int64: BigInt64Array, float32: Float32Array, float64: Float64Array, bool: Uint8Array };
 const sizeOf = (dims) => dims.reduce((a, b) => a * b, 1);
@@ -17,41 +15,13 @@ export class Model {
   static async load() {
     const model = new Model();
     model.told = await (await fetch("model.json")).json();
-    model.codec = codecOf(model.told);
-    for (const name of ["step", "sequence", "encode"]) {
-      if (model.told.files.includes(`${name}.onnx`)) {
-        model[name] = await ort.InferenceSession.create(`${name}.onnx`, { executionProviders: ["wasm"] });
-      }
+    const sessions = {};
+    for (const name of model.told.files.filter((one) => one.endsWith(".onnx"))) {
+      sessions[name] = await ort.InferenceSession.create(name, { executionProviders: ["wasm"] });
     }
+    [model.step, model.sequence] = [sessions["step.onnx"], sessions["sequence.onnx"]];
+    model.codec = codecOf(model.told, sessions);
     return model;
-  }
-
-  // A text, {samples, rate}, or nested numbers -> {values, width, steps}; width 0: ids.
-  async steps(value) {
-    if (this.codec) {
-      const values = this.codec.encode(Array.isArray(value) ? JSON.stringify(value) : value);
-      return { values, width: 0, steps: values.length };
-    }
-    if (!this.encode) {
-      const rows = typeof value === "string" ? JSON.parse(value) : value;
-      return { values: rows.flat(), width: rows[0].length, steps: rows.length };
-    }
-    const out = (await this.encode.run({ value: this.rawNumbers(value) })).raw;
-    return { values: out.data, width: out.dims[1], steps: out.dims[0] };
-  }
-
-  rawNumbers(value) {
-    if (readsSound(this.told.codec.kind)) {
-      const { samples, rate } = value;
-      const wanted = this.told.codec.rate;
-      if (rate !== wanted) throw new Error(`a sound at ${rate} Hz; this model hears ${wanted} Hz`);
-      return tensor("float64", samples, [samples.length]);
-    }
-    const read = typeof value === "string" ? JSON.parse(value) : value;
-    const flat = [read].flat(Infinity).map((each) => (each === null || each === "" ? NaN : Number(each)));
-    const dims = this.encode.inputMetadata[0].shape.map((size) => (typeof size === "number" ? size : -1));
-    const known = dims.filter((size) => size > 0).reduce((a, b) => a * b, 1);
-    return tensor("float64", flat, dims.map((size) => (size > 0 ? size : flat.length / known)));
   }
 
   raw({ values, width }, dims) {
@@ -71,10 +41,10 @@ export class Model {
     return Array.from({ length: steps.steps }, (_, t) => Array.from(answer.data.slice(t * size, (t + 1) * size)));
   }
 
-  // The answer to one raw value, as the package's `predict` shows it.
+  // The answer to one raw value, as the package's `predict` shows it: of nothing it is empty.
   async predict(value) {
-    const steps = await this.steps(value);
-    if (!steps.steps) return {};
+    const steps = (value ?? null) === null ? { steps: 0 } : await this.codec.encode(value);
+    if (!steps.steps) return Object.fromEntries(this.told.task.targets.map((name) => [name, ""]));
     return shown(this.told, await this.answers(steps));
   }
 
@@ -83,13 +53,13 @@ export class Model {
     const stream = new Stream(this);
     const random = noise(seed);
     let said;
-    for (const id of [0, ...this.codec.encode(prompt)]) said = await stream.push({ values: [id], width: 0 });
+    for (const id of [0, ...this.codec.text.encode(prompt)]) said = await stream.push({ values: [id], width: 0 });
     const ids = [];
     for (let number = 0; number < length; number++) {
       const id = drawn(said, temperature, random());
       if (id === 0) return;
       ids.push(id);
-      const text = this.codec.decode(ids);
+      const text = this.codec.text.decode(ids);
       if (!text.endsWith("\ufffd")) yield text;
       if (number < length - 1) said = await stream.push({ values: [id], width: 0 });
     }

@@ -20,7 +20,6 @@ CODECS = {
     **dict.fromkeys(("log_mel", "mfcc", "waveform"), ("sound",)),
     **dict.fromkeys(("values", "pixels", "pixel_steps", "patches", "frame_vectors"), ("numbers",)),
 }
-OTHERS = ("steps",)  # of a codec that isn't there: the model's own steps
 
 HEAD = '''"""Runs this model: needs numpy and onnxruntime, nothing else. Written by unrolled {version}.
 
@@ -38,12 +37,29 @@ if __name__ == "__main__":
 def pieces(told: dict[str, Any]) -> list[str]:
     """The modules that a model's program is made of, in order."""
     ends = ("writing",) if told["task"]["kind"] == "generate" else ("reading", "answering")
-    return ["core", *CODECS.get(told["codec"]["kind"], OTHERS), *ends]
+    joins = ("together",) if told["codec"]["kind"] == "together" else ()
+    needed = dict.fromkeys(name for kind in _kinds(told) for name in CODECS[kind])
+    return ["core", *needed, *joins, *ends]
+
+
+def _kinds(told: dict[str, Any]) -> list[str]:
+    """The codecs, of several columns each one's."""
+    codec = told["codec"]
+    if codec["kind"] != "together":
+        return [codec["kind"]]
+    return list(dict.fromkeys(field["codec"]["kind"] for field in codec["fields"]))
+
+
+def _joined(told: dict[str, Any]) -> str:
+    """The class that reads several columns, of the classes of each, which are named after their modules."""
+    kinds = ", ".join(f'"{kind}": {CODECS[kind][-1].title()}' for kind in _kinds(told))
+    return f'class Codec(Together):\n    """The columns of this model."""\n\n    kinds = {{{kinds}}}'
 
 
 def program(told: dict[str, Any]) -> str:
     """The program's text. `told`: the model's description, as `describe` makes it."""
     plain, names = {"sys"}, dict[str, set[str]]()
+    several = told["codec"]["kind"] == "together"
     bodies = []
     for name in pieces(told):
         source = (Path(__file__).parent / f"{name}.py").read_text("utf-8")
@@ -57,7 +73,10 @@ def program(told: dict[str, Any]) -> str:
                 names.setdefault(node.module or "", set()).update(alias.name for alias in node.names)
             else:
                 body.append(ast.get_source_segment(source, node) or "")
-        bodies.append("\n\n\n".join(body))
+        text = "\n\n\n".join(body)
+        bodies.append(text.replace("class Codec:", f"class {name.title()}:") if several else text)
+        if name == "together":
+            bodies.append(_joined(told))
     return (
         HEAD.format(version=told["unrolled"])
         + _imports(plain, names)

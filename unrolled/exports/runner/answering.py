@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.exports.runner.core import Runner
-from unrolled.exports.runner.reading import values
+from unrolled.exports.runner.reading import TABLES, values
 
 
 def shown(told: dict[str, Any], answers: NDArray[Any]) -> dict[str, Any]:
@@ -34,18 +34,24 @@ def shown(told: dict[str, Any], answers: NDArray[Any]) -> dict[str, Any]:
 
 
 def predict(runner: Runner, codec: Any, value: Any) -> dict[str, Any]:
-    """The answer to one raw value: a text, a list, a dict of columns, a file's content."""
-    raw = np.asarray(codec.encode(value))
-    return shown(runner.told, runner.answers(raw)) if len(raw) else {}
+    """The answer to one raw value: a text, a list, a dict of columns, a file's content. Of nothing it is empty."""
+    raw = np.zeros(0) if value is None else np.asarray(codec.encode(value))
+    return (
+        shown(runner.told, runner.answers(raw))
+        if len(raw)
+        else dict.fromkeys(runner.told["task"]["targets"], "")
+    )
 
 
 def main(kind: Any, arguments: list[str]) -> None:
     """Answers each argument: a text, or the rows of a file."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        raise SystemExit(
-            f"python run.py TEXT | FILE ({', '.join([*kind.reads, '.csv', '.jsonl', '.npy'])}) ..."
-        )
     runner = Runner(Path(__file__).parent)
+    names, usual = runner.told["task"]["inputs"], ", ".join([*kind.reads, *TABLES])
+    several = f"a row of CSV ({','.join(names)}) | a JSON object of these columns | "
+    typed = several if len(names) > 1 else "" if ".wav" in kind.reads else "TEXT | "
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"python run.py WHAT ...  answers each, as lines of JSON\nWHAT: {typed}a file ({usual})")
+        raise SystemExit(0 if arguments else 2)
     codec = kind(runner)
     for argument in arguments:
         try:

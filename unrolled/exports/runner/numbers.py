@@ -22,7 +22,8 @@ class Codec:
 
     def encode(self, value: Any) -> NDArray[np.float32]:
         """(T, D) steps."""
-        value = json.loads(value) if isinstance(value, str) else value
+        if isinstance(value, str):  # numbers with spaces between, or JSON
+            value = json.loads(value) if value.startswith("[") else value.split()
         array = np.array(value, float)  # None becomes NaN: missing
         if len(self.sizes) == 2:  # of several channels one after the other, as numbered columns hold them
             array = array.reshape(-1, self.sizes[1])

@@ -28,5 +28,5 @@ class Codec:
 
     def encode(self, text: str | list[str]) -> NDArray[np.int64]:
         """(T,) ids of a text, or of a list of words."""
-        text = text if isinstance(text, str) else " ".join(map(str, text))
+        text = " ".join(map(str, text)) if isinstance(text, list) else str(text)
         return np.array([self.ids.get(word, 1) for word in self.word.findall(text.lower())], np.int64)

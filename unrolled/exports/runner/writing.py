@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,35 @@ def tokens(
             answer = stream.push(token)
 
 
+OPTIONS: dict[str, tuple[Any, float, float, str]] = {
+    "length": (int, 1, inf, "tokens at most"),
+    "temperature": (float, 0, inf, "of the draw; 0: always the likeliest token"),
+    "top_k": (int, 1, inf, "draws from so many of the likeliest"),
+    "top_p": (float, 1e-9, 1, "draws from the likeliest that reach this share together"),
+    "seed": (int, 0, inf, "of the draw"),
+}  # kind, least, most, what it is
+
+
+def options(arguments: list[str], usual: dict[str, Any]) -> dict[str, Any]:
+    """What the command line asks for. Ends the program, in words, for a number that is out of range."""
+    parser = argparse.ArgumentParser(description="Goes on with a text.")
+    parser.add_argument("prompt", nargs="?", default="", help="the text; nothing begins a new one")
+    for name, (kind, _, _, help) in OPTIONS.items():
+        default = usual.get(name, 0)
+        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{help} (unless given: {default})")
+    parser.add_argument("--next", action="store_true", help="only the ten likeliest next tokens, as JSON")
+    asked = vars(parser.parse_args(arguments))
+    for name, (_, least, most, help) in OPTIONS.items():
+        if asked[name] is not None and not least <= asked[name] <= most:
+            limit = f"at least {least:g}" if most == inf else f"{least:g} to {most:g}"
+            parser.error(f"--{name} {asked[name]}: {help}; expected {limit}")
+    return asked
+
+
 def main(kind: Any, arguments: list[str]) -> None:
     """Writes the text, or with --next the ten likeliest tokens."""
     runner = Runner(Path(__file__).parent)
-    usual = runner.told["sampling"]
-    parser = argparse.ArgumentParser(description="Goes on with a text.")
-    parser.add_argument("prompt", nargs="?", default="")
-    for name, of in (("length", int), ("temperature", float), ("top_k", int), ("top_p", float)):
-        parser.add_argument(f"--{name}", type=of, default=usual[name])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--next", action="store_true", help="only the ten likeliest next tokens, as JSON")
-    asked = vars(parser.parse_args(arguments))
+    asked = options(arguments, runner.told["sampling"])
     codec = kind(runner)
     ids = codec.encode(asked.pop("prompt"))
     if asked.pop("next"):
