@@ -169,9 +169,11 @@ class Translate(Answering):
         return text_of(value) if value is not None and self.codec.kind in TOKENS else value
 
     def answer(self, row: Record, steps: np.ndarray) -> np.ndarray:
-        """A row's own target, encoded (T,), without boundaries; empty where there is none."""
+        """A row's own target, encoded (T,), without boundaries. Raises UserError, naming the row, where it is missing."""
         value = row.get(self.target)
-        return np.asarray(self.answers.encode("" if value is None else text_of(value)))
+        if value is None or value == "":
+            raise UserError(f"{row['origin']}: nothing in the column {self.target!r}, which was to be written.")
+        return np.asarray(self.answers.encode(text_of(value)))
 
     def remarks(self, rows: Sequence[Record], inputs: Sequence[np.ndarray]) -> list[str]:
         """What is to be said of sources that are unlike training's: characters it hadn't, and longer ones."""

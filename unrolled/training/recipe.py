@@ -39,7 +39,7 @@ class ModelChoice:
     pool: Literal["last", "mean", "max", "attention"] | None = _key(
         "how the steps of a sequence are summed up for one answer"
     )
-    attention: Literal["none", "dot", "scaled", "general", "additive"] | None = _key(
+    attention: Literal["none", "dot", "scaled", "general", "additive", "recurrent"] | None = _key(
         "how a target looks back at its source; none = all it knows of it is one vector"
     )
     reader: str | None = _key("of a source: the kind of model that reads it, where it isn't the target's")
