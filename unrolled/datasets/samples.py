@@ -35,7 +35,9 @@ def resolve(data: str) -> Path:
     set that isn't on this machine.
     """
     shipped = names()
-    if data in sets.names():  # also what is made of a shipped file: its columns have names, and it may have a split
+    if (
+        data in sets.names()
+    ):  # also what is made of a shipped file: its columns have names, and it may have a split
         return _path_of(sets.named(data))
     if data in shipped:
         files = shipped[data]

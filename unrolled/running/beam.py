@@ -105,9 +105,7 @@ def search(
         logits, step = going.read(ids), step + 1
 
 
-def _chosen(
-    logits: Tensor, rules: Rules, total: Floats, beam: int, step: int
-) -> tuple[Floats, Ints, Floats]:
+def _chosen(logits: Tensor, rules: Rules, total: Floats, beam: int, step: int) -> tuple[Floats, Ints, Floats]:
     """The best `beam` continuations of each row and the closing of each open hypothesis: nats (R, k) of the token, its index
     among places x vocabulary (R, k), nats (R, places) of closing. One wait for the device.
     """
@@ -152,7 +150,9 @@ class _Books:
         self._last = self._penalties[np.array(limits) + 1][:, None]
         self._steps: list[Step] = []
         self._own = np.arange(beam)
-        self._shared = np.zeros((len(prefixes), beam, beam), np.int64)  # tokens that two places have in common
+        self._shared = np.zeros(
+            (len(prefixes), beam, beam), np.int64
+        )  # tokens that two places have in common
         self._live = np.ones(len(prefixes), bool)
 
     def close(self, closing: Floats, step: int) -> None:

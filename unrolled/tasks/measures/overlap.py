@@ -67,7 +67,9 @@ def chrf_counts(said: Sequence[str], truth: Sequence[str]) -> Numbers:
         first, second = "".join(one.split()), "".join(other.split())
         row = []
         for n in range(1, CHARACTERS + 1):
-            left, right = (Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (first, second))
+            left, right = (
+                Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (first, second)
+            )
             row += [left.total() if right else 0, right.total(), (left & right).total()]
         rows.append(row)
     return np.array(rows, np.float64).reshape(-1, 3 * CHARACTERS)

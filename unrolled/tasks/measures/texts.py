@@ -13,7 +13,13 @@ from unrolled.errors import UserError, unknown
 from unrolled.tasks.measures.bootstrap import Numbers, Statistic
 from unrolled.tasks.measures.edits import edits
 from unrolled.tasks.measures.overlap import (
-    bleu_counts, bleu_of, bleu_signature, chrf_counts, chrf_of, have_sacrebleu, rouge,
+    bleu_counts,
+    bleu_of,
+    bleu_signature,
+    chrf_counts,
+    chrf_of,
+    have_sacrebleu,
+    rouge,
 )  # fmt: skip
 from unrolled.tasks.measures.report import Measure, Report, headed
 from unrolled.tasks.units import Units
