@@ -154,6 +154,8 @@ def for_codec(wanted: str, kind: str, channels: int | None = None) -> Changes:
     return [(name, {"channels": channels} if name == "noise" else {}) for name in names]
 
 
-NUMBERS = ("values", "log_mel", "mfcc", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors")
+NUMBERS = (
+    "values", "log_mel", "mfcc", "stacked_mel", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors",
+)  # fmt: skip
 OWN: dict[str, tuple[str, ...]] = {kind: ("noise",) for kind in ("pixels", "patches")}
 """By codec: what pays on the shipped and the public sets."""

@@ -29,7 +29,8 @@ class Trial:
     def check(self) -> None:
         """Encodes every row. Raises UserError for one that can't be, as training would."""
         for _, row in self.dealt.parted():
-            self.answers.encode(self.dealt.answer(row), str(row["origin"]))
+            origin = () if self.dealt.reading.task == "transcribe" else (str(row["origin"]),)
+            self.answers.encode(self.dealt.answer(row), *origin)
             self.codec.encode(self.dealt.value(row))
 
     def leaks(self) -> tuple[list[Finding], Repeats]:

@@ -33,6 +33,7 @@ class Answering:
 
     kind: ClassVar[str]
     stepwise: ClassVar[bool] = False
+    ragged: ClassVar[bool] = False  # an answer is a sequence of symbols, as long as it happens to be
 
     codec: InputCodec
     answers: Any

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Reads = Literal["text", "tokens", "numbers"]
-"""A corpus to be continued; or, to answer rows, tokens or numbers a step."""
+Reads = Literal["text", "tokens", "numbers", "speech"]
+"""A corpus to be continued; to answer rows, tokens or numbers a step; to transcribe, sound."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,22 @@ _NUMBERS: dict[str, Defaults] = {
     "conv": Defaults(_ROWS, lr=4e-3, width=64, layers=6, dropout=0.1, pool="max", warmup=50),
     "bag": _BAG,
 }
-TABLES: dict[Reads, dict[str, Defaults]] = {"text": _TEXT, "tokens": _TOKENS, "numbers": _NUMBERS}
+_HEARD = "sounds of similar length, each with its text"
+_SPEECH: dict[str, Defaults] = {
+    kind: Defaults(_HEARD, lr=3e-3, width=192, layers=2, dropout=0.2, warmup=100, batch=16)
+    for kind in ("rnn", "lstm", "gru", "bilstm", "bigru")
+} | {
+    kind: Defaults(_HEARD, lr=1e-3, width=128, layers=4, dropout=0.1, warmup=200, batch=16)
+    for kind in ("transformer", "encoder", "mingru", "conv")
+}
+TABLES: dict[Reads, dict[str, Defaults]] = {
+    "text": _TEXT, "tokens": _TOKENS, "numbers": _NUMBERS, "speech": _SPEECH,
+}  # fmt: skip
 
 _SUITS = "`unrolled compare` finds what suits your data better"
 AUTO: dict[Reads, tuple[str, str]] = {
     "text": ("lstm", f"quick to train and small to run; {_SUITS}"),
     "tokens": ("gru", f"reads in order and can answer after every step; {_SUITS}"),
     "numbers": ("gru", f"reads in order and can answer after every step; {_SUITS}"),
+    "speech": ("gru", f"reads in order and can transcribe while the sound comes; {_SUITS}"),
 }
