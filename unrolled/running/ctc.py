@@ -91,7 +91,8 @@ def _extended(
                 other[longer] = _either(other[longer], ends_blank + score)
             else:
                 other[longer] = _either(other[longer], total + score)
-    return {prefix: (blank[prefix], other[prefix]) for prefix in {**blank, **other}}
+    ends = {prefix: (blank[prefix], other[prefix]) for prefix in {**blank, **other}}
+    return {prefix: both for prefix, both in ends.items() if max(both) > -inf}
 
 
 def _widest(
