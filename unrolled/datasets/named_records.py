@@ -98,7 +98,7 @@ def _strings(wanted: DataSet, files: Files) -> Iterator[Record]:
         valid = take in options["valid_takes"] and speaker in options.get("valid_speakers", (speaker,))
         part = "valid" if valid else "test" if take in options["test_takes"] else "train"
         takes[part].append(Take(MediaFile(path, match[0]), int(match[1]), speaker))
-    return digit_strings(takes, {part: options[part] for part in PARTS}, options["seed"])
+    return digit_strings(takes, {part: options[part] for part in PARTS}, options["seed"], options["speed"])
 
 
 def _idx(wanted: DataSet, files: Files) -> Iterator[Record]:

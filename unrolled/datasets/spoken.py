@@ -35,12 +35,13 @@ class Take(NamedTuple):
 
 @dataclass(frozen=True)
 class Joined(MediaFile):
-    """A WAV file that is made when it is opened: recordings one after another, `key` being what pauses, gain and noise are
-    drawn from.
+    """A WAV file that is made when it is opened: recordings one after another. Pauses, gain, noise and how fast each is
+    played, up to a share `speed` faster or slower, are drawn from `key`.
     """
 
     clips: tuple[MediaFile, ...] = ()
     key: tuple[int, ...] = ()
+    speed: float = 0.0
 
     def open(self) -> IO[bytes]:
         """The bytes of a 16-bit WAV file."""
@@ -51,7 +52,8 @@ class Joined(MediaFile):
         gain = 10 ** (draw.uniform(-GAIN, GAIN) / 20)
         pieces: list[NDArray[np.float32]] = [np.zeros(silences[0], np.float32)]
         for sound, silence in zip(sounds, silences[1:], strict=True):
-            pieces += [sound.samples * np.float32(gain), np.zeros(silence, np.float32)]
+            played = _played(sound.samples, float((1 + self.speed) ** draw.uniform(-1, 1)))
+            pieces += [played * np.float32(gain), np.zeros(silence, np.float32)]
         whole = np.concatenate(pieces)
         whole = whole + draw.normal(0, HUM, len(whole)).astype(np.float32)
         written = io.BytesIO()
@@ -63,14 +65,23 @@ class Joined(MediaFile):
         return io.BytesIO(written.getvalue())
 
 
+def _played(samples: NDArray[np.float32], speed: float) -> NDArray[np.float32]:
+    """Sound played faster: shorter and higher, samples between its own on straight lines."""
+    if speed == 1:
+        return samples
+    places = np.arange(0, len(samples) - 1, speed)
+    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+
+
 read_clip = lru_cache(maxsize=4096)(read_sound)
 
 
 def digit_strings(
-    takes: Mapping[str, Sequence[Take]], counts: Mapping[str, int], seed: int = 0
+    takes: Mapping[str, Sequence[Take]], counts: Mapping[str, int], seed: int = 0, speed: float = 0.0
 ) -> Iterator[Record]:
     """`sound`, its `text` in words, `speaker` and `split`: for each part so many strings of 3 to 7 digits, all said by one
-    speaker, made of that part's recordings only. A pure function of (seed, part, number).
+    speaker, made of that part's recordings only. A pure function of (seed, part, number). speed: see `Joined`, of training's
+    strings.
     """
     for place, (part, count) in enumerate(counts.items()):
         said: dict[str, dict[int, list[Take]]] = {}
@@ -85,7 +96,7 @@ def digit_strings(
             clips = tuple(each[draw.integers(len(each))].file for each in chosen)
             name = f"{part}-{number:05}.wav"
             yield {
-                "sound": Joined(Path(name), "", clips, (seed, place, number, 1)),
+                "sound": Joined(Path(name), "", clips, (seed, place, number, 1), speed if part == "train" else 0.0),
                 "text": " ".join(WORDS[digit] for digit in digits), "speaker": speaker, "split": part,
                 "origin": name,
             }  # fmt: skip

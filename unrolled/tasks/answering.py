@@ -88,6 +88,12 @@ class Answering:
         """What streams say after their latest step, (N, C), as columns, one dict a stream."""
         return self.rows(said)
 
+    def continued(self, answer: dict[str, Any], said: np.ndarray, memo: Any) -> tuple[dict[str, Any], Any]:
+        """What a stream shows after a step where that takes the steps before it too. answer: `shown` of this step alone,
+        said (C,). memo: what was remembered of the steps before, None at the beginning. Here the step's own answer.
+        """
+        return answer, None
+
     def calibrated(self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> Self:
         """This task with what it fits on validation data; here nothing."""
         return self

@@ -109,13 +109,21 @@ class Transcribe(Answering):
 
     def shown(self, said: np.ndarray) -> list[dict[str, Any]]:
         """What each stream's latest step says, (N, symbols): `symbol`, empty where it is the blank, and its probability.
-        The transcript so far takes the steps before it too: `Transcriber` has it.
+        The transcript so far takes the steps before it too: see `continued`, and `Transcriber`.
         """
         best = said.argmax(-1).tolist()
         names = ["" if at == BLANK else self.answers.decode([at]) for at in best]
         return [
             {"symbol": name, "p": float(row[at])} for name, at, row in zip(names, best, said, strict=True)
         ]
+
+    def continued(self, answer: dict[str, Any], said: np.ndarray, memo: Any) -> tuple[dict[str, Any], Any]:
+        """The latest symbol with the transcript so far. memo: the latest step's symbol, and all that were said."""
+        last, symbols = memo or (BLANK, [])
+        best = int(said.argmax())
+        if best not in (BLANK, last):
+            symbols = [*symbols, best]
+        return answer | {self.target: self.answers.decode(symbols)}, (best, symbols)
 
     def settings(self) -> dict[str, Any]:
         """How texts are searched."""
