@@ -202,7 +202,7 @@ def _spoken_digits(how: How) -> tuple[Path, list[Figure]]:
     """Strings of spoken digits written down, of fsdd's recordings where they are at hand, else of the shipped ones; then
     the test sounds again as they would come, a tenth of a second at a time.
     """
-    data = "fsdd_strings" if here(named("fsdd_strings")) else "spoken_strings"
+    data = "spoken_strings_fsdd" if here(named("spoken_strings_fsdd")) else "spoken_strings"
     budget = QUICK if how.quick else HEARD
     run = train(data=data, budget=budget, runs=how.runs, threads=how.threads, talk=Talk(quiet=how.board.quiet))
     assert run is not None and run.test is not None and run.baseline is not None
