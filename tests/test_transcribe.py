@@ -294,4 +294,3 @@ def test_the_named_set_reads_as_it_says() -> None:
     assert samples.resolve("spoken_strings") == STRINGS.path
     head = io.BytesIO(records(1)[0]["sound"].open().read(4)).read()
     assert head == b"RIFF"
-

@@ -46,7 +46,11 @@ def test_an_export_hears_what_the_model_hears(tmp_path: Path, model: Model) -> N
     for seconds in (0.8, 0.81, 0.82):  # the last step is filled otherwise in each
         sound.write_bytes(wav(seconds, 2))
         done = subprocess.run(
-            [sys.executable, "run.py", str(sound)], cwd=tmp_path / "onnx", capture_output=True, text=True, check=True
+            [sys.executable, "run.py", str(sound)],
+            cwd=tmp_path / "onnx",
+            capture_output=True,
+            text=True,
+            check=True,
         )
         wanted = model.task.predict(model, [model.task.codec.encode(read_sound(sound))])[0]
         assert json.loads(done.stdout) == {"text": wanted} and wanted
@@ -60,7 +64,9 @@ def test_the_server_transcribes_and_tells_partial_texts(tmp_path: Path, model: M
     wanted, early = model.task.predict(model, [steps])[0], model.task.predict_every(model, [steps])[0]
     with serving({"ears": model}) as (_, address, port):
         for route in ("transcribe", "predict"):
-            reply = httpx.post(f"{address}/v1/{route}", json={"model": "ears", "input": sent}, trust_env=False)
+            reply = httpx.post(
+                f"{address}/v1/{route}", json={"model": "ears", "input": sent}, trust_env=False
+            )
             assert reply.status_code == 200 and reply.json()["rows"] == [{"text": wanted}]
         with ws.connect(f"ws://127.0.0.1:{port}/v1/stream?model=ears", proxy=None) as one:
             one.recv()

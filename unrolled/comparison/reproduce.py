@@ -204,7 +204,9 @@ def _spoken_digits(how: How) -> tuple[Path, list[Figure]]:
     """
     data = "spoken_strings_fsdd" if here(named("spoken_strings_fsdd")) else "spoken_strings"
     budget = QUICK if how.quick else HEARD
-    run = train(data=data, budget=budget, runs=how.runs, threads=how.threads, talk=Talk(quiet=how.board.quiet))
+    run = train(
+        data=data, budget=budget, runs=how.runs, threads=how.threads, talk=Talk(quiet=how.board.quiet)
+    )
     assert run is not None and run.test is not None and run.baseline is not None
     write_run(run)
     error, (low, high) = run.test["values"]["cer"], run.test["interval"]
@@ -212,7 +214,12 @@ def _spoken_digits(how: How) -> tuple[Path, list[Figure]]:
     naive, name = run.baseline["value"], run.baseline["name"]
     same, heard = _as_it_comes(run, 3 if how.quick else 100)
     return run.path, [
-        Figure(f"{data}, character errors", f"{error:.4f} ({low:.4f} to {high:.4f})", "at most 0.05", error <= 0.05),
+        Figure(
+            f"{data}, character errors",
+            f"{error:.4f} ({low:.4f} to {high:.4f})",
+            "at most 0.05",
+            error <= 0.05,
+        ),
         Figure("word errors", f"{words:.4f}", f"below {naive:.4f} characters ({name})", words < naive),
         Figure("the same text while the sound comes", f"{same} of {heard}", "all", same == heard),
     ]
@@ -259,7 +266,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "a novel in word pieces: an LSTM beats the n-gram in five minutes (11 minutes)", _moby_dick
     ),
     "spoken-digits": Experiment(
-        "strings of spoken digits become text by CTC, as a whole and while they come (6 minutes)", _spoken_digits
+        "strings of spoken digits become text by CTC, as a whole and while they come (6 minutes)",
+        _spoken_digits,
     ),
     "music": Experiment(
         "of 50 tunes after five minutes 90 % parse, 75 % have every bar right (6 minutes)", _music

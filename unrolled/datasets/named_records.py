@@ -87,8 +87,8 @@ def _spoken(wanted: DataSet, files: Files) -> Iterator[Record]:
 
 
 def _strings(wanted: DataSet, files: Files) -> Iterator[Record]:
-    """`sound`, `text`, `speaker` and `split` of strings of digits. Options: the takes of each speaker and digit of which the
-    held-out parts are made, and, where both are made of the same takes, the speakers whose takes are for validation.
+    """`sound`, `text`, `speaker` and `split` of strings of digits. Options: the takes of each speaker and digit of which
+    the held-out parts are made; where both are made of the same takes, the speakers whose takes are for validation.
     """
     options = wanted.options
     path = next(iter(files.values()), samples.FOLDER / options.get("shipped", ""))

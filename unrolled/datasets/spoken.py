@@ -70,7 +70,7 @@ def _played(samples: NDArray[np.float32], speed: float) -> NDArray[np.float32]:
     if speed == 1:
         return samples
     places = np.arange(0, len(samples) - 1, speed)
-    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+    return np.asarray(np.interp(places, np.arange(len(samples)), samples), np.float32)
 
 
 read_clip = lru_cache(maxsize=4096)(read_sound)
@@ -80,8 +80,8 @@ def digit_strings(
     takes: Mapping[str, Sequence[Take]], counts: Mapping[str, int], seed: int = 0, speed: float = 0.0
 ) -> Iterator[Record]:
     """`sound`, its `text` in words, `speaker` and `split`: for each part so many strings of 3 to 7 digits, all said by one
-    speaker, made of that part's recordings only. A pure function of (seed, part, number). speed: see `Joined`, of training's
-    strings.
+    speaker, made of that part's recordings only. A pure function of (seed, part, number). speed: of training's strings,
+    see `Joined`.
     """
     for place, (part, count) in enumerate(counts.items()):
         said: dict[str, dict[int, list[Take]]] = {}

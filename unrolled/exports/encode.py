@@ -142,9 +142,13 @@ def _spectra(codec: LogMel) -> tuple[str, Constants]:
         numbers["basis"] = cosine_basis(codec.coefficients, codec.bands).T
         text, last = f"{text}    cepstra = MatMul({last}, basis)\n", "cepstra"
     if isinstance(codec, StackedMel):
-        numbers |= _counts(stack=[codec.stack], stack_less=[codec.stack - 1], sides=[-1, codec.stack, codec.bands])
+        numbers |= _counts(
+            stack=[codec.stack], stack_less=[codec.stack - 1], sides=[-1, codec.stack, codec.bands]
+        )
         numbers["shape"] = np.array([-1, codec.width])
-        return text + STACKED.format(scaled=SCALED.format(of=last)), _counts(**sizes) | numbers | _scale(codec)
+        return text + STACKED.format(scaled=SCALED.format(of=last)), _counts(**sizes) | numbers | _scale(
+            codec
+        )
     text += SCALED.format(of=last) + "    raw = Cast<to=1>(scaled)\n}"
     return text, _counts(**sizes) | numbers | _scale(codec)
 

@@ -99,8 +99,8 @@ class Transcriber:
             codec = self.model.task.codec
             if not hasattr(codec, "follow") or self.rows != 1:
                 raise UserError(
-                    f"hear: one sound at a time, of a model that reads stacked_mel; this one has {self.rows} rows and reads "
-                    f"{codec.kind}. Push its steps."
+                    f"hear: one sound at a time, of a model that reads stacked_mel; this one has {self.rows} rows and "
+                    f"reads {codec.kind}. Push its steps."
                 )
             self._sound = codec.follow()
         return self.push(self._sound.push(samples, rate))[0]

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 AT_ONCE = 512  # sounds whose scores are held together
-LEAN = 0.01  # what a nat a symbol counts beside the error rate, which stays 1 while a young model says nothing
+LEAN = (
+    0.01  # what a nat a symbol counts beside the error rate, which stays 1 while a young model says nothing
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,9 @@ class Transcribe(Answering):
         """The text of each encoded sound."""
         return [self._text(scores) for scores in self._scores(model, inputs, batch)]
 
-    def predict_every(self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH) -> list[list[str]]:
+    def predict_every(
+        self, model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH
+    ) -> list[list[str]]:
         """The transcript after each step of each sound, by the likeliest symbols: what is said stays said."""
         return [self._growing(scores) for scores in self._scores(model, inputs, batch)]
 

@@ -97,7 +97,11 @@ class Encoding:
     def _answers(self, rows: list[Record], block: Block) -> Sequence[np.ndarray] | np.ndarray:
         """What is to be said of each row: all in one array, or one a row where answers have lengths of their own."""
         task = self.task
-        if len(task.targets) == 1 and not (task.stepwise or task.ragged) and hasattr(task.answers, "encode_many"):
+        if (
+            len(task.targets) == 1
+            and not (task.stepwise or task.ragged)
+            and hasattr(task.answers, "encode_many")
+        ):
             values, origins = [row.get(task.target) for row in rows], [str(row["origin"]) for row in rows]
             found: np.ndarray = task.answers.encode_many(values, origins)
             return found

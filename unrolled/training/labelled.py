@@ -215,7 +215,7 @@ class Labelled:
             return f"No better: the {baseline['name']} reaches {other:.4f}. Train longer, or use it."
         return f"No better: the {baseline['name']} ({other:.4f}) lies within the interval. Give it more time or data."
 
-    def sample(self, model: Model, seed: int) -> None:
+    def sample(self, model: Model, seed: int) -> str | None:
         return None
 
     def about(self) -> str:
@@ -247,7 +247,8 @@ def prepare_labelled(recipe: Recipe) -> Labelled:
     from unrolled.training.transcripts import Transcripts  # which builds on this module
 
     kind = Transcripts if dealt.reading.task == "transcribe" else Labelled
-    made = kind(name_of(recipe.data, path), dealt, task_of(dealt, recipe), recipe.shuffled)
+    task: Any = task_of(dealt, recipe)
+    made = kind(name_of(recipe.data, path), dealt, task, recipe.shuffled)
     if recipe.vectors is not None:
         made.vectors = _vectors(recipe.vectors, made)
         made.notes += [f"{recipe.vectors}: {made.vectors}", *made.vectors.notes]

@@ -57,7 +57,9 @@ class Transcripts(Labelled):
                 "step says one symbol at most. Use codec=log_mel, which makes a step each 10 ms, or check that sounds and "
                 "texts belong together."
             )
-        then = "nothing is learnt from them" if part == "train" else "they count as they are, and can't be right"
+        then = (
+            "nothing is learnt from them" if part == "train" else "they count as they are, and can't be right"
+        )
         self.notes.append(
             f"{len(short)} sounds for {part} have fewer steps than their text has symbols (the first: {first}): {then}"
         )

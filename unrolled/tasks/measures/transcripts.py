@@ -26,7 +26,9 @@ def error_rate(found: Edits) -> Statistic:
 
 def exact(said: Sequence[str], truth: Sequence[str]) -> Statistic:
     """The share of texts without an error."""
-    hits = np.array([one.strip() == other.strip() for one, other in zip(said, truth, strict=True)], np.float64)
+    hits = np.array(
+        [one.strip() == other.strip() for one, other in zip(said, truth, strict=True)], np.float64
+    )
     return lambda weights: weights @ hits / weights.sum(1)
 
 
