@@ -164,7 +164,7 @@ OWN: dict[str, tuple[str, ...]] = {
 }
 """By codec: what pays on the shipped and the public sets."""
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    # Three frames stand in a step: masks of 120 ms, which leave something of every word, and of 8 bands.
-    "stacked_mel": {"time_mask": {"count": 4, "longest": 4}, "frequency_mask": {"widest": 24}},
+    # Three frames stand in a step: masks of 120 ms, which leave something of every word, and of 4 bands.
+    "stacked_mel": {"time_mask": {"longest": 4}, "frequency_mask": {"widest": 12}},
 }
 """By codec: settings other than the changes' own."""
