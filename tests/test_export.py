@@ -474,7 +474,8 @@ PAIRS = [
     ("gru", "recurrent", None),
 ]
 MORE_PAIRS = [
-    ("lstm", "additive", None), ("mingru", "general", "conv"), ("transformer", "scaled", "gru"), ("rnn", "scaled", "encoder"),
+    ("lstm", "additive", None), ("mingru", "general", "conv"), ("transformer", "scaled", "gru"),
+    ("rnn", "scaled", "encoder"),
 ]  # fmt: skip
 
 
