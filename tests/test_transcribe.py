@@ -35,8 +35,8 @@ from unrolled.running.ctc import prefix_beam_search
 from unrolled.running.transcriber import Transcriber
 from unrolled.tasks import task_from_dict
 from unrolled.tasks.simple import MostFrequent, NearestText
-from unrolled.training.labelled import prepare_labelled
 from unrolled.training.recipe import Recipe
+from unrolled.training.rows import prepare_rows
 from unrolled.training.transcripts import Transcripts
 
 STRINGS = sets.named("spoken_strings")
@@ -249,11 +249,11 @@ def test_sounds_too_short_for_their_text_are_counted(tmp_path: Path) -> None:
     texts = sentences(60)
     texts[4] = "far too many words for so short a sound " * 2
     path = spoken_table(tmp_path, texts, seconds=1.2)
-    made = prepare_labelled(Recipe.of(data=str(path), split="0.8,0.1,0.1"))
+    made = prepare_rows(Recipe.of(data=str(path), split="0.8,0.1,0.1"))
     assert isinstance(made, Transcripts) and made.reads == "speech"
     assert any("1 sounds for" in note and "fewer steps than their text" in note for note in made.notes)
     with pytest.raises(UserError, match="every training sound has fewer steps"):
-        prepare_labelled(Recipe.of(data=str(spoken_table(tmp_path, sentences(60), seconds=0.05))))
+        prepare_rows(Recipe.of(data=str(spoken_table(tmp_path, sentences(60), seconds=0.05))))
 
 
 @pytest.fixture(scope="module")
