@@ -17,9 +17,9 @@ from unrolled.datasets.look_rows import look_rows
 from unrolled.datasets.precheck import precheck
 from unrolled.datasets.samples import resolve
 from unrolled.errors import UserError
-from unrolled.training.rows import prepare_rows
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
+from unrolled.training.rows import prepare_rows
 from unrolled.training.setup import material_of
 
 

@@ -65,7 +65,9 @@ def test_rouge_is_the_reference_of_ascii(pairs: list[tuple[list[str], list[str]]
     wanted = [scorer.score(other, one) for one, other in zip(said, truth, strict=True)]
     report = measure_texts(said, truth, "rouge")
     for own, theirs in (("rouge", "rougeL"), ("rouge1", "rouge1"), ("rouge2", "rouge2")):
-        assert report.values[own] == pytest.approx(np.mean([score[theirs].fmeasure for score in wanted]), abs=1e-12)
+        assert report.values[own] == pytest.approx(
+            np.mean([score[theirs].fmeasure for score in wanted]), abs=1e-12
+        )
 
 
 def test_rouge_reads_letters_beyond_ascii() -> None:
@@ -76,7 +78,8 @@ def some(count: int = 60) -> tuple[list[str], list[str]]:
     draw = np.random.default_rng(0)
     truth = [" ".join(draw.choice(list("abcdefg"), 12)) for _ in range(count)]
     said = [
-        " ".join(c if draw.random() < 0.8 else "x" for c in text.split()[: draw.integers(6, 13)]) for text in truth
+        " ".join(c if draw.random() < 0.8 else "x" for c in text.split()[: draw.integers(6, 13)])
+        for text in truth
     ]
     return said, truth
 
@@ -112,7 +115,14 @@ def test_what_rows_add_makes_the_value_and_its_spread(metric: str) -> None:
 
 
 def test_nothing_said_is_wholly_wrong() -> None:
-    for metric, worst in (("bleu", 0.0), ("chrf", 0.0), ("wer", 1.0), ("per", 1.0), ("cer", 1.0), ("exact", 0.0)):
+    for metric, worst in (
+        ("bleu", 0.0),
+        ("chrf", 0.0),
+        ("wer", 1.0),
+        ("per", 1.0),
+        ("cer", 1.0),
+        ("exact", 0.0),
+    ):
         assert measure_texts(["", ""], ["a b", "c"], metric).value == worst
     report = measure_texts(["a b", "c"], ["a b", "c"], "per")
     assert (report.value, report.values["wrong"], report.error) == (0.0, 0.0, 0.0)

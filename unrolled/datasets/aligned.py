@@ -44,7 +44,9 @@ def two_files(data: str) -> Path | None:
     if gone := [path for path in paths if path not in here]:
         raise missing(gone[0])
     if len(paths) != 2:
-        raise UserError(f"data={data}: {len(paths)} files. Expected two, line by line: data=train.en,train.de")
+        raise UserError(
+            f"data={data}: {len(paths)} files. Expected two, line by line: data=train.en,train.de"
+        )
     return Path(",".join(map(str, paths)))
 
 

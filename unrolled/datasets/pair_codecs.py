@@ -34,7 +34,9 @@ class PairCodecs(NamedTuple):
 
 def text_of(value: object) -> str:
     """A side of a pair as text: of a list its items with spaces between."""
-    return value if isinstance(value, str) else " ".join(symbols_of(value)) if _listed(value) else name_of(value)
+    return (
+        value if isinstance(value, str) else " ".join(symbols_of(value)) if _listed(value) else name_of(value)
+    )
 
 
 def choose_pair(
@@ -46,7 +48,9 @@ def choose_pair(
     Raises UserError for a codec that doesn't read text, and where one codec can't serve both.
     """
     if asked not in ("auto", *KINDS):
-        raise UserError(f"codec={asked}: it reads no text. Of pairs of texts expected one of {', '.join(KINDS)}.")
+        raise UserError(
+            f"codec={asked}: it reads no text. Of pairs of texts expected one of {', '.join(KINDS)}."
+        )
     some = list(islice(pairs, LOOKED_AT))
     sides = [[value for value, _ in some], [value for _, value in some]]
     kinds = [kind_for(values) for values in sides]
@@ -117,7 +121,9 @@ def _alike(first: list[Any], second: list[Any]) -> bool:
 
 
 def _says(kind: str) -> str:
-    return {"symbols": "symbols with spaces between", "bpe": "sentences", "characters": "short texts"}.get(kind, kind)
+    return {"symbols": "symbols with spaces between", "bpe": "sentences", "characters": "short texts"}.get(
+        kind, kind
+    )
 
 
 def unknown_in(codec: Any, value: Any) -> Iterator[str]:

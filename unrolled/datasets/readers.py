@@ -164,7 +164,9 @@ def reader_of(path: Path) -> Reader:
     if kind not in READERS:
         named = f"files ending in {kind!r}" if kind else "files without a suffix"
         beside = sorted(
-            other.name for other in path.parent.glob(f"{path.name.split('.')[0]}.*") if other.name != path.name
+            other.name
+            for other in path.parent.glob(f"{path.name.split('.')[0]}.*")
+            if other.name != path.name
         )
         both = (
             f" If {beside[0]} is the other side of it, line by line, name both: data={path},{path.with_name(beside[0])}"

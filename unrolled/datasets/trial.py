@@ -96,7 +96,9 @@ def leaks_of(dealt: Dealt) -> Leaks:
 
 def _empty_leaks(dealt: Dealt) -> Leaks:
     reading = dealt.reading
-    target = None if reading.task == "translate" else reading.target  # a source may well say all, as in a copy
+    target = (
+        None if reading.task == "translate" else reading.target
+    )  # a source may well say all, as in a copy
     return Leaks(target, [reading.group] if reading.group else [], reading.inputs)
 
 

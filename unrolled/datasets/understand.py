@@ -136,7 +136,11 @@ def _understood(found: dict[str, Column], asked: Asked, data: str, steps: tuple[
 
 
 def _target(
-    found: dict[str, Column], read: tuple[str, ...], task: str | None, why: list[tuple[str, str, str]], data: str
+    found: dict[str, Column],
+    read: tuple[str, ...],
+    task: str | None,
+    why: list[tuple[str, str, str]],
+    data: str,
 ) -> str:
     """The column that answers; `read`: those that are read, where that was said; `task`: likewise. Raises _Choice."""
     named = [name for name in found if name.lower() in ANSWERS]

@@ -116,7 +116,9 @@ class Translate(Answering):
 
     def predict_every(self, model: Any, inputs: Sequence[np.ndarray], batch: int = BATCH) -> list[Any]:
         """Raises UserError: nothing is written before a source has been read to its end."""
-        raise UserError("every=true: a text is written once its source has been read, so there are no early answers.")
+        raise UserError(
+            "every=true: a text is written once its source has been read, so there are no early answers."
+        )
 
     def written(self, said: Sequence[Sequence[Hypothesis]]) -> list[str]:
         """The best text of each row."""
@@ -172,18 +174,24 @@ class Translate(Answering):
         """A row's own target, encoded (T,), without boundaries. Raises UserError, naming the row, where it is missing."""
         value = row.get(self.target)
         if value is None or value == "":
-            raise UserError(f"{row['origin']}: nothing in the column {self.target!r}, which was to be written.")
+            raise UserError(
+                f"{row['origin']}: nothing in the column {self.target!r}, which was to be written."
+            )
         return np.asarray(self.answers.encode(text_of(value)))
 
     def remarks(self, rows: Sequence[Record], inputs: Sequence[np.ndarray]) -> list[str]:
         """What is to be said of sources that are unlike training's: characters it hadn't, and longer ones."""
         told = []
-        unknown = [Counter(unknown_in(self.codec, self.value(row))) for row in rows if self.value(row) is not None]
+        unknown = [
+            Counter(unknown_in(self.codec, self.value(row))) for row in rows if self.value(row) is not None
+        ]
         seen = sum(unknown, Counter[str]())
         if seen:
             what = {"characters": "characters", "symbols": "symbols"}.get(self.codec.kind, "words")
             how = "spelled byte by byte" if what == "characters" else "read as unknown"
-            some = " ".join(name for name, _ in seen.most_common(SHOWN)) + (" ..." if len(seen) > SHOWN else "")
+            some = " ".join(name for name, _ in seen.most_common(SHOWN)) + (
+                " ..." if len(seen) > SHOWN else ""
+            )
             told.append(f"{sum(map(bool, unknown))} sources hold {what} that training hadn't ({some}): {how}")
         long = [row for row, x in zip(rows, inputs, strict=True) if len(x) > self.lengths.source > 0]
         if long:

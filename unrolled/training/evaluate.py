@@ -14,10 +14,10 @@ from unrolled.errors import NumericalFailure, unknown
 from unrolled.tasks.scored import Scored
 from unrolled.training.corpus import Corpus, prepare
 from unrolled.training.device import choose_device
-from unrolled.training.rows import prepare_rows
 from unrolled.training.new_rows import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.resume import same_data
+from unrolled.training.rows import prepare_rows
 from unrolled.training.run import Run
 
 if TYPE_CHECKING:

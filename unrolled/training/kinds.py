@@ -77,7 +77,12 @@ _PAIRS: dict[str, Defaults] = {kind: _WRITER for kind in ("rnn", "lstm", "gru")}
     kind: replace(_WRITER, lr=1e-3, width=192, layers=2, dropout=0.1, attention="scaled", warmup=200)
     for kind in ("transformer", "mingru", "conv")
 }
-TABLES: dict[Reads, dict[str, Defaults]] = {"text": _TEXT, "tokens": _TOKENS, "numbers": _NUMBERS, "pairs": _PAIRS}
+TABLES: dict[Reads, dict[str, Defaults]] = {
+    "text": _TEXT,
+    "tokens": _TOKENS,
+    "numbers": _NUMBERS,
+    "pairs": _PAIRS,
+}
 
 _SUITS = "`unrolled compare` finds what suits your data better"
 AUTO: dict[Reads, tuple[str, str]] = {

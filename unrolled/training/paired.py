@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 
 VALIDATED = 1000  # validation rows written for along the way; of more, evenly chosen ones stand for all
 SAMPLED = 8  # validation rows whose texts are kept for people to watch
-SUMMARY, LONG = 4.0, 30.0  # a target is a summary where sources are so many times as long, and have so many words
+SUMMARY, LONG = (
+    4.0,
+    30.0,
+)  # a target is a summary where sources are so many times as long, and have so many words
 SMOOTHING = 0.1  # of sentences; short answers are exact or wrong
 
 
@@ -70,7 +73,9 @@ class Paired:
         if asked.metric == "auto":
             self.chosen.append(Chosen("metric", metric, why))
         if asked.smoothing is None:
-            self.chosen.append(Chosen("smoothing", smoothing, "label smoothing suits sentences, not exact answers"))
+            self.chosen.append(
+                Chosen("smoothing", smoothing, "label smoothing suits sentences, not exact answers")
+            )
         codec, answers = fitted_pair(self.codecs, lambda: dealt.pairs("train"))
         reading = dealt.reading
         task = Translate(
@@ -83,7 +88,9 @@ class Paired:
         valid = len(self._pairs["valid"])
         self.few = valid < LEAST_HELD
         if self.few and valid:
-            self.notes.append(f"{valid} validation rows are too few to choose weights by: the last ones are kept")
+            self.notes.append(
+                f"{valid} validation rows are too few to choose weights by: the last ones are kept"
+            )
 
     def _encoded(self, task: Translate) -> tuple[dict[str, Pairs], dict[str, set[int]]]:
         """Each part's pairs, but for those with an empty side, and the numbers of these, in one pass over the data."""
@@ -148,7 +155,9 @@ class Paired:
     def spec(self, choice: ModelChoice) -> dict[str, Any]:
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
         if "pool" in options:
-            raise UserError("model.pool sums up a sequence for one answer, and the task is translate: leave it out.")
+            raise UserError(
+                "model.pool sums up a sequence for one answer, and the task is translate: leave it out."
+            )
         task = self._task
         return paired(
             choice.kind, embedder_of(task.codec), task.answers.size, shared=self.codecs.joint,
@@ -172,7 +181,9 @@ class Paired:
         return batch.y.numel() if batch.lengths is None else int(batch.lengths.sum())
 
     def feeding(self, model: Model) -> str:
-        return f"{self.codecs.source} in, {self.codecs.target} out, batches of as many tokens, of similar length"
+        return (
+            f"{self.codecs.source} in, {self.codecs.target} out, batches of as many tokens, of similar length"
+        )
 
     def score(self, model: Model, part: str, context: int | None = None) -> Scored:
         pairs = self._pairs[part]
@@ -197,7 +208,7 @@ class Paired:
             return [source for source, _ in pairs], [target for _, target in pairs]
 
         train, test = (
-            TextPart(lambda part=part: texts(part), self._pairs[part].targets) for part in ("train", "test")
+            TextPart(partial(texts, part), self._pairs[part].targets) for part in ("train", "test")
         )
         return TextRivals(self._task, train, test)
 
@@ -228,7 +239,8 @@ class Paired:
         said = task.written(task.predict(model, pairs.inputs[::step][: len(rows)]))
         shown = zip(rows, said, strict=True)
         return "\n".join(
-            f"{text_of(task.value(row))}\n  wanted: {text_of(row[task.target])}\n  wrote:  {text}" for row, text in shown
+            f"{text_of(task.value(row))}\n  wanted: {text_of(row[task.target])}\n  wrote:  {text}"
+            for row, text in shown
         )
 
     def about(self) -> str:
@@ -253,7 +265,10 @@ def choose_metric(dealt: Dealt, asked: str) -> tuple[str, str]:
     if words[0] >= LONG and words[0] >= SUMMARY * words[1]:
         return "rouge", f"answers {words[0] / words[1]:.2g} times shorter than what is read: summaries"
     if not have_sacrebleu():
-        return "cer", 'BLEU needs the package sacrebleu (pip install "unrolled[translate]"); errors a character instead'
+        return (
+            "cer",
+            'BLEU needs the package sacrebleu (pip install "unrolled[translate]"); errors a character instead',
+        )
     return "bleu", "the answers are sentences"
 
 
@@ -264,7 +279,9 @@ def paired_of(recipe: Recipe, path: Path, dealt: Dealt) -> Paired:
         "threshold": recipe.threshold is not None, "augment": recipe.augment not in (None, "auto", "none"),
     }  # fmt: skip
     if wrong := [key for key, given in refused.items() if given]:
-        raise UserError(f"{wrong[0]}: it is for tasks that answer with a class or a number, and the task is translate.")
+        raise UserError(
+            f"{wrong[0]}: it is for tasks that answer with a class or a number, and the task is translate."
+        )
     files = data_files(path)
     name = name_of(recipe.data, path) if path.exists() else name_of("_".join(_distinct(files)), path)
     made = Paired(name, dealt, recipe)

@@ -67,7 +67,9 @@ def chrf_counts(said: Sequence[str], truth: Sequence[str]) -> Numbers:
         first, second = "".join(one.split()), "".join(other.split())
         row = []
         for n in range(1, CHARACTERS + 1):
-            left, right = (Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (first, second))
+            left, right = (
+                Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (first, second)
+            )
             row += [left.total() if right else 0, right.total(), (left & right).total()]
         rows.append(row)
     return np.array(rows, np.float64).reshape(-1, 3 * CHARACTERS)
@@ -81,7 +83,8 @@ def chrf_of(sums: Numbers) -> Numbers:
     precision = np.where(there, hits / np.maximum(said, 1e-300), 0.0).sum(1) / orders
     recall = np.where(there, hits / np.maximum(wanted, 1e-300), 0.0).sum(1) / orders
     below = BETA**2 * precision + recall
-    return 100 * (1 + BETA**2) * precision * recall / np.where(below > 0, below, 1.0)
+    value: Numbers = 100 * (1 + BETA**2) * precision * recall / np.where(below > 0, below, 1.0)
+    return value
 
 
 def rouge(said: Sequence[str], truth: Sequence[str]) -> dict[str, Numbers]:
