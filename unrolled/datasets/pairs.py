@@ -56,8 +56,8 @@ def batch_of(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Ba
 
 
 class PairBundles:
-    """Batches of pairs of similar length. `batch` is how many rows one has in the mean: rows are few where they are long and
-    many where they are short, each time a multiple of `accumulate`, so that batches have about as many tokens.
+    """Batches of pairs of similar length. `batch` is how many rows one has in the mean: few where they are long, many where
+    they are short, each time a multiple of `accumulate`, so that batches have about as many tokens.
 
     Which lengths stand together is the same in each epoch; which of the rows of one length, and the order of batches, is
     drawn anew.
@@ -97,7 +97,7 @@ class PairBundles:
 
 @lru_cache(maxsize=2)
 def _drawn(seed: int, epoch: int, sizes: bytes, steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """An epoch's order of rows, by length and by chance where that is equal, and of its batches; kept for its other steps."""
+    """An epoch's order of rows, by length and by chance where that is equal, and of its batches; kept for the next."""
     draw = np.random.default_rng([seed, epoch])
     sources, targets = np.frombuffer(sizes, np.int64).reshape(2, -1)
     shuffled = draw.permutation(len(sources))

@@ -30,7 +30,9 @@ def resolve(data: str) -> Path:
     """The path of a shipped set, a named one, a file, a folder or a glob. A name wins; write `./irish` for one's own
     file.
 
-    Two files that belong together line by line are named with a comma between. A set of several files resolves to the glob that matches them, a named one to the file of facts that stands for it
+    Two files that belong together line by line are named with a comma between.
+
+    A set of several files resolves to the glob that matches them, a named one to the file of facts that stands for it
     (`sets.of`), or, where it is text, to the text itself. Raises UserError with the nearest known name, and for a public
     set that isn't on this machine.
     """

@@ -38,9 +38,9 @@ def share_of(text: str, of: int) -> int:
 def letters(
     order: str, count: int, longest: int = 30, beyond: int = 0, tested: int = 40, seed: int = 0
 ) -> Iterator[Record]:
-    """`count` words of 1 to `longest` random letters, then `beyond` of up to `tested`, which are all for the test: `source`,
-    `target` (the same, or backwards where the order is "reverse") and `split`, by hash of the letters, so that no word is
-    both trained on and tested. Raises UserError for an unknown order.
+    """`count` words of 1 to `longest` random letters, then `beyond` of up to `tested`, which are all for the test:
+    `source`, `target` (the same, or backwards where the order is "reverse") and `split`, by hash of the letters, so that
+    no word is both trained on and tested. Raises UserError for an unknown order.
     """
     if order not in ("copy", "reverse"):
         raise UserError(f"order = {order!r}. Expected copy or reverse.")
@@ -57,8 +57,8 @@ def letters(
 
 
 def dates(count: int, seed: int = 0) -> Iterator[Record]:
-    """Dates of 1900 to 2099 as people write them: `date`, `iso` and `split`, by hash of the text: of 20 residues 0 and 1 are
-    for the test, 2 is for validation.
+    """Dates of 1900 to 2099 as people write them: `date`, `iso` and `split`, by hash of the text: of 20 residues 0 and 1
+    are for the test, 2 is for validation.
     """
     for index in range(count):
         draw = np.random.default_rng([seed, index])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Reads = Literal["text", "tokens", "numbers", "pairs", "speech"]
-"""A corpus to be continued; to answer rows, tokens or numbers a step; a source, to write its target; to transcribe, sound."""
+"""A corpus to be continued; to answer rows, tokens or numbers a step; a source, to write its target; or sound."""
 
 
 @dataclass(frozen=True)

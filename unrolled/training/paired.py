@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,7 +208,7 @@ class Paired:
             return [source for source, _ in pairs], [target for _, target in pairs]
 
         train, test = (
-            TextPart(lambda part=part: texts(part), self._pairs[part].targets) for part in ("train", "test")
+            TextPart(partial(texts, part), self._pairs[part].targets) for part in ("train", "test")
         )
         return TextRivals(self._task, train, test)
 

@@ -83,7 +83,8 @@ def chrf_of(sums: Numbers) -> Numbers:
     precision = np.where(there, hits / np.maximum(said, 1e-300), 0.0).sum(1) / orders
     recall = np.where(there, hits / np.maximum(wanted, 1e-300), 0.0).sum(1) / orders
     below = BETA**2 * precision + recall
-    return 100 * (1 + BETA**2) * precision * recall / np.where(below > 0, below, 1.0)
+    value: Numbers = 100 * (1 + BETA**2) * precision * recall / np.where(below > 0, below, 1.0)
+    return value
 
 
 def rouge(said: Sequence[str], truth: Sequence[str]) -> dict[str, Numbers]:

@@ -77,8 +77,8 @@ class TextReport(Report):
 
 
 def measure_texts(said: Sequence[str], truth: Sequence[str], primary: str, *, seed: int = 0) -> TextReport:
-    """The report on one text a row. BLEU's and chrF's are of the whole part (their counts are added up), as are error rates;
-    the others are means over rows. Intervals resample rows.
+    """The report on one text a row. BLEU's and chrF's are of the whole part (their counts are added up), as are error
+    rates; the others are means over rows. Intervals resample rows.
 
     Raises UserError for no rows, unequal numbers of them and an unknown measure, MissingExtra for BLEU without sacrebleu.
     """
@@ -122,8 +122,8 @@ def _edited(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Numbers:
 
 
 def _each(counts: Numbers, statistic: Statistic) -> Units | None:
-    """What each row adds. Of a measure that is no ratio of sums: its value, and how far the row draws it up or down, which is
-    (N - 1) times what leaving the row out changes (Efron and Tibshirani 1993, ch. 11: the jackknife's influence values).
+    """What each row adds. Of a measure that is no ratio of sums: its value, and how far the row draws it up or down, which
+    is (N - 1) times what leaving the row out changes (Efron and Tibshirani 1993, ch. 11: the jackknife's influence values).
     """
     if counts.shape[1] == 2:
         return Units(counts[:, 0], counts[:, 1]) if counts[:, 1].sum() else None
