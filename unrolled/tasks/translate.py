@@ -26,7 +26,7 @@ from unrolled.tasks.scored import Scored
 
 if TYPE_CHECKING:
     from unrolled.model import Seq2Seq
-    from unrolled.running.decode import Hypothesis
+    from unrolled.running.hypotheses import Hypothesis
 
 MOST = 2**18  # source steps of one call, padding included
 TIES = 1e-3  # of the nats a token, in what a run lowers: they decide while the metric stands still, as BLEU does at 0
@@ -90,8 +90,8 @@ class Translate(Answering):
         """
         from unrolled.running.decode import decode
 
-        how = {"beam": self.beam, "forbidden": self.forbidden} | how
-        longest = how.pop("longest", None)
+        options: dict[str, Any] = {"beam": self.beam, "forbidden": self.forbidden} | how
+        longest: int | None = options.pop("longest", None)
         found: list[list[Hypothesis]] = [[]] * len(inputs)
         device, training = next(model.parameters()).device, model.training
         model.eval()
@@ -104,7 +104,7 @@ class Translate(Answering):
                 with torch.inference_mode():
                     state = model.read_source(x, layout)
                 limits = [longest or self.lengths.longest(int(size)) for size in sizes]
-                for row, said in zip(rows, decode(model, state, longest=limits, **how), strict=True):
+                for row, said in zip(rows, decode(model, state, longest=limits, **options), strict=True):
                     found[row] = said
         finally:
             model.train(training)
