@@ -43,6 +43,7 @@ _HOMES = {
     "serve": "unrolled.serving.serve",
     "to_torch": "unrolled.model",
     "train": "unrolled.training.train",
+    "translate": "unrolled.training.translate",
 }
 _MODULES = ("law", "state")
 
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from unrolled.training.predict import predict
     from unrolled.training.run import Run, load
     from unrolled.training.train import train
+    from unrolled.training.translate import translate
 
 __all__ = [
     "MIXERS",
@@ -99,6 +101,7 @@ __all__ = [
     "state",
     "to_torch",
     "train",
+    "translate",
 ]
 
 

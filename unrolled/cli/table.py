@@ -29,6 +29,9 @@ VERBS = {
     "reproduce": Verb("train", "run a named experiment and hold its figures against those asked"),
     "runs": Verb("train", "list the runs, with their scores"),
     "predict": Verb("use", "a run's answers to new rows, as CSV or JSON lines"),
+    "translate": Verb(
+        "use", "what a run writes for texts: translations, pronunciations, summaries; line by line"
+    ),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
     "export": Verb("use", "a run's model as files that need no torch: ONNX, a page, C; proved equal"),
     "serve": Verb("use", "runs behind HTTP: completions, answers to rows, streams that keep their state"),
