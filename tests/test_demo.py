@@ -276,7 +276,10 @@ def test_a_figure_not_met_is_exit_code_5_with_the_figures(
         Reproduction("mine", tmp_path, figures).require()
 
 
-@pytest.mark.parametrize(("name", "figures"), [("irish", 3), ("music", 2)])
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [("irish", 3), ("music", 2), pytest.param("spoken-digits", 3, marks=pytest.mark.slow)],
+)
 def test_the_shipped_experiments_run(
     name: str, figures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -473,7 +473,10 @@ PAIRS = [
     ("transformer", "scaled", None),
     ("gru", "recurrent", None),
 ]
-MORE_PAIRS = [("lstm", "additive", None), ("mingru", "general", "conv"), ("transformer", "scaled", "gru"), ("rnn", "scaled", "encoder")]  # fmt: skip
+MORE_PAIRS = [
+    ("lstm", "additive", None), ("mingru", "general", "conv"), ("transformer", "scaled", "gru"),
+    ("rnn", "scaled", "encoder"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rouge_score import rouge_scorer
 
 from unrolled.errors import MissingExtra, UserError
 from unrolled.tasks.measures import overlap
-from unrolled.tasks.measures.edits import common, edits
+from unrolled.tasks.measures.edits import common, edit_distance
 from unrolled.tasks.measures.texts import counts_of, measure_texts
 
 WORDS = st.lists(st.sampled_from(["the", "cat", "sat", "on", "mat", "a", "dog.", "it's", "Über"]), max_size=9)
@@ -37,7 +37,7 @@ def table(one: str, other: str) -> tuple[int, int]:
 @given(st.text("abc", max_size=80), st.text("abcd", max_size=80))
 @settings(max_examples=150, deadline=None)
 def test_edits_and_common_are_the_textbooks(one: str, other: str) -> None:
-    assert (edits(one, other), common(one, other)) == table(one, other)
+    assert (edit_distance(one, other), common(one, other)) == table(one, other)
 
 
 @given(st.lists(st.tuples(WORDS, WORDS.filter(bool)), min_size=1, max_size=6))

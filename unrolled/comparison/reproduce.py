@@ -12,15 +12,23 @@ from unrolled.comparison.members import MODELS
 from unrolled.comparison.race import compare
 from unrolled.comparison.report import write_run
 from unrolled.comparison.result import ENOUGH_SEEDS, Comparison, Row
+from unrolled.datasets.holdings import here
+from unrolled.datasets.rows import raw_rows
+from unrolled.datasets.samples import resolve
+from unrolled.datasets.sets import named
+from unrolled.datasets.sound import sound_of
 from unrolled.errors import CheckFailed, unknown
 from unrolled.running.generate import generate
+from unrolled.running.transcriber import Transcriber
 from unrolled.training.folder import write_json
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import ModelChoice, Recipe
+from unrolled.training.run import Run
 from unrolled.training.train import train
 
 QUICK = "12steps"  # exercises the path; its figures mean nothing
 QUICK_KIND = "gru"
+HEARD = "5m"  # of training on strings of digits
 SMALL = 30_000  # weights, where it must be quick
 
 
@@ -190,6 +198,47 @@ def _music(how: How) -> tuple[Path, list[Figure]]:
     ]
 
 
+def _spoken_digits(how: How) -> tuple[Path, list[Figure]]:
+    """Strings of spoken digits written down, of fsdd's recordings where they are at hand, else of the shipped ones; then
+    the test sounds again as they would come, a tenth of a second at a time.
+    """
+    data = "spoken_strings_fsdd" if here(named("spoken_strings_fsdd")) else "spoken_strings"
+    budget = QUICK if how.quick else HEARD
+    run = train(
+        data=data, budget=budget, runs=how.runs, threads=how.threads, talk=Talk(quiet=how.board.quiet)
+    )
+    assert run is not None and run.test is not None and run.baseline is not None
+    write_run(run)
+    error, (low, high) = run.test["values"]["cer"], run.test["interval"]
+    words = run.test["values"]["wer"]
+    naive, name = run.baseline["value"], run.baseline["name"]
+    same, heard = _as_it_comes(run, 3 if how.quick else 100)
+    return run.path, [
+        Figure(
+            f"{data}, character errors",
+            f"{error:.4f} ({low:.4f} to {high:.4f})",
+            "at most 0.05",
+            error <= 0.05,
+        ),
+        Figure("word errors", f"{words:.4f}", f"below {naive:.4f} characters ({name})", words < naive),
+        Figure("the same text while the sound comes", f"{same} of {heard}", "all", same == heard),
+    ]
+
+
+def _as_it_comes(run: Run, count: int) -> tuple[int, int]:
+    """Of how many test sounds the text is the same when they are heard in pieces, and how many were."""
+    model = run.model()
+    rows = [row for row in raw_rows(resolve(run.recipe.data)) if row["split"] == "test"][:count]
+    whole = model.task.predict(model, [model.task.encoded(row) for row in rows])
+    same = 0
+    for row, text in zip(rows, whole, strict=True):
+        sound, transcriber = sound_of(row["sound"]), Transcriber(model)
+        for begin in range(0, len(sound.samples), sound.rate // 10):
+            transcriber.hear(sound.samples[begin : begin + sound.rate // 10], sound.rate)
+        same += transcriber.finish() == text
+    return same, len(rows)
+
+
 def _quick_race(data: str, how: How, codec: str = "auto") -> Comparison:
     size = None if codec == "bpe" else SMALL  # the vectors of a book's word pieces alone are more
     return compare(
@@ -215,6 +264,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "moby-dick": Experiment(
         "a novel in word pieces: an LSTM beats the n-gram in five minutes (11 minutes)", _moby_dick
+    ),
+    "spoken-digits": Experiment(
+        "strings of spoken digits become text by CTC, as a whole and while they come (6 minutes)",
+        _spoken_digits,
     ),
     "music": Experiment(
         "of 50 tunes after five minutes 90 % parse, 75 % have every bar right (6 minutes)", _music

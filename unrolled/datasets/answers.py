@@ -17,6 +17,12 @@ MANY = (
     "ner_tags",
 )  # answers that may be one a step, or several
 WRITTEN = ("text", "category", "tokens", "number")  # kinds of columns that can be read and written as texts
+NAMED_CLASSES = (
+    "label",
+    "class",
+    "category",
+    "sentiment",
+)  # names of columns that hold classes, whatever they look like
 PIECES = 1.5  # words a value from which an answer may be free text
 SEQUENCES = {
     "text": "words", "series": "series", "tokens": "lists", "sound": "sound", "image": "images", "frames": "videos",
@@ -28,6 +34,8 @@ def task_of(
 ) -> tuple[str, bool]:
     """The task, and whether a row may have several labels."""
     first = targets[0]
+    if asked == "transcribe" or (asked is None and len(targets) == 1 and _spoken(first, inputs)):
+        return _transcribed(asked, targets, inputs, why), False
     if len(targets) > 1:
         return _numbers(asked, targets, why), False
     if asked == "translate":
@@ -37,7 +45,7 @@ def task_of(
         reason = f"{first.name} says something of every step: it is as long as what is read"
         why.extend([("task", "tag", reason)] if asked is None else [])
         return "tag", False
-    if asked is None and free_text(first) and _one_text(inputs):
+    if asked is None and first.name.lower() not in NAMED_CLASSES and free_text(first) and _one_text(inputs):
         reason = f"{first.name} is free text: {_many(first.distinct)} different ones, of several words"
         why.append(("task", "translate", reason))
         return "translate", False
@@ -65,6 +73,37 @@ def task_of(
         task, reason = "classify", f"{first.name} has {_many(first.distinct)} values"
     why.append(("task", task, reason))
     return task, several
+
+
+def transcript(found: dict[str, Column], read: tuple[str, ...]) -> str | None:
+    """The column of what is said in the sounds: the one free text beside the one sound; else None."""
+    sounds = [c for c in found.values() if c.kind == "sound" and (not read or c.name in read)]
+    texts = [c.name for c in found.values() if c.kind == "text" and not c.dates and c.name not in read]
+    return texts[0] if len(sounds) == 1 and len(texts) == 1 else None
+
+
+def _spoken(target: Column, inputs: list[Column]) -> bool:
+    """Whether free text answers to one sound."""
+    return target.kind == "text" and [c.kind for c in inputs] == ["sound"]
+
+
+def _transcribed(
+    asked: str | None, targets: list[Column], inputs: list[Column], why: list[tuple[str, str, str]]
+) -> str:
+    """Text that is said in sounds."""
+    if len(targets) > 1 or targets[0].kind not in ("text", "category", "number"):
+        raise UserError(
+            f"task=transcribe: one column of text answers, not {', '.join(f'{c.name} ({c.kind})' for c in targets)}. "
+            "Name it with target=."
+        )
+    if len(inputs) > 1 or inputs[0].kind != "sound":
+        raise UserError(
+            f"task=transcribe: it reads one column of sound (paths of .wav, .flac, .ogg or .mp3 files), not "
+            f"{', '.join(f'{c.name} ({c.kind})' for c in inputs)}. Name it with input=."
+        )
+    if asked is None:
+        why.append(("task", "transcribe", f"{targets[0].name} is free text beside sound"))
+    return "transcribe"
 
 
 def _numbers(asked: str | None, targets: list[Column], why: list[tuple[str, str, str]]) -> str:

@@ -151,9 +151,20 @@ def for_codec(wanted: str, kind: str, channels: int | None = None) -> Changes:
             raise unknown("augmentation", name, AUGMENTATIONS)
         if name not in (OF_NUMBERS if kind in NUMBERS else () if kind == "together" else OF_TOKENS):
             raise UserError(f"augment={name}: it doesn't suit what the codec {kind} gives.")
-    return [(name, {"channels": channels} if name == "noise" else {}) for name in names]
+    own = SETTINGS.get(kind, {})
+    return [(name, own.get(name, {}) | ({"channels": channels} if name == "noise" else {})) for name in names]
 
 
-NUMBERS = ("values", "log_mel", "mfcc", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors")
-OWN: dict[str, tuple[str, ...]] = {kind: ("noise",) for kind in ("pixels", "patches")}
+NUMBERS = (
+    "values", "log_mel", "mfcc", "stacked_mel", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors",
+)  # fmt: skip
+OWN: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("pixels", "patches"), ("noise",)),
+    "stacked_mel": ("time_mask", "frequency_mask", "noise"),
+}
 """By codec: what pays on the shipped and the public sets."""
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    # Three frames stand in a step: masks of 120 ms, which leave something of every word, and of 4 bands.
+    "stacked_mel": {"time_mask": {"longest": 4}, "frequency_mask": {"widest": 12}},
+}
+"""By codec: settings other than the changes' own."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from unrolled.datasets import sets
 from unrolled.datasets.assemble import seconds
+from unrolled.datasets.characters import Characters
 from unrolled.datasets.duplicates import key_of
 from unrolled.datasets.inputs import choose_input, codec_for, suits
 from unrolled.datasets.labels import Labels, MultiLabels, Tags, name_of, pieces
@@ -20,6 +21,7 @@ from unrolled.datasets.parts import SHARES, Parts, deal
 from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import SERIES, Long, Rows
 from unrolled.datasets.split import PARTS
+from unrolled.datasets.stacked import StackedMel
 from unrolled.datasets.standard import Numbers
 from unrolled.datasets.understand import ANSWERS, SEPARATOR, Asked, Reading, columns, listed, understand
 from unrolled.errors import UserError, unknown
@@ -59,6 +61,8 @@ class Dealt:
         read = codec_for(reading.inputs, reading.kinds, self.codec, self.rows.long is not None)
         if reading.task == "regress":
             return read, Numbers()
+        if reading.task == "transcribe":
+            return read, Characters()
         return read, (MultiLabels if reading.several else Tags if reading.task == "tag" else Labels)()
 
     def pairs(self, part: str) -> Iterator[tuple[Any, Any]]:
@@ -76,6 +80,8 @@ class Dealt:
     def answer(self, row: Record) -> Any:
         """What a row says is to be foretold."""
         values = [row.get(name) for name in self.reading.targets]
+        if self.reading.task == "transcribe":
+            return str(values[0])
         return values[0] if len(values) == 1 else values
 
 
@@ -113,7 +119,8 @@ def dealt_as(rows: Rows, reading: Reading, asked: Asked, data: str) -> Dealt:
     codec = asked.codec
     if codec == "auto" and len(reading.inputs) == 1 and reading.task != "translate":
         words = reading.task == "tag" and reading.kinds[0] == "text"
-        codec = "items" if words else choose_input(reading.kinds[0])
+        heard = reading.task == "transcribe"
+        codec = "items" if words else StackedMel.kind if heard else choose_input(reading.kinds[0])
     if reading.task != "translate":
         suits(codec, reading)
     found = _Found()
@@ -194,7 +201,7 @@ class _Found:
         if not reading.several and any(_blank(row.get(name)) for name in reading.targets):
             return False
         self.keys.append(hash(tuple(key_of(row.get(name)) for name in reading.inputs)))
-        if reading.task not in ("regress", "translate"):
+        if reading.task not in ("regress", "translate", "transcribe"):
             names = tuple(sorted({*names_in(row.get(reading.targets[0]), reading)}))
             self.names.append(self._one(names))
         if reading.task == "classify" and not reading.several:

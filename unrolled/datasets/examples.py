@@ -22,13 +22,14 @@ POOL = (
 
 @dataclass(frozen=True)
 class Examples:
-    """One part of a data set. Inputs (T,) ids or (T, D) float32; targets: a number or vector each, also as one array, or
-    one a step.
+    """One part of a data set. Inputs (T,) ids or (T, D) float32; targets: a number or vector each, also as one array; or
+    one a step; or, ragged, ids from 1, as many as there happen to be.
     """
 
     inputs: Ragged
     targets: Sequence[np.ndarray]
     stepwise: bool = False
+    ragged: bool = False
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -58,7 +59,7 @@ class Examples:
             inputs = [change(x, int(i)) for x, i in zip(inputs, rows, strict=True)]
         x, lengths = padded(inputs)
         targets = [self.targets[i] for i in rows]
-        y = padded(targets)[0] if self.stepwise else torch.from_numpy(np.stack(targets))
+        y = padded(targets)[0] if self.stepwise or self.ragged else torch.from_numpy(np.stack(targets))
         ragged = bool((lengths != x.shape[1]).any())
         return Batch(x, y, lengths=lengths if ragged else None)
 

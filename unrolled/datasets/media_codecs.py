@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from unrolled.datasets.pixels import FrameVectors, Patches, Pixels, PixelSteps
 from unrolled.datasets.spectra import LogMel, Mfcc, Waveform
+from unrolled.datasets.stacked import StackedMel
 
 
 class MediaCodec(Protocol):
@@ -42,6 +43,7 @@ class MediaCodec(Protocol):
 MEDIA_CODECS: dict[str, type[MediaCodec]] = {
     "log_mel": LogMel,
     "mfcc": Mfcc,
+    "stacked_mel": StackedMel,
     "waveform": Waveform,
     "pixels": Pixels,
     "pixel_steps": PixelSteps,
@@ -50,7 +52,7 @@ MEDIA_CODECS: dict[str, type[MediaCodec]] = {
 }
 
 OF_COLUMN = {  # the first is the default
-    "sound": ("log_mel", "mfcc", "waveform"),
+    "sound": ("log_mel", "mfcc", "stacked_mel", "waveform"),
     "image": ("pixels", "pixel_steps", "patches"),
     "frames": ("frame_vectors",),
 }

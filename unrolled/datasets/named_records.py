@@ -14,6 +14,7 @@ from unrolled.datasets.holdings import located
 from unrolled.datasets.idx import read_idx_pair
 from unrolled.datasets.media import MediaFile
 from unrolled.datasets.sets import DataSet
+from unrolled.datasets.spoken import Take, digit_strings
 from unrolled.datasets.tables import read_csv
 from unrolled.datasets.uea import read_ts
 from unrolled.datasets.values import Record
@@ -25,6 +26,7 @@ OFFICIAL = (
 )
 PARTS = ("train", "valid", "test")
 CONSONANT = "-"
+TAKE = re.compile(r"(?:.*/)?([0-9])_([a-z]+)_([0-9]+)\.wav")
 
 Files = Mapping[str, Path]
 
@@ -104,6 +106,21 @@ def _spoken(wanted: DataSet, files: Files) -> Iterator[Record]:
         }  # fmt: skip
 
 
+def _strings(wanted: DataSet, files: Files) -> Iterator[Record]:
+    """`sound`, `text`, `speaker` and `split` of strings of digits. Options: the takes of each speaker and digit of which
+    the held-out parts are made; where both are made of the same takes, the speakers whose takes are for validation.
+    """
+    options = wanted.options
+    path = next(iter(files.values()), samples.FOLDER / options.get("shipped", ""))
+    takes: dict[str, list[Take]] = {part: [] for part in PARTS}
+    for match in sorted(filter(None, map(TAKE.fullmatch, members(path)[0])), key=lambda match: match[0]):
+        take, speaker = int(match[3]), match[2]
+        valid = take in options["valid_takes"] and speaker in options.get("valid_speakers", (speaker,))
+        part = "valid" if valid else "test" if take in options["test_takes"] else "train"
+        takes[part].append(Take(MediaFile(path, match[0]), int(match[1]), speaker))
+    return digit_strings(takes, {part: options[part] for part in PARTS}, options["seed"], options["speed"])
+
+
 def _idx(wanted: DataSet, files: Files) -> Iterator[Record]:
     """`image`, `label` and the given `split`."""
     for part, stem in _parts(wanted):
@@ -177,6 +194,7 @@ RECORDS: dict[str, Callable[[DataSet, Files], Iterator[Record]]] = {
     "pronunciations": _pronunciations,
     "stress": _stress,
     "spoken": _spoken,
+    "strings": _strings,
     "idx": _idx,
     "ts": _ts,
     "table": _table,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unrolled.datasets.images import frames_of
 from unrolled.datasets.inputs import TOKENS, InputCodec
+from unrolled.datasets.media_codecs import OF_COLUMN
 from unrolled.datasets.sketch import shades, sparkline, spectrogram, waveform
 from unrolled.datasets.sound import sound_of
 from unrolled.datasets.standard import Values
@@ -52,7 +53,7 @@ def _drawn(value: Any, encoded: NDArray[Any], codec: Any) -> tuple[str, list[str
     if isinstance(codec, Values):
         return _series(encoded, codec)
     says = codec.describe(encoded)
-    if codec.kind in ("log_mel", "mfcc", "waveform"):
+    if codec.kind in OF_COLUMN["sound"]:
         samples = sound_of(value).samples
         if codec.kind == "waveform":
             return says, [waveform(samples, WIDTH)]

@@ -57,7 +57,7 @@ class LogMel:
             )
         self.rate, self.bands, self.window, self.hop, self.scale = rate, bands, window, hop, scale
         self.loudness = loudness
-        self.mean, self.deviation = np.zeros(self.width), np.ones(self.width)
+        self.mean, self.deviation = np.zeros(self.scaled), np.ones(self.scaled)
         self.notes: list[str] = []
         self._filters: tuple[int, Floats] | None = None
 
@@ -66,11 +66,16 @@ class LogMel:
         """D: values a step."""
         return self.bands
 
+    @property
+    def scaled(self) -> int:
+        """Numbers of a frame, each scaled by itself."""
+        return self.width
+
     def fit(self, values: Iterable[Audio]) -> Self:
         """Takes the rate, and each value's mean and deviation, from training sounds. Raises what reading raises."""
         sounds = list(values)
         self.rate, self.notes = _common_rate(sounds, self.rate)
-        moments = Moments(self.width)
+        moments = Moments(self.scaled)
         for sound in sounds:
             moments.add(self.features(sound))
         self.mean, self.deviation = scale_of(moments)
@@ -120,7 +125,7 @@ class LogMel:
         """The codec that `to_dict` described."""
         names = [name for name in saved if name not in ("kind", "mean", "deviation")]
         codec = cls(**{name: saved[name] for name in names})
-        codec.mean, codec.deviation = scale_from(saved, codec.width)
+        codec.mean, codec.deviation = scale_from(saved, codec.scaled)
         return codec
 
 

@@ -34,7 +34,8 @@ class Trial:
                 self.answers.encode(text_of(self.dealt.answer(row)))
                 self.codec.encode(text_of(self.dealt.value(row)))
                 continue
-            self.answers.encode(self.dealt.answer(row), str(row["origin"]))
+            origin = () if self.dealt.reading.task == "transcribe" else (str(row["origin"]),)
+            self.answers.encode(self.dealt.answer(row), *origin)
             self.codec.encode(self.dealt.value(row))
 
     def leaks(self) -> tuple[list[Finding], Repeats]:

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from unrolled.datasets.answers import MANY, SEQUENCES, answers_many, parted, stepwise, task_of, two_texts
+from unrolled.datasets.answers import (
+    MANY,
+    SEQUENCES,
+    answers_many,
+    parted,
+    stepwise,
+    task_of,
+    transcript,
+    two_texts,
+)  # fmt: skip
 from unrolled.datasets.asked import Asked as Asked
 from unrolled.datasets.asked import Open
 from unrolled.datasets.asked import listed as listed
@@ -28,7 +37,7 @@ TOGETHER = 12  # columns that are offered to be read together
 class Reading:
     """How a table is read. `why`: (key, value, reason) of each decision that nobody asked for."""
 
-    task: Literal["classify", "regress", "tag", "translate"]
+    task: Literal["classify", "regress", "tag", "translate", "transcribe"]
     inputs: tuple[str, ...]
     kinds: tuple[Kind, ...]  # of the inputs
     targets: tuple[str, ...]  # one, or the numbers of a regression
@@ -147,6 +156,9 @@ def _target(
     many = {
         name: reason for name in found if name not in read and (reason := answers_many(name, found, read))
     }
+    if not named and (text := transcript(found, read)):
+        why.append(("target", text, "the one column of text beside the sound"))
+        return text
     if len(named) == 1 or (not named and len(many) == 1):
         name = (named or list(many))[0]
         why.append(("target", name, many.get(name, f"a column is called {name}")))

@@ -13,6 +13,7 @@ from unrolled.datasets.mel import cosine_basis, mel_filters
 from unrolled.datasets.moments import HUGE
 from unrolled.datasets.pixels import FrameVectors, Patches, Pixels, PixelSteps
 from unrolled.datasets.spectra import FLOOR, LogMel, Mfcc, Waveform
+from unrolled.datasets.stacked import StackedMel
 from unrolled.datasets.standard import FARTHEST, Values
 
 HEADER = '<ir_version: 10, opset_import: ["": 20]> encode '
@@ -49,6 +50,19 @@ LEVEL = "    mean_level = ReduceMean<keepdims=0>(loud)\n    level = Sub(loud, me
 SCALED = """    centred = Sub({of}, mean)
     scaled = Div(centred, deviation)
 """
+STACKED = """{scaled}    grown = Add(count, stack_less)
+    whole = Div(grown, stack)
+    slots = Mul(whole, stack)
+    slot_count = Squeeze(slots)
+    slot = Range(scalar_zero, slot_count, scalar_one)
+    final = Sub(count, one)
+    shown = Min(slot, final)
+    laid = Gather(scaled, shown)
+    cut = Reshape(laid, sides)
+    turned = Transpose<perm=[0, 2, 1]>(cut)
+    steps = Reshape(turned, shape)
+    raw = Cast<to=1>(steps)
+}}"""
 WAVEFORM = f"""(double[samples] value) => (float[time, D] raw) {{
 {SCALED.format(of="value")}
     n = Shape(value)
@@ -137,6 +151,14 @@ def _spectra(codec: LogMel) -> tuple[str, Constants]:
     if isinstance(codec, Mfcc):
         numbers["basis"] = cosine_basis(codec.coefficients, codec.bands).T
         text, last = f"{text}    cepstra = MatMul({last}, basis)\n", "cepstra"
+    if isinstance(codec, StackedMel):
+        numbers |= _counts(
+            stack=[codec.stack], stack_less=[codec.stack - 1], sides=[-1, codec.stack, codec.bands]
+        )
+        numbers["shape"] = np.array([-1, codec.width])
+        return text + STACKED.format(scaled=SCALED.format(of=last)), _counts(**sizes) | numbers | _scale(
+            codec
+        )
     text += SCALED.format(of=last) + "    raw = Cast<to=1>(scaled)\n}"
     return text, _counts(**sizes) | numbers | _scale(codec)
 

@@ -86,6 +86,8 @@ def labels(task: Any) -> list[str] | None:
     """The name of each number of an answer; None where tokens or nothing are named."""
     if task is None or task.kind == "generate":
         return None
+    if task.kind == "transcribe":
+        return ["", *(task.answers.token_text(symbol) for symbol in range(1, task.answers.size))]
     return list(task.targets if task.kind == "regress" else task.answers.names)
 
 

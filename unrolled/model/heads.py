@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout
+from unrolled.model.ctc import CTCHead
 
 FARTHEST = (
     1e4  # standardised: what lies beyond counts as this in a loss, or one answer would outweigh all others
@@ -159,5 +160,7 @@ def ends(prediction: Float[Tensor, "batch time size"], layout: Layout | None) ->
     return prediction[:, -1] if layout is None else layout.at_last(prediction, prediction[:, 0])
 
 
-Head = TokenHead | LabelHead | NumberHead
-HEADS: dict[str, type[Head]] = {"tokens": TokenHead, "labels": LabelHead, "numbers": NumberHead}
+Head = TokenHead | LabelHead | NumberHead | CTCHead
+HEADS: dict[str, type[Head]] = {
+    "tokens": TokenHead, "labels": LabelHead, "numbers": NumberHead, "ctc": CTCHead,
+}  # fmt: skip

@@ -6,7 +6,7 @@ rows. Where states are long (Slots) a hypothesis stays in the place of its paren
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from unrolled.running.hypotheses import Hypothesis, Rules, not_a_number, penalty
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Moved = TypeVar("Moved", Floats, Ints)
 
 
 class Step(NamedTuple):
@@ -42,7 +43,7 @@ class Found(NamedTuple):
         return cls(lowest, lowest, nothing, nothing)
 
     def pick(self, rows: Ints) -> Found:
-        return Found(*(part[rows] for part in self))
+        return Found(self.score[rows], self.nats[rows], self.step[rows], self.place[rows])
 
     def joined(self, score: Floats, nats: Floats, step: int) -> Found:
         """With a row's (R, k) hypotheses that close after `step` tokens, the best n kept."""
@@ -105,11 +106,9 @@ def search(
         logits, step = going.read(ids), step + 1
 
 
-def _chosen(
-    logits: Tensor, rules: Rules, total: Floats, beam: int, step: int
-) -> tuple[Floats, Ints, Floats]:
-    """The best `beam` continuations of each row and the closing of each open hypothesis: nats (R, k) of the token, its index
-    among places x vocabulary (R, k), nats (R, places) of closing. One wait for the device.
+def _chosen(logits: Tensor, rules: Rules, total: Floats, beam: int, step: int) -> tuple[Floats, Ints, Floats]:
+    """The best `beam` continuations of each row and the closing of each open hypothesis: nats (R, k) of the token, its
+    index among places x vocabulary (R, k), nats (R, places) of closing. One wait for the device.
     """
     rows, places = total.shape
     scores = rules.mask(logits.log_softmax(1), step).view(rows, places, -1)
@@ -118,17 +117,17 @@ def _chosen(
     before = torch.from_numpy(total).to(device=scores.device, dtype=scores.dtype)
     ranked = (scores + before[..., None]).flatten(1)
     index = ranked.topk(min(beam, ranked.shape[1])).indices
-    value = scores.flatten(1).gather(1, index)
-    said = torch.cat([value.double(), index.double(), closing], 1).cpu().numpy()
+    chosen = scores.flatten(1).gather(1, index)
+    said = torch.cat([chosen.double(), index.double(), closing], 1).cpu().numpy()
     if np.isnan(said).any():
         raise not_a_number()
     kept = index.shape[1]
-    value, index = said[:, :kept], said[:, kept : 2 * kept].astype(np.int64)
+    value, picked = said[:, :kept], said[:, kept : 2 * kept].astype(np.int64)
     if kept < beam:  # fewer continuations than the beam is wide
         missing = ((0, 0), (0, beam - kept))
         value = np.pad(value, missing, constant_values=-np.inf)
-        index = np.pad(index, missing, constant_values=1)
-    return value, index, said[:, 2 * kept :]
+        picked = np.pad(picked, missing, constant_values=1)
+    return value, picked, said[:, 2 * kept :]
 
 
 class _Books:
@@ -152,7 +151,9 @@ class _Books:
         self._last = self._penalties[np.array(limits) + 1][:, None]
         self._steps: list[Step] = []
         self._own = np.arange(beam)
-        self._shared = np.zeros((len(prefixes), beam, beam), np.int64)  # tokens that two places have in common
+        self._shared = np.zeros(
+            (len(prefixes), beam, beam), np.int64
+        )  # tokens that two places have in common
         self._live = np.ones(len(prefixes), bool)
 
     def close(self, closing: Floats, step: int) -> None:
@@ -162,9 +163,9 @@ class _Books:
         self.found = self.found.joined(nats / self._penalties[lengths], nats, step)
 
     def extend(self, value: Floats, index: Ints, vocabulary: int, step: int) -> tuple[Ints, Ints]:
-        """Takes the chosen continuations: each place's token (R, k), and the flat place (R * k,) whose state it goes on from."""
+        """Takes the chosen continuations: each place's token (R, k), and the flat place (R * k,) that it goes on from."""
         parent, token = np.divmod(index, vocabulary)
-        total = np.take_along_axis(self.total, parent, 1) + value
+        total: Floats = np.take_along_axis(self.total, parent, 1) + value
         if step and self.still:
             place = _placed(parent)
             token, total, parent = _put(token, place), _put(total, place), _put(parent, place)
@@ -199,7 +200,8 @@ class _Books:
         if len(self.rows) == len(self.prefixes):
             self.kept = self.found
             return
-        self.kept = Found(*(part.copy() for part in self.kept))
+        kept = self.kept
+        self.kept = Found(kept.score.copy(), kept.nats.copy(), kept.step.copy(), kept.place.copy())
         for all_, some in zip(self.kept, self.found, strict=True):
             all_[self.rows] = some
 
@@ -250,7 +252,7 @@ def _placed(parent: Ints) -> Ints:
     return np.where(first, parent, np.take_along_axis(free, order, 1))
 
 
-def _put(values: NDArray[np.generic], place: Ints) -> NDArray[np.generic]:
+def _put(values: Moved, place: Ints) -> Moved:
     moved = np.empty_like(values)
     np.put_along_axis(moved, place, values, 1)
     return moved

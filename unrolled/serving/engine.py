@@ -26,6 +26,7 @@ from unrolled.serving.metrics import Counters
 from unrolled.serving.records import Records, Whole
 from unrolled.serving.rows import Rows
 from unrolled.serving.seats import Piece, Seat, Session, Writing
+from unrolled.tasks.answering import Answering
 
 LOCKSTEP = 0.05  # seconds that a step waits at most until the one before was told: both need the interpreter
 
@@ -219,8 +220,10 @@ class Engine:
         if not sessions:
             return
         task = self.model.task
-        answers = task.shown(task.settled(predictions.double().cpu()).numpy())
-        for seat, answer in zip(sessions, answers, strict=True):
+        said = task.settled(predictions.double().cpu()).numpy()
+        for seat, row, answer in zip(sessions, said, task.shown(said), strict=True):
+            if isinstance(task, Answering):
+                answer, seat.memo = task.continued(answer, row, seat.memo)
             seat.steps += 1
             self._tell(seat, {"step": seat.steps, "answer": answer})
         self.counters.steps += len(sessions)
@@ -255,7 +258,7 @@ class Engine:
         assert self._rows is not None
         session.fresh, session.alone, session.used, session.recent = True, None, 0, []
         session.pending.clear()
-        session.fill, session.steps = [], 0
+        session.fill, session.steps, session.memo = [], 0, None
         if session in self._rows.filling:
             self._rows.filling.remove(session)
             session.ready = True

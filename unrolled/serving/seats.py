@@ -149,8 +149,11 @@ def _begun(text: str, stop: str) -> int:
 
 
 class Session(Seat):
-    """A stream that a client feeds: after every step pushed it is told the answer."""
+    """A stream that a client feeds: after every step pushed it is told the answer. `memo`: what the task remembers of the
+    answers before, see `Answering.continued`.
+    """
 
     def __init__(self, tell: Tell) -> None:
         super().__init__(tell)
         self.steps = 0
+        self.memo: Any = None

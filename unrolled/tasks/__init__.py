@@ -11,6 +11,7 @@ from unrolled.tasks.regress import Regress
 from unrolled.tasks.several import ClassifySeveral
 from unrolled.tasks.tag import Tag
 from unrolled.tasks.task import Score, Task
+from unrolled.tasks.transcribe import Transcribe
 from unrolled.tasks.translate import Translate
 
 TASKS: dict[str, Any] = {
@@ -19,6 +20,7 @@ TASKS: dict[str, Any] = {
     "classify_several": ClassifySeveral,
     "regress": Regress,
     "tag": Tag,
+    "transcribe": Transcribe,
     "translate": Translate,
 }
 
@@ -40,6 +42,7 @@ __all__ = [
     "Score",
     "Tag",
     "Task",
+    "Transcribe",
     "Translate",
     "task_from_dict",
 ]

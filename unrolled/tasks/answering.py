@@ -33,6 +33,7 @@ class Answering:
 
     kind: ClassVar[str]
     stepwise: ClassVar[bool] = False
+    ragged: ClassVar[bool] = False  # an answer is a sequence of symbols, as long as it happens to be
 
     codec: InputCodec
     answers: Any
@@ -86,6 +87,12 @@ class Answering:
     def shown(self, said: np.ndarray) -> list[dict[str, Any]]:
         """What streams say after their latest step, (N, C), as columns, one dict a stream."""
         return self.rows(said)
+
+    def continued(self, answer: dict[str, Any], said: np.ndarray, memo: Any) -> tuple[dict[str, Any], Any]:
+        """What a stream shows after a step where that takes the steps before it too. answer: `shown` of this step alone,
+        said (C,). memo: what was remembered of the steps before, None at the beginning. Here the step's own answer.
+        """
+        return answer, None
 
     def calibrated(self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> Self:
         """This task with what it fits on validation data; here nothing."""

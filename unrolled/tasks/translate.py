@@ -26,7 +26,7 @@ from unrolled.tasks.scored import Scored
 
 if TYPE_CHECKING:
     from unrolled.model import Seq2Seq
-    from unrolled.running.decode import Hypothesis
+    from unrolled.running.hypotheses import Hypothesis
 
 MOST = 2**18  # source steps of one call, padding included
 TIES = 1e-3  # of the nats a token, in what a run lowers: they decide while the metric stands still, as BLEU does at 0
@@ -90,7 +90,7 @@ class Translate(Answering):
         """
         from unrolled.running.decode import decode
 
-        how = {"beam": self.beam, "forbidden": self.forbidden} | how
+        how = dict[str, Any](beam=self.beam, forbidden=self.forbidden) | how
         longest = how.pop("longest", None)
         found: list[list[Hypothesis]] = [[]] * len(inputs)
         device, training = next(model.parameters()).device, model.training

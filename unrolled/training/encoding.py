@@ -47,9 +47,9 @@ class Encoding:
         """All of them, once the last one is in."""
         self._take_in()
         targets: Any = self._targets
-        if targets and not self.task.stepwise:
+        if targets and not (self.task.stepwise or self.task.ragged):
             targets = np.concatenate(targets)  # an object a row would take more than a row of words
-        return Examples(self._store.ragged(), targets, self.task.stepwise)
+        return Examples(self._store.ragged(), targets, self.task.stepwise, self.task.ragged)
 
     def _take_in(self) -> None:
         """What waits goes to the store."""
@@ -77,7 +77,7 @@ class Encoding:
             if self.task.stepwise:
                 targets = [y[order] for y, order in zip(targets, orders, strict=True)]
         self._store.extend(block)
-        self._targets += targets if self.task.stepwise else [np.asarray(targets)]
+        self._targets += targets if self.task.stepwise or self.task.ragged else [np.asarray(targets)]
 
     def _block(self) -> Block:
         """The steps of the rows that wait."""
@@ -95,12 +95,16 @@ class Encoding:
         return Block(np.concatenate([x for x in self._steps if len(x)] or self._steps[:1]), lengths)
 
     def _answers(self, rows: list[Record], block: Block) -> Sequence[np.ndarray] | np.ndarray:
-        """What is to be said of each row: all in one array, or one a row where each step has an answer."""
+        """What is to be said of each row: all in one array, or one a row where answers have lengths of their own."""
         task = self.task
-        if len(task.targets) == 1 and not task.stepwise and hasattr(task.answers, "encode_many"):
+        if (
+            len(task.targets) == 1
+            and not (task.stepwise or task.ragged)
+            and hasattr(task.answers, "encode_many")
+        ):
             values, origins = [row.get(task.target) for row in rows], [str(row["origin"]) for row in rows]
             found: np.ndarray = task.answers.encode_many(values, origins)
             return found
         pairs = zip(rows, block.rows(), strict=True)
         each = [task.answer(row, steps) for row, steps in pairs]
-        return each if task.stepwise else np.stack(each)
+        return each if task.stepwise or task.ragged else np.stack(each)

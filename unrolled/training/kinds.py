@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Reads = Literal["text", "tokens", "numbers", "pairs"]
-"""A corpus to be continued; to answer rows, tokens or numbers a step; or a source, to write its target."""
+Reads = Literal["text", "tokens", "numbers", "pairs", "speech"]
+"""A corpus to be continued; to answer rows, tokens or numbers a step; a source, to write its target; to transcribe, sound."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,17 @@ _PAIRS: dict[str, Defaults] = {kind: _WRITER for kind in ("rnn", "lstm", "gru")}
     kind: replace(_WRITER, lr=1e-3, width=192, layers=2, dropout=0.1, attention="scaled", warmup=200)
     for kind in ("transformer", "mingru", "conv")
 }
-TABLES: dict[Reads, dict[str, Defaults]] = {
-    "text": _TEXT,
-    "tokens": _TOKENS,
-    "numbers": _NUMBERS,
-    "pairs": _PAIRS,
+_HEARD = "sounds of similar length, each with its text"
+_SPEECH: dict[str, Defaults] = {
+    kind: Defaults(_HEARD, lr=3e-3, width=192, layers=2, dropout=0.2, warmup=100, batch=16)
+    for kind in ("rnn", "lstm", "gru", "bilstm", "bigru")
+} | {
+    kind: Defaults(_HEARD, lr=1e-3, width=128, layers=4, dropout=0.1, warmup=200, batch=16)
+    for kind in ("transformer", "encoder", "mingru", "conv")
 }
+TABLES: dict[Reads, dict[str, Defaults]] = {
+    "text": _TEXT, "tokens": _TOKENS, "numbers": _NUMBERS, "pairs": _PAIRS, "speech": _SPEECH,
+}  # fmt: skip
 
 _SUITS = "`unrolled compare` finds what suits your data better"
 AUTO: dict[Reads, tuple[str, str]] = {
@@ -90,4 +95,5 @@ AUTO: dict[Reads, tuple[str, str]] = {
     "tokens": ("gru", f"reads in order and can answer after every step; {_SUITS}"),
     "numbers": ("gru", f"reads in order and can answer after every step; {_SUITS}"),
     "pairs": ("gru", f"quick to train, and looks back at its source; {_SUITS}"),
+    "speech": ("gru", f"reads in order and can transcribe while the sound comes; {_SUITS}"),
 }

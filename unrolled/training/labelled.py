@@ -24,7 +24,7 @@ from unrolled.errors import UserError
 from unrolled.model import answering
 from unrolled.model.embedders import TokenEmbedder
 from unrolled.model.vectors import start_from
-from unrolled.tasks import Classify, ClassifySeveral, Regress, Tag
+from unrolled.tasks import Classify, ClassifySeveral, Regress, Tag, Transcribe
 from unrolled.tasks.answering import Answering
 from unrolled.tasks.rivals import Part, Rivals
 from unrolled.tasks.scored import Scored
@@ -50,11 +50,13 @@ class Labelled:
     verb: str = "predict"
     verb_keys: tuple[str, ...] = ("data=YOUR_FILE",)
 
+    reads: Reads
     vectors: Vectors | None = None  # that the words' table starts from
 
     def __init__(self, name: str, dealt: Dealt, task: Answering, shuffled: bool = False) -> None:
         self.name, self.dealt, self._task, self._shuffled = name, dealt, task, shuffled
-        self.reads: Reads = "tokens" if task.codec.kind in TOKENS else "numbers"
+        if not hasattr(self, "reads"):
+            self.reads = "tokens" if task.codec.kind in TOKENS else "numbers"
         self.unit = "steps" if task.stepwise else "rows"
         self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
         self.chosen: list[Chosen] = []
@@ -205,7 +207,7 @@ class Labelled:
     def verdict(self, test: dict[str, Any], baseline: dict[str, Any]) -> str:
         return verdict(test, baseline)
 
-    def sample(self, model: Model, seed: int) -> None:
+    def sample(self, model: Model, seed: int) -> str | None:
         return None
 
     def about(self) -> str:
@@ -245,7 +247,11 @@ def labelled_of(recipe: Recipe, path: Path, dealt: Dealt) -> Labelled:
     reading = dealt.reading
     if alien := [key for key in ("joint", "beam") if getattr(recipe, key) is not None]:
         raise UserError(f"{alien[0]}: it is for task=translate, and the task is {reading.task}.")
-    made = Labelled(name_of(recipe.data, path), dealt, task_of(dealt, recipe), recipe.shuffled)
+    from unrolled.training.transcripts import Transcripts  # which builds on this module
+
+    kind = Transcripts if reading.task == "transcribe" else Labelled
+    task: Any = task_of(dealt, recipe)
+    made = kind(name_of(recipe.data, path), dealt, task, recipe.shuffled)
     if recipe.vectors is not None:
         made.vectors = _vectors(recipe.vectors, made)
         made.notes += [f"{recipe.vectors}: {made.vectors}", *made.vectors.notes]
@@ -284,6 +290,10 @@ def task_of(dealt: Dealt, recipe: Recipe) -> Answering:
         if recipe.smoothing or balanced or recipe.threshold is not None:
             raise UserError("smoothing, weights and threshold are for classes, and the task is regress.")
         return Regress(**shared)
+    if reading.task == "transcribe":
+        if recipe.smoothing or balanced or recipe.threshold is not None:
+            raise UserError("smoothing, weights and threshold are for classes, and the task is transcribe.")
+        return Transcribe(**shared)
     if reading.several:
         if balanced:
             raise UserError("weights=balanced: each label is learnt by itself; use threshold=auto.")

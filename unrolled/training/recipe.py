@@ -54,7 +54,7 @@ class Recipe:
 
     data: str = _key("a shipped set (irish), a file, a folder or a glob", "irish")
     model: ModelChoice = field(default=ModelChoice(), metadata={"help": "which model", "shorthand": "kind"})
-    task: Literal["auto", "generate", "classify", "tag", "regress", "translate"] = _key(
+    task: Literal["auto", "generate", "classify", "tag", "regress", "translate", "transcribe"] = _key(
         "what to learn from the data", "auto"
     )
     input: str | None = _key("the column of a table that is read, or several: text,age,country")
@@ -71,8 +71,9 @@ class Recipe:
         "a column by which the steps of a sequence are put in order; without id: the last rows by it are the test"
     )
     codec: Literal[
-        "auto", "bytes", "characters", "bpe", "abc", "words", "items", "values", "log_mel", "mfcc", "waveform", "pixels",
-"frame_vectors", "symbols",    ] = _key("how what is read becomes steps", "auto")  # fmt: skip
+        "auto", "bytes", "characters", "bpe", "abc", "words", "symbols", "items", "values", "log_mel", "mfcc", "stacked_mel",
+        "waveform", "pixels", "pixel_steps", "patches", "frame_vectors",
+    ] = _key("how what is read becomes steps", "auto")  # fmt: skip
     split: tuple[float, float, float] | None = _key("shares of documents for train, valid, test")
     budget: str = _key(
         "10m | 90s | 2e15flops | 5Mtok | 2000steps | @RUN (its steps) | +10m (with resume=) | auto", "auto"

@@ -17,7 +17,7 @@ CODECS = {
     "characters": ("spelling", "characters"),
     "abc": ("spelling", "notation"),
     "bpe": ("bpe",),
-    **dict.fromkeys(("log_mel", "mfcc", "waveform"), ("sound",)),
+    **dict.fromkeys(("log_mel", "mfcc", "stacked_mel", "waveform"), ("sound",)),
     **dict.fromkeys(("values", "pixels", "pixel_steps", "patches", "frame_vectors"), ("numbers",)),
 }
 

@@ -22,6 +22,10 @@ def shown(told: dict[str, Any], answers: NDArray[Any]) -> dict[str, Any]:
     if task["kind"] == "tag":
         sure = min(answers.max(1).tolist())
         return {target: " ".join(names[at] for at in answers.argmax(1)), "least sure": sure}
+    if task["kind"] == "transcribe":  # runs become one symbol, blanks (0) go
+        path = answers.argmax(1)
+        new = path != np.concatenate([[0], path[:-1]])
+        return {target: "".join(names[at] for at in path[new & (path > 0)])}
     chances = {f"p({name})": p for name, p in zip(names, last.tolist(), strict=True)}
     limit = task["threshold"] if isinstance(task["threshold"], float) else None
     if task["kind"] == "classify_several":

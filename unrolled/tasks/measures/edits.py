@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 
-def edits(said: Sequence[Hashable], truth: Sequence[Hashable]) -> int:
+def edit_distance(said: Sequence[Hashable], truth: Sequence[Hashable]) -> int:
     """Insertions, deletions and substitutions that turn one into the other, at least (Levenshtein 1966). By Myers 1999
     (doi:10.1145/316542.316550), in the form of Hyyrö 2003, fig. 3.
     """

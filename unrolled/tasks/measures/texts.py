@@ -11,7 +11,7 @@ import numpy as np
 
 from unrolled.errors import UserError, unknown
 from unrolled.tasks.measures.bootstrap import Numbers, Statistic
-from unrolled.tasks.measures.edits import edits
+from unrolled.tasks.measures.edits import edit_distance
 from unrolled.tasks.measures.overlap import (
     bleu_counts,
     bleu_of,
@@ -118,7 +118,9 @@ def counts_of(said: Sequence[str], truth: Sequence[str], names: Sequence[str]) -
 
 def _edited(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Numbers:
     """(N, 2) edits and items wanted."""
-    return np.array([(edits(one, other), len(other)) for one, other in pairs], np.float64).reshape(-1, 2)
+    return np.array([(edit_distance(one, other), len(other)) for one, other in pairs], np.float64).reshape(
+        -1, 2
+    )
 
 
 def _each(counts: Numbers, statistic: Statistic) -> Units | None:

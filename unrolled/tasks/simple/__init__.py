@@ -14,9 +14,14 @@ from numpy.typing import ArrayLike
 from unrolled.tasks.simple.mixed import Mixed
 from unrolled.tasks.simple.naive import Majority, MajorityTag, MeanOf
 from unrolled.tasks.simple.series import Flat, Summary
+from unrolled.tasks.simple.texts import MostFrequent
+from unrolled.tasks.simple.transcripts import NearestText
 from unrolled.tasks.simple.words import WordGrams
 
-__all__ = ["SIMPLE", "Flat", "Majority", "MajorityTag", "MeanOf", "Mixed", "Simple", "Summary", "WordGrams"]
+__all__ = [
+    "SIMPLE", "Flat", "Majority", "MajorityTag", "MeanOf", "Mixed", "MostFrequent", "NearestText", "Simple", "Summary",
+    "WordGrams",
+]  # fmt: skip
 
 
 class Simple(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 SENTENCE = re.compile(r"\s*(.+?[.!?…。])(?:\s|$)", re.DOTALL)
 COUNTED = 5000  # pairs in which words are counted together; of more, evenly chosen ones
@@ -33,12 +33,12 @@ class MostFrequent:
 
     name: ClassVar[str] = "most frequent answer"
 
-    def fit(self, sources: Sequence[str], targets: Sequence[str]) -> Self:
+    def fit(self, sources: Sequence[Any], targets: Sequence[str]) -> Self:
         """Counts the targets."""
         self.text = Counter(targets).most_common(1)[0][0]
         return self
 
-    def predict(self, sources: Sequence[str]) -> list[str]:
+    def predict(self, sources: Sequence[Any]) -> list[str]:
         """The same for all."""
         return [self.text] * len(sources)
 
