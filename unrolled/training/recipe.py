@@ -71,8 +71,8 @@ class Recipe:
         "a column by which the steps of a sequence are put in order; without id: the last rows by it are the test"
     )
     codec: Literal[
-        "auto", "bytes", "characters", "bpe", "abc", "words", "symbols", "items", "values", "log_mel", "mfcc", "stacked_mel",
-        "waveform", "pixels", "pixel_steps", "patches", "frame_vectors",
+        "auto", "bytes", "characters", "bpe", "abc", "words", "symbols", "items", "values", "log_mel", "mfcc",
+        "stacked_mel", "waveform", "pixels", "pixel_steps", "patches", "frame_vectors",
     ] = _key("how what is read becomes steps", "auto")  # fmt: skip
     split: tuple[float, float, float] | None = _key("shares of documents for train, valid, test")
     budget: str = _key(
