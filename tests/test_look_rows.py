@@ -27,7 +27,7 @@ from unrolled.datasets.understand import Asked
 from unrolled.errors import UserError
 
 READ = ("sentiment", "digits", "japanese_vowels", "spoken_digits")
-UNREAD = ("verses_en_es", "air_passengers", "co2_weekly", "sunspots")
+UNREAD = ("air_passengers", "co2_weekly", "sunspots")
 
 
 def looked(data: str) -> RowsLook:
@@ -61,6 +61,14 @@ def test_a_set_without_a_task_says_so_and_offers_nothing_that_fails(data: str) -
     found = looked(data)
     assert found.reading is None and found.dealt is None
     assert "No task does that yet" in found.open and "unrolled train" not in found.text()
+    assert max(map(len, found.text().splitlines())) <= 100
+
+
+@pytest.mark.parametrize("data", ["verses_en_es", "cmudict"])
+def test_pairs_are_read_dealt_and_drawn(data: str) -> None:
+    found = looked(data)
+    assert found.reading is not None and found.reading.task == "translate" and found.dealt is not None
+    assert found.dealt.seen and all(one.lines for one in found.dealt.seen) and not found.classes
     assert max(map(len, found.text().splitlines())) <= 100
 
 
@@ -271,7 +279,7 @@ def test_a_large_table_is_read_in_part_only(tmp_path: Path) -> None:
 def test_every_shipped_set_has_a_look() -> None:
     """The largest two are looked at by the benchmark only."""
     names = {path.name.split(".")[0] for path in FOLDER.iterdir() if path.suffix in (".csv", ".gz", ".zip")}
-    assert names <= {*READ, *UNREAD, "cmudict", "flights", "seattle_temps", "moby_dick"}
+    assert names <= {*READ, *UNREAD, "cmudict", "verses_en_es", "flights", "seattle_temps", "moby_dick"}
 
 
 @pytest.mark.parametrize("head", ["image", "y", "label", "text"])

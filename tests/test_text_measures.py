@@ -114,6 +114,13 @@ def test_what_rows_add_makes_the_value_and_its_spread(metric: str) -> None:
     assert spread == pytest.approx((report.interval[1] - report.interval[0]) / 4, rel=0.2)
 
 
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_a_good_row_adds_more_than_a_bad_one(metric: str) -> None:
+    said, truth = some()
+    units = measure_texts([truth[0], "x x x x", *said[2:]], truth, metric).each
+    assert units is not None and units.sums[0] > units.sums.mean() > units.sums[1]
+
+
 def test_nothing_said_is_wholly_wrong() -> None:
     for metric, worst in (
         ("bleu", 0.0),

@@ -17,6 +17,12 @@ MANY = (
     "ner_tags",
 )  # answers that may be one a step, or several
 WRITTEN = ("text", "category", "tokens", "number")  # kinds of columns that can be read and written as texts
+NAMED_CLASSES = (
+    "label",
+    "class",
+    "category",
+    "sentiment",
+)  # names of columns that hold classes, whatever they look like
 PIECES = 1.5  # words a value from which an answer may be free text
 SEQUENCES = {
     "text": "words", "series": "series", "tokens": "lists", "sound": "sound", "image": "images", "frames": "videos",
@@ -39,7 +45,7 @@ def task_of(
         reason = f"{first.name} says something of every step: it is as long as what is read"
         why.extend([("task", "tag", reason)] if asked is None else [])
         return "tag", False
-    if asked is None and free_text(first) and _one_text(inputs):
+    if asked is None and first.name.lower() not in NAMED_CLASSES and free_text(first) and _one_text(inputs):
         reason = f"{first.name} is free text: {_many(first.distinct)} different ones, of several words"
         why.append(("task", "translate", reason))
         return "translate", False
