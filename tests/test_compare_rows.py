@@ -125,9 +125,9 @@ def test_differences_are_the_rows_own(found: Comparison) -> None:
 
 
 def _material(run: Run) -> Labelled:
-    from unrolled.training.labelled import prepare_labelled
+    from unrolled.training.rows import prepare_rows
 
-    return prepare_labelled(run.recipe)
+    return prepare_rows(run.recipe)
 
 
 def test_the_members_share_split_budget_and_material(

@@ -17,7 +17,7 @@ from unrolled.datasets.look_rows import look_rows
 from unrolled.datasets.precheck import precheck
 from unrolled.datasets.samples import resolve
 from unrolled.errors import UserError
-from unrolled.training.labelled import prepare_labelled
+from unrolled.training.rows import prepare_rows
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
 from unrolled.training.setup import material_of
@@ -44,7 +44,7 @@ READ: list[dict[str, Any]] = [
 @pytest.mark.parametrize("keys", READ)
 def test_a_look_sees_what_training_sees(keys: dict[str, Any], tmp_path: Path) -> None:
     recipe = Recipe.of(data=steps_table(tmp_path), **keys)
-    made = prepare_labelled(recipe)
+    made = prepare_rows(recipe)
     looked = look_rows(recipe.data, Path(recipe.data), recipe.asked())
     assert looked.reading is not None and looked.dealt is not None and not looked.open
     assert (looked.reading.inputs, looked.reading.targets) == (

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 # A second measure, beside the one that decides, and its name in words.
-BESIDE = {"accuracy": ("macro_f1", "macro F1"), "mae": ("rmse", "RMSE")}
+BESIDE = {
+    "accuracy": ("macro_f1", "macro F1"), "mae": ("rmse", "RMSE"), "bleu": ("chrf", "chrF2"), "chrf": ("bleu", "BLEU"),
+    "wer": ("cer", "CER"), "cer": ("wer", "WER"), "per": ("wrong", "whole wrong"), "exact": ("cer", "CER"),
+    "rouge": ("rouge1", "ROUGE-1"),
+}  # fmt: skip
 
 
 def summarise(
@@ -77,8 +81,8 @@ def _beside(rival: Rival) -> Baseline:
 
 
 def _within(found: Interval, better: str) -> Interval:
-    """No share of rows is above 1, no error and no number of bits below 0."""
-    high = min(found.high, 1.0) if better == "higher" else found.high
+    """No share of rows is above 1, no percentage above 100, no error and no number of bits below 0."""
+    high = min(found.high, 1.0 if found.mean <= 1 else 100.0) if better == "higher" else found.high
     return Interval(found.mean, max(found.low, 0.0), high)
 
 

@@ -16,6 +16,8 @@ MANY = (
     "pos_tags",
     "ner_tags",
 )  # answers that may be one a step, or several
+WRITTEN = ("text", "category", "tokens", "number")  # kinds of columns that can be read and written as texts
+PIECES = 1.5  # words a value from which an answer may be free text
 SEQUENCES = {
     "text": "words", "series": "series", "tokens": "lists", "sound": "sound", "image": "images", "frames": "videos",
 }  # fmt: skip
@@ -28,10 +30,17 @@ def task_of(
     first = targets[0]
     if len(targets) > 1:
         return _numbers(asked, targets, why), False
+    if asked == "translate":
+        _text_alone(inputs, first)
+        return "translate", False
     if asked in (None, "tag") and stepwise(first, inputs):
         reason = f"{first.name} says something of every step: it is as long as what is read"
         why.extend([("task", "tag", reason)] if asked is None else [])
         return "tag", False
+    if asked is None and free_text(first) and _one_text(inputs):
+        reason = f"{first.name} is free text: {_many(first.distinct)} different ones, of several words"
+        why.append(("task", "translate", reason))
+        return "translate", False
     if asked == "tag":
         raise UserError(
             f"task=tag: {first.name} must hold one tag for each step of {', '.join(c.name for c in inputs)}, as a list or "
@@ -69,6 +78,38 @@ def _numbers(asked: str | None, targets: list[Column], why: list[tuple[str, str,
         )
     why.extend([("task", "regress", f"{len(targets)} columns of numbers")] if asked is None else [])
     return "regress"
+
+
+def free_text(target: Column) -> bool:
+    """Whether a column's values are texts to be written, no classes: most are different, and of several pieces."""
+    different = len(target.distinct) > min(TRACKED, target.values // 2)
+    return target.kind == "text" and not target.dates and different and target.words >= PIECES * target.values
+
+
+def two_texts(found: dict[str, Column], read: tuple[str, ...], task: str | None) -> tuple[str, str] | None:
+    """What is read and what is written where a table is two columns of texts, the first being the source."""
+    open_ = [c for name, c in found.items() if name != "split" and c.kind != "empty"]
+    if task not in (None, "translate") or len(open_) != 2:
+        return None
+    source, target = open_ if not read or read == (open_[0].name,) else reversed(open_)
+    written = free_text(target) if task is None else target.kind in WRITTEN
+    named = {*read} <= {source.name} and source.kind in WRITTEN and (bool(task) or not source.dates)
+    return (source.name, target.name) if named and written else None
+
+
+def _one_text(inputs: list[Column]) -> bool:
+    return len(inputs) == 1 and inputs[0].kind in WRITTEN
+
+
+def _text_alone(inputs: list[Column], target: Column) -> None:
+    """Raises UserError unless one column of texts is read and the target holds texts, too."""
+    if not _one_text(inputs):
+        said = ", ".join(f"{c.name} ({c.kind})" for c in inputs)
+        raise UserError(f"task=translate: it reads one column of texts, and got {said}. Name it: input=")
+    if target.kind not in WRITTEN:
+        raise UserError(
+            f"task=translate: {target.name} is {target.kind}, and texts are to be written. Name another column: target="
+        )
 
 
 def answers_many(name: str, found: dict[str, Column], read: tuple[str, ...]) -> str:

@@ -61,6 +61,10 @@ class Dealt:
             return read, Numbers()
         return read, (MultiLabels if reading.several else Tags if reading.task == "tag" else Labels)()
 
+    def pairs(self, part: str) -> Iterator[tuple[Any, Any]]:
+        """What is read and what is written of each row of a part."""
+        return ((self.value(row), self.answer(row)) for row in self.of(part))
+
     def value(self, row: Record) -> Any:
         """What the codec reads of a row."""
         return value_of(row, self.reading.inputs, self.reading.task == "tag")
@@ -107,10 +111,11 @@ def understood(rows: Rows, asked: Asked, data: str, own: Mapping[str, str]) -> t
 def dealt_as(rows: Rows, reading: Reading, asked: Asked, data: str) -> Dealt:
     """Rows dealt to their parts, as their reading says."""
     codec = asked.codec
-    if codec == "auto" and len(reading.inputs) == 1:
+    if codec == "auto" and len(reading.inputs) == 1 and reading.task != "translate":
         words = reading.task == "tag" and reading.kinds[0] == "text"
         codec = "items" if words else choose_input(reading.kinds[0])
-    suits(codec, reading)
+    if reading.task != "translate":
+        suits(codec, reading)
     found = _Found()
     whole = np.fromiter((found.take(row, reading, asked) for row in rows), bool)
     if not found.keys:
@@ -189,7 +194,7 @@ class _Found:
         if not reading.several and any(_blank(row.get(name)) for name in reading.targets):
             return False
         self.keys.append(hash(tuple(key_of(row.get(name)) for name in reading.inputs)))
-        if reading.task != "regress":
+        if reading.task not in ("regress", "translate"):
             names = tuple(sorted({*names_in(row.get(reading.targets[0]), reading)}))
             self.names.append(self._one(names))
         if reading.task == "classify" and not reading.several:

@@ -11,6 +11,7 @@ from unrolled.datasets.codecs import CODECS
 from unrolled.datasets.items import Items
 from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN
 from unrolled.datasets.standard import Values
+from unrolled.datasets.symbols import Symbols
 from unrolled.datasets.together import Field, Together
 from unrolled.datasets.understand import Reading
 from unrolled.datasets.words import Words
@@ -36,7 +37,7 @@ class InputCodec(Protocol):
         """The codec that `to_dict` described."""
 
 
-TOKENS: dict[str, Any] = {**CODECS, Words.kind: Words, Items.kind: Items}
+TOKENS: dict[str, Any] = {**CODECS, Words.kind: Words, Items.kind: Items, Symbols.kind: Symbols}
 SINGLE: dict[str, Any] = {**TOKENS, Values.kind: Values, **MEDIA_CODECS}  # those that read one column
 INPUTS: dict[str, Any] = {**SINGLE, Together.kind: Together}
 OF = {

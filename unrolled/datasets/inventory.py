@@ -28,7 +28,8 @@ def inventory() -> list[Listed]:
     found = [
         Listed("shipped", name, what, licence, "shipped", 0) for name, what, licence in samples.listing()
     ]
-    others = [sets.named(name) for name in sets.names()]
+    known = {one.name for one in found}
+    others = [sets.named(name) for name in sets.names() if name not in known]
     found += [
         Listed("generated", one.name, one.what, one.licence, "made here", 0)
         for one in others

@@ -130,7 +130,7 @@ def look_rows(data: str, path: Path, asked: Asked | None = None) -> RowsLook:
             load(row)  # what is broken is told all the same
         return RowsLook(data, total, len(whole), looks, lengths, None, open, {}, None, notes)
     dealt, open = _tried(data, whole, rows.long, reading, found, asked)
-    classes = {} if reading.task == "regress" else _classes(whole, reading)
+    classes = {} if reading.task in ("regress", "translate") else _classes(whole, reading)
     return RowsLook(data, total, len(whole), looks, lengths, reading, open, classes, dealt, notes)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
-from unrolled.datasets import samples, synthetic
+from unrolled.datasets import samples, synthetic, synthetic_pairs
 from unrolled.datasets.archives import members
 from unrolled.datasets.decoding import lines
 from unrolled.datasets.holdings import located
@@ -44,6 +44,26 @@ def set_files(wanted: DataSet) -> list[Path]:
 
 def _ball(wanted: DataSet, files: Files) -> Iterator[Record]:
     return synthetic.ball(wanted.options["count"], wanted.options["seed"])
+
+
+def _letters(wanted: DataSet, files: Files) -> Iterator[Record]:
+    return synthetic_pairs.letters(**wanted.options)
+
+
+def _dates(wanted: DataSet, files: Files) -> Iterator[Record]:
+    return synthetic_pairs.dates(**wanted.options)
+
+
+def _pronunciations(wanted: DataSet, files: Files) -> Iterator[Record]:
+    """`word`, `phones` without stress, with spaces between, and `split`, by hash of the word: the number n of
+    `synthetic_pairs.share_of` is 0 modulo the option `test` in the test, 1 modulo `valid` in the validation part.
+    """
+    test, valid = wanted.options["test"], wanted.options["valid"]
+    for row in _stress(wanted, files):
+        word = row["word"]
+        held = synthetic_pairs.share_of(word, test) == 0
+        part = "test" if held else "valid" if synthetic_pairs.share_of(word, valid) == 1 else "train"
+        yield {"word": word, "phones": " ".join(row["phones"]), "split": part, "origin": row["origin"]}
 
 
 def _stress(wanted: DataSet, files: Files) -> Iterator[Record]:
@@ -104,12 +124,12 @@ def _table(wanted: DataSet, files: Files) -> Iterator[Record]:
 
 
 def _columns(wanted: DataSet, files: Files) -> Iterator[Record]:
-    """The rows of a table without names, and the number of each, from 0, as the column `count`."""
-    (path,) = files.values()
+    """The rows of a table without names; where there is the option `count`, the number of each, from 0, as that column."""
+    (path,) = files.values() or set_files(wanted)
+    between, count = "\t" if ".tsv" in path.suffixes else ",", wanted.options.get("count")
     for number, line in enumerate(lines(path, [])):
-        cells = line.rstrip("\r\n").split(",")
-        where = f"{path.name}:{number + 1}"
-        yield {wanted.options["count"]: str(number), **_row(wanted, cells, where)}
+        row = _row(wanted, line.rstrip("\r\n").split(between), f"{path.name}:{number + 1}")
+        yield {count: str(number), **row} if count else row
 
 
 def _pairs(wanted: DataSet, files: Files) -> Iterator[Record]:
@@ -152,6 +172,9 @@ def _row(wanted: DataSet, cells: list[str], where: str) -> Record:
 
 RECORDS: dict[str, Callable[[DataSet, Files], Iterator[Record]]] = {
     "ball": _ball,
+    "letters": _letters,
+    "dates": _dates,
+    "pronunciations": _pronunciations,
     "stress": _stress,
     "spoken": _spoken,
     "idx": _idx,

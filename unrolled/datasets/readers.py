@@ -163,9 +163,17 @@ def reader_of(path: Path) -> Reader:
     kind = kind_of(path)
     if kind not in READERS:
         named = f"files ending in {kind!r}" if kind else "files without a suffix"
+        beside = sorted(
+            other.name for other in path.parent.glob(f"{path.name.split('.')[0]}.*") if other.name != path.name
+        )
+        both = (
+            f" If {beside[0]} is the other side of it, line by line, name both: data={path},{path.with_name(beside[0])}"
+            if beside
+            else ""
+        )
         raise UserError(
             f"{path}: {named} have no reader. Known: {_suffixes()} (text also .gz). If it is plain text, rename "
-            "it to .txt."
+            f"it to .txt.{both}"
         )
     return READERS[kind]
 

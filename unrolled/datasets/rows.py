@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from unrolled.datasets import sets
+from unrolled.datasets.aligned import aligned_files, aligned_records, line_aligned
 from unrolled.datasets.assemble import gather, grid, group_rows, numbered
 from unrolled.datasets.folders import media_records
 from unrolled.datasets.listing import listed
@@ -117,6 +118,8 @@ def raw_rows(path: Path) -> Iterator[Record]:
     """The rows as they stand there, one by one, paths as files. Raises UserError as readers do."""
     if wanted := sets.of(path):
         return named_records(wanted)
+    if aligned := line_aligned(path):
+        return aligned_records(aligned)
     media = media_records(path)
     if media is not None:
         return _parted(media)
@@ -135,9 +138,10 @@ def _gathered(
 def _size(path: Path) -> int:
     """Bytes of all files, as they are when unpacked, about; none of media, whose records are only handles."""
     wanted = sets.of(path)
-    if wanted is None and media_records(path) is not None:
+    aligned = None if wanted else line_aligned(path)
+    if wanted is None and aligned is None and media_records(path) is not None:
         return 0
-    files = set_files(wanted) if wanted else files_of(path)[0]
+    files = set_files(wanted) if wanted else aligned_files(aligned) if aligned else files_of(path)[0]
     return sum(
         file.stat().st_size * (GZIP if file.suffix.lower() in (".gz", ".parquet", ".npz") else 1)
         for file in files
@@ -146,6 +150,8 @@ def _size(path: Path) -> int:
 
 def continues(path: Path) -> bool:
     """True when all that stands there is plain text, to be gone on with; False for rows with columns."""
+    if line_aligned(path):
+        return False
     if (path.is_dir() or path.suffix.lower() == ".zip") and media_records(path) is not None:
         return False
     return all(kind_of(file) in TEXT for file in files_of(path)[0])
@@ -162,6 +168,8 @@ def data_files(path: Path) -> list[Path]:
     """The files whose content is the data: of a folder of media all its files."""
     if wanted := sets.of(path):
         return set_files(wanted)
+    if aligned := line_aligned(path):
+        return aligned_files(aligned)
     if media_records(path) is None:
         return files_of(path)[0]
     if path.is_file():

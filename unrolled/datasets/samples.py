@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from unrolled.datasets import sets
+from unrolled.datasets.aligned import two_files
 from unrolled.datasets.holdings import located
 from unrolled.datasets.readers import WILD, missing
 from unrolled.errors import UserError, nearest
@@ -29,20 +30,22 @@ def resolve(data: str) -> Path:
     """The path of a shipped set, a named one, a file, a folder or a glob. A name wins; write `./irish` for one's own
     file.
 
-    A set of several files resolves to the glob that matches them, a named one to the file of facts that stands for it
+    Two files that belong together line by line are named with a comma between. A set of several files resolves to the glob that matches them, a named one to the file of facts that stands for it
     (`sets.of`), or, where it is text, to the text itself. Raises UserError with the nearest known name, and for a public
     set that isn't on this machine.
     """
     shipped = names()
+    if data in sets.names():  # also what is made of a shipped file: its columns have names, and it may have a split
+        return _path_of(sets.named(data))
     if data in shipped:
         files = shipped[data]
         return files[0] if len(files) == 1 else FOLDER / f"{data}.*"
-    if data in sets.names():
-        return _path_of(sets.named(data))
     if not data.strip():
         raise UserError(
             f"data is empty. Expected a file, a folder, a glob or a shipped name: {', '.join(shipped)}."
         )
+    if (both := two_files(data)) is not None:
+        return both
     path = Path(data).expanduser()
     if path.exists() or WILD.search(data):
         return path

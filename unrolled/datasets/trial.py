@@ -13,6 +13,7 @@ import numpy as np
 
 from unrolled.datasets.dealt import Dealt
 from unrolled.datasets.leaks import Finding, Leaks, Repeats
+from unrolled.datasets.pair_codecs import choose_pair, fitted_pair, text_of
 from unrolled.datasets.readers import Record
 from unrolled.datasets.together import Together
 
@@ -29,6 +30,10 @@ class Trial:
     def check(self) -> None:
         """Encodes every row. Raises UserError for one that can't be, as training would."""
         for _, row in self.dealt.parted():
+            if self.dealt.reading.task == "translate":
+                self.answers.encode(text_of(self.dealt.answer(row)))
+                self.codec.encode(text_of(self.dealt.value(row)))
+                continue
             self.answers.encode(self.dealt.answer(row), str(row["origin"]))
             self.codec.encode(self.dealt.value(row))
 
@@ -49,6 +54,9 @@ def try_out(dealt: Dealt, fit: int | None = None) -> Trial:
 
     Raises UserError where a single class or a broken file is left.
     """
+    if dealt.reading.task == "translate":
+        chosen = choose_pair(dealt.pairs("train"), dealt.codec)
+        return Trial(dealt, *fitted_pair(chosen, lambda: dealt.pairs("train")), dealt.count("train"))
     codec, answers = dealt.codecs()
     many = dealt.count("train") if fit is None else min(fit, dealt.count("train"))
     fit_input(dealt, codec, many)
@@ -88,7 +96,8 @@ def leaks_of(dealt: Dealt) -> Leaks:
 
 def _empty_leaks(dealt: Dealt) -> Leaks:
     reading = dealt.reading
-    return Leaks(reading.target, [reading.group] if reading.group else [], reading.inputs)
+    target = None if reading.task == "translate" else reading.target  # a source may well say all, as in a copy
+    return Leaks(target, [reading.group] if reading.group else [], reading.inputs)
 
 
 def _looked_at(dealt: Dealt, leaks: Leaks) -> Iterator[tuple[str, Record]]:

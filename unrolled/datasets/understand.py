@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from unrolled.datasets.answers import MANY, SEQUENCES, answers_many, parted, stepwise, task_of
+from unrolled.datasets.answers import MANY, SEQUENCES, answers_many, parted, stepwise, task_of, two_texts
 from unrolled.datasets.asked import Asked as Asked
 from unrolled.datasets.asked import Open
 from unrolled.datasets.asked import listed as listed
@@ -28,7 +28,7 @@ TOGETHER = 12  # columns that are offered to be read together
 class Reading:
     """How a table is read. `why`: (key, value, reason) of each decision that nobody asked for."""
 
-    task: Literal["classify", "regress", "tag"]
+    task: Literal["classify", "regress", "tag", "translate"]
     inputs: tuple[str, ...]
     kinds: tuple[Kind, ...]  # of the inputs
     targets: tuple[str, ...]  # one, or the numbers of a regression
@@ -107,7 +107,7 @@ def _understood(found: dict[str, Column], asked: Asked, data: str, steps: tuple[
             if name not in found:
                 raise unknown(f"column ({key}=)", name, found)
     why: list[tuple[str, str, str]] = []
-    targets = targets or (_target(found, inputs, why, data),)
+    targets = targets or (_target(found, inputs, asked.task, why, data),)
     split = SPLIT if SPLIT in found else None
     group = asked.group
     if group == "auto":
@@ -125,7 +125,7 @@ def _understood(found: dict[str, Column], asked: Asked, data: str, steps: tuple[
             ("group", group, f"a column is called {group}: all of one {group} on one side of the split")
         )
     used = {*targets, group, split}
-    inputs = inputs or _inputs(found, used, found[targets[0]], steps, why, data)
+    inputs = inputs or _inputs(found, used, found[targets[0]], steps, asked.task, why, data)
     named = [*inputs, *targets, group, split]
     if twice := [name for name in (*inputs, *targets) if named.count(name) > 1]:
         raise UserError(f"{data}: {twice[0]} can't be read and foretold, or named twice. Name other columns.")
@@ -136,9 +136,9 @@ def _understood(found: dict[str, Column], asked: Asked, data: str, steps: tuple[
 
 
 def _target(
-    found: dict[str, Column], read: tuple[str, ...], why: list[tuple[str, str, str]], data: str
+    found: dict[str, Column], read: tuple[str, ...], task: str | None, why: list[tuple[str, str, str]], data: str
 ) -> str:
-    """The column that answers; `read`: those that are read, where that was said. Raises _Choice."""
+    """The column that answers; `read`: those that are read, where that was said; `task`: likewise. Raises _Choice."""
     named = [name for name in found if name.lower() in ANSWERS]
     many = {
         name: reason for name in found if name not in read and (reason := answers_many(name, found, read))
@@ -147,6 +147,9 @@ def _target(
         name = (named or list(many))[0]
         why.append(("target", name, many.get(name, f"a column is called {name}")))
         return name
+    if not named and (pair := two_texts(found, read, task)):
+        why.append(("target", pair[1], f"two columns of texts: {pair[1]} is written from {pair[0]}"))
+        return pair[1]
     open_ = [c for name, c in found.items() if name not in (*read, SPLIT) and c.kind != "empty"]
     few = [c.name for c in open_ if c.kind == "category" and not c.dates]
     numbers = [c.name for c in open_ if c.kind == "number" and not _an_id(c.name)]
@@ -164,11 +167,14 @@ def _inputs(
     used: set[str | None],
     target: Column,
     steps: tuple[str, ...],
+    task: str | None,
     why: list[tuple[str, str, str]],
     data: str,
 ) -> tuple[str, ...]:
     """The columns that are read. Raises _Choice."""
     open_ = [c for c in found.values() if c.name not in used]
+    if task == "translate" and len(open_) == 1:
+        return (open_[0].name,)
     if together := tuple(c.name for c in open_ if c.name in steps and c.kind != "empty"):
         why.append(("input", ",".join(together), "what the rows of one sequence say step by step"))
         return together

@@ -49,14 +49,8 @@ def _like(found: dict[str, Column], times: set[str]) -> str:
     """What the columns look like, where that is a task that there is not."""
     time = next((name for name in found if name in times), None)
     numbers = [c.name for c in found.values() if c.kind == "number" and c.name not in (time, "id")]
-    texts = [c.name for c in found.values() if c.kind == "text" and c.name != time]
     if time and numbers:
         return f"It looks like {_some(numbers)} over {time}, to be forecast. No task does that yet."
-    if len(texts) == 2 and len(found) == 2:
-        return (
-            f"It looks like pairs of texts, {texts[0]} and {texts[1]}, one to be written from the other. No task does that "
-            "yet."
-        )
     return ""
 
 

@@ -11,6 +11,7 @@ from unrolled.tasks.regress import Regress
 from unrolled.tasks.several import ClassifySeveral
 from unrolled.tasks.tag import Tag
 from unrolled.tasks.task import Score, Task
+from unrolled.tasks.translate import Translate
 
 TASKS: dict[str, Any] = {
     "generate": GenerateText,
@@ -18,6 +19,7 @@ TASKS: dict[str, Any] = {
     "classify_several": ClassifySeveral,
     "regress": Regress,
     "tag": Tag,
+    "translate": Translate,
 }
 
 
@@ -38,5 +40,6 @@ __all__ = [
     "Score",
     "Tag",
     "Task",
+    "Translate",
     "task_from_dict",
 ]

@@ -94,6 +94,10 @@ class Answering:
     def check(self) -> None:
         """Raises UserError where the answers found in training don't suit what was asked; here never."""
 
+    def remarks(self, rows: Sequence[Record], inputs: Sequence[np.ndarray]) -> list[str]:
+        """What is to be said aloud of new rows and their encoded inputs before they are answered; here nothing."""
+        return []
+
     def plain(self) -> Self:
         """This task without what was fitted to a model, as rivals are rated; here itself."""
         return self

@@ -61,7 +61,7 @@ def fill(recipe: Recipe, known: list[str], device: str, reads: Reads = "text") -
         given["patience"] = 0
     if recipe.log_every is None:
         given["log_every"] = 25
-    if reads != "text" and recipe.augment is None:
+    if reads in ("tokens", "numbers") and recipe.augment is None:
         given["augment"] = "auto"
     return replace(recipe, model=replace(recipe.model, kind=kind, **model), **given), chosen
 

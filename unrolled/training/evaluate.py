@@ -14,7 +14,7 @@ from unrolled.errors import NumericalFailure, unknown
 from unrolled.tasks.scored import Scored
 from unrolled.training.corpus import Corpus, prepare
 from unrolled.training.device import choose_device
-from unrolled.training.labelled import prepare_labelled
+from unrolled.training.rows import prepare_rows
 from unrolled.training.new_rows import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.resume import same_data
@@ -70,7 +70,7 @@ def _answers(run: Run, split: str, data: str | None, batch: int, device: str) ->
     model = run.model(str(choose_device(device, aloud)))
     task = model.task
     if data is None:
-        material = prepare_labelled(replace(run.recipe, vectors=None))
+        material = prepare_rows(replace(run.recipe, vectors=None))
         same_data(run, material.facts)
         examples = material.examples(split)
         found: Scored = task.score(model, examples.inputs, examples.targets, batch)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Reads = Literal["text", "tokens", "numbers"]
-"""A corpus to be continued; or, to answer rows, tokens or numbers a step."""
+Reads = Literal["text", "tokens", "numbers", "pairs"]
+"""A corpus to be continued; to answer rows, tokens or numbers a step; or a source, to write its target."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Defaults:
     weight_drop: float | None = None
     tied: bool | None = None
     pool: str | None = None
+    attention: str | None = None
+    reader: str | None = None
     batch: int = 32
     length: int = 128
     warmup: int = 50
@@ -67,11 +69,20 @@ _NUMBERS: dict[str, Defaults] = {
     "conv": Defaults(_ROWS, lr=4e-3, width=64, layers=6, dropout=0.1, pool="max", warmup=50),
     "bag": _BAG,
 }
-TABLES: dict[Reads, dict[str, Defaults]] = {"text": _TEXT, "tokens": _TOKENS, "numbers": _NUMBERS}
+_PAIRED = "pairs of similar length, batches of as many tokens"
+_WRITER = Defaults(
+    _PAIRED, lr=2e-3, width=256, layers=1, dropout=0.2, attention="dot", batch=64, warmup=50, weight_decay=0.0
+)
+_PAIRS: dict[str, Defaults] = {kind: _WRITER for kind in ("rnn", "lstm", "gru")} | {
+    kind: replace(_WRITER, lr=1e-3, width=192, layers=2, dropout=0.1, attention="scaled", warmup=200)
+    for kind in ("transformer", "mingru", "conv")
+}
+TABLES: dict[Reads, dict[str, Defaults]] = {"text": _TEXT, "tokens": _TOKENS, "numbers": _NUMBERS, "pairs": _PAIRS}
 
 _SUITS = "`unrolled compare` finds what suits your data better"
 AUTO: dict[Reads, tuple[str, str]] = {
     "text": ("lstm", f"quick to train and small to run; {_SUITS}"),
     "tokens": ("gru", f"reads in order and can answer after every step; {_SUITS}"),
     "numbers": ("gru", f"reads in order and can answer after every step; {_SUITS}"),
+    "pairs": ("gru", f"quick to train, and looks back at its source; {_SUITS}"),
 }

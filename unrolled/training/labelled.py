@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unrolled.datasets import samples, words
+from unrolled.datasets import words
 from unrolled.datasets.augment import for_codec
-from unrolled.datasets.dealt import LEAST_HELD, Dealt, deal_rows, own_of
+from unrolled.datasets.dealt import LEAST_HELD, Dealt
 from unrolled.datasets.examples import Bundles, Examples
 from unrolled.datasets.inputs import TOKENS, embedder_of
-from unrolled.datasets.rows import Rows, data_files
+from unrolled.datasets.rows import data_files
 from unrolled.datasets.sampler import Batch
 from unrolled.datasets.split import PARTS
 from unrolled.datasets.standard import Values
@@ -158,11 +158,11 @@ class Labelled:
         return found
 
     def units(self, model: Model, context: int | None = None) -> Units:
-        return _units_of(self.score(model, "test"))
+        return units_of(self.score(model, "test"))
 
     def rivals(self) -> list[Rival]:
         placed = self._rivals.strong, self._rivals.naive
-        return [Rival(one.to_dict(), _units_of(one.score)) for one in placed]
+        return [Rival(one.to_dict(), units_of(one.score)) for one in placed]
 
     def settle(self, model: Model) -> bool:
         """Fits temperature and threshold on the validation part."""
@@ -203,15 +203,7 @@ class Labelled:
         return f"{score['unit']} {score['value']:.4f} ({low:.4f} to {high:.4f}){more}"
 
     def verdict(self, test: dict[str, Any], baseline: dict[str, Any]) -> str:
-        low, high = test["interval"]
-        other, up = baseline["value"], test["better"] == "higher"
-        if low > other if up else high < other:
-            return (
-                f"Better than the {baseline['name']}: {test['unit']} {test['value']:.4f} against {other:.4f}."
-            )
-        if high < other if up else low > other:
-            return f"No better: the {baseline['name']} reaches {other:.4f}. Train longer, or use it."
-        return f"No better: the {baseline['name']} ({other:.4f}) lies within the interval. Give it more time or data."
+        return verdict(test, baseline)
 
     def sample(self, model: Model, seed: int) -> None:
         return None
@@ -227,7 +219,18 @@ class Labelled:
         )
 
 
-def _units_of(score: Scored) -> Units:
+def verdict(test: dict[str, Any], baseline: dict[str, Any]) -> str:
+    """Better or no better, in words: a difference counts when the baseline lies outside the score's interval."""
+    low, high = test["interval"]
+    other, up = baseline["value"], test["better"] == "higher"
+    if low > other if up else high < other:
+        return f"Better than the {baseline['name']}: {test['unit']} {test['value']:.4f} against {other:.4f}."
+    if high < other if up else low > other:
+        return f"No better: the {baseline['name']} reaches {other:.4f}. Train longer, or use it."
+    return f"No better: the {baseline['name']} ({other:.4f}) lies within the interval. Give it more time or data."
+
+
+def units_of(score: Scored) -> Units:
     """What each row adds to the score. Raises UserError for a score that isn't made so."""
     if score.units is None:
         raise UserError(
@@ -237,11 +240,11 @@ def _units_of(score: Scored) -> Units:
     return score.units
 
 
-def prepare_labelled(recipe: Recipe) -> Labelled:
-    """Reads, understands, splits and encodes a table. Raises UserError for what can't be, and where a choice is open."""
-    path = samples.resolve(recipe.data)
-    dealt = deal_rows(Rows(path), recipe.asked(), recipe.data, own_of(path))
+def labelled_of(recipe: Recipe, path: Path, dealt: Dealt) -> Labelled:
+    """Encodes rows that were dealt. Raises UserError for what can't be."""
     reading = dealt.reading
+    if alien := [key for key in ("joint", "beam") if getattr(recipe, key) is not None]:
+        raise UserError(f"{alien[0]}: it is for task=translate, and the task is {reading.task}.")
     made = Labelled(name_of(recipe.data, path), dealt, task_of(dealt, recipe), recipe.shuffled)
     if recipe.vectors is not None:
         made.vectors = _vectors(recipe.vectors, made)

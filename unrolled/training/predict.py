@@ -204,6 +204,8 @@ def _answered(model: Model, rows: list[Record], batch: int, every: bool) -> list
             "they get no answer"
         )
     inputs = [encoded[number] for number in read]
+    for remark in task.remarks([rows[number] for number in read], inputs):
+        aloud(remark)
     if every:
         steps = task.predict_every(model, inputs, batch)
         return [

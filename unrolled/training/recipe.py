@@ -39,6 +39,10 @@ class ModelChoice:
     pool: Literal["last", "mean", "max", "attention"] | None = _key(
         "how the steps of a sequence are summed up for one answer"
     )
+    attention: Literal["none", "dot", "scaled", "general", "additive"] | None = _key(
+        "how a target looks back at its source; none = all it knows of it is one vector"
+    )
+    reader: str | None = _key("of a source: the kind of model that reads it, where it isn't the target's")
     weight_drop: float | None = _key(
         "share of recurrent weights dropped while training", at_least=0.0, below=1.0
     )
@@ -50,7 +54,7 @@ class Recipe:
 
     data: str = _key("a shipped set (irish), a file, a folder or a glob", "irish")
     model: ModelChoice = field(default=ModelChoice(), metadata={"help": "which model", "shorthand": "kind"})
-    task: Literal["auto", "generate", "classify", "tag", "regress"] = _key(
+    task: Literal["auto", "generate", "classify", "tag", "regress", "translate"] = _key(
         "what to learn from the data", "auto"
     )
     input: str | None = _key("the column of a table that is read, or several: text,age,country")
@@ -68,8 +72,7 @@ class Recipe:
     )
     codec: Literal[
         "auto", "bytes", "characters", "bpe", "abc", "words", "items", "values", "log_mel", "mfcc", "waveform", "pixels",
-        "pixel_steps", "patches", "frame_vectors",
-    ] = _key("how what is read becomes steps", "auto")  # fmt: skip
+"frame_vectors", "symbols",    ] = _key("how what is read becomes steps", "auto")  # fmt: skip
     split: tuple[float, float, float] | None = _key("shares of documents for train, valid, test")
     budget: str = _key(
         "10m | 90s | 2e15flops | 5Mtok | 2000steps | @RUN (its steps) | +10m (with resume=) | auto", "auto"
@@ -83,6 +86,13 @@ class Recipe:
     augment: str | None = _key(
         "changes to training examples: none, or names such as noise,crop (see docs/answers.md); auto = the codec's own"
     )
+    joint: bool | None = _key(
+        "one codec, and one table of vectors, for source and target; None = where both look alike"
+    )
+    metric: Literal["auto", "bleu", "chrf", "wer", "per", "cer", "exact", "rouge"] = _key(
+        "what written texts are scored by, and a run goes by", "auto"
+    )
+    beam: int | None = _key("texts followed at once while one is written; 1 = greedy", at_least=1)
     shuffled: bool = _key("put each sequence's steps into random order, to see what order is worth", False)
     smoothing: float | None = _key("share of a class that is spread over all", at_least=0.0, below=1.0)
     weights: Literal["none", "balanced"] = _key(

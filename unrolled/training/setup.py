@@ -18,12 +18,12 @@ from unrolled.training.corpus import prepare
 from unrolled.training.defaults import Chosen, fill
 from unrolled.training.device import choose_device, choose_dtype
 from unrolled.training.folder import command_of
-from unrolled.training.labelled import prepare_labelled
 from unrolled.training.learner import Learner, Progress, Settings
 from unrolled.training.material import Material
 from unrolled.training.optimizer import adamw
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
+from unrolled.training.rows import prepare_rows
 from unrolled.training.run import Run
 from unrolled.training.text import Text
 
@@ -132,12 +132,14 @@ def material_of(recipe: Recipe, talk: Talk) -> Material:
     check(recipe.asked(), recipe.data)
     if generates(recipe):
         return Text(prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe), talk.warn))
-    return prepare_labelled(recipe)
+    return prepare_rows(recipe)
 
 
 def _build(recipe: Recipe, material: Material, device: torch.device) -> Model:
     """The model with its initial weights: the same for a seed on every device, since they're drawn on the CPU."""
     torch.manual_seed(recipe.seed)
+    if material.reads != "pairs" and (recipe.model.attention or recipe.model.reader):
+        raise UserError("model.attention and model.reader are for a source and its target (task=translate).")
     model = build(material.spec(recipe.model))
     material.begin(model)
     model.task = material.task(model, recipe)

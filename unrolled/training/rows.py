@@ -1,0 +1,17 @@
+"""Rows with an answer, whatever it is: read, understood and dealt, then made ready for their task."""
+
+from __future__ import annotations
+
+from unrolled.datasets import samples
+from unrolled.datasets.dealt import deal_rows, own_of
+from unrolled.datasets.rows import Rows
+from unrolled.training.labelled import Labelled, labelled_of
+from unrolled.training.paired import Paired, paired_of
+from unrolled.training.recipe import Recipe
+
+
+def prepare_rows(recipe: Recipe) -> Labelled | Paired:
+    """Reads, understands, splits and encodes a table. Raises UserError for what can't be, and where a choice is open."""
+    path = samples.resolve(recipe.data)
+    dealt = deal_rows(Rows(path), recipe.asked(), recipe.data, own_of(path))
+    return (paired_of if dealt.reading.task == "translate" else labelled_of)(recipe, path, dealt)
