@@ -1,8 +1,8 @@
 """What one vector of fixed size lets through: quality by the source's length, state size and attention.
 
 Every cell of the grid is a GRU that turns words round, trained in a process of its own on one thread:
-`python -m unrolled.comparison.bottleneck FOLDER ATTENTION WIDTH`, where FOLDER holds the settings, writes `ATTENTION-WIDTH.json`
-there. So a grid that was broken off goes on with the cells that are missing.
+`python -m unrolled.comparison.bottleneck FOLDER ATTENTION WIDTH` writes `ATTENTION-WIDTH.json` into the folder that holds
+the settings. So a grid that was broken off goes on with the cells that are missing.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ EVERY = 0.2  # seconds between looks at the processes
 
 @dataclass(frozen=True)
 class Grid:
-    """What all cells have in common. Words of 1 to `longest` random letters are learnt, the held-out ones of them and others
-    of up to `tested` letters are written. rate: the learning rate at 128 units; it falls with the root of the width.
+    """What all cells have in common. Words of 1 to `longest` random letters are learnt; the held-out ones of them, and
+    others of up to `tested` letters, are written. rate: of learning, at 128 units; it falls with the root of the width.
     """
 
     widths: tuple[int, ...] = WIDTHS
@@ -60,15 +60,17 @@ class Grid:
     @property
     def cells(self) -> list[tuple[str, int]]:
         """(attention, width) of every cell, the slowest first: no process is left alone at the end for long."""
-        slow = {attention: place for place, attention in enumerate(ATTENTIONS)}
-        every = [(attention, width) for attention in self.attentions for width in self.widths]
-        return sorted(every, key=lambda cell: (-cell[1], -slow[cell[0]]))
+        wide = sorted(self.widths, reverse=True)
+        return [(attention, width) for width in wide for attention in reversed(self.attentions)]
 
     @property
     def stretches(self) -> list[tuple[int, int]]:
         """The lengths that are scored together, in letters, the last one longer than any trained on."""
         quarter = self.longest // 4
         return [*((1 + quarter * i, quarter * (i + 1)) for i in range(4)), (self.longest + 1, self.tested)]
+
+
+QUICK = Grid(widths=(16,), steps=3, words=600, longest=8, beyond=20, tested=12)  # exercises the path
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ class Cell:
         return f"{self.attention}-{self.width}"
 
 
-def measure(grid: Grid, runs: Path, at_once: int | None, say: Callable[[str], object]) -> tuple[Path, list[Cell]]:
+def measure(
+    grid: Grid, runs: Path, at_once: int | None, say: Callable[[str], object]
+) -> tuple[Path, list[Cell]]:
     """Every cell, `at_once` at a time (as many as there are processors, if not given), in a folder of `runs` that holds the
     settings and a file a cell: the latest one that was broken off with these settings, or a new one.
 
@@ -153,7 +157,8 @@ def words(grid: Grid) -> tuple[Pairs, Pairs]:
     for row in letters("reverse", grid.words, grid.longest, grid.beyond, grid.tested, grid.seed):
         parts[row["split"]].append((_ids(row["source"]), _ids(row["target"])))
     train, test = (
-        Pairs(*(Ragged.of(pair[side] for pair in parts[part]) for side in (0, 1))) for part in ("train", "test")
+        Pairs(*(Ragged.of(pair[side] for pair in parts[part]) for side in (0, 1)))
+        for part in ("train", "test")
     )
     return train, test
 
@@ -225,8 +230,8 @@ def _told(
 
 def main(path: Path, attention: str, width: int) -> None:
     """One cell of the grid that `path` describes, into its file there."""
-    kept = json.loads((path / "grid.json").read_bytes())
-    grid = Grid(**{key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()})
+    kept: dict[str, Any] = json.loads((path / "grid.json").read_bytes())
+    grid = Grid(**(kept | {key: tuple(kept[key]) for key in ("widths", "attentions")}))
     folder.write_json(_file(path, attention, width), asdict(train_cell(grid, attention, width)))
 
 

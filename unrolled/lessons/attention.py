@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unrolled.inspection.by_length import judge, written
 from unrolled.datasets.pairs import Pairs
 from unrolled.datasets.store import Ragged
+from unrolled.inspection.by_length import judge, written
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.pairs import Sides, days, rehearse
 from unrolled.mixer import listen
@@ -57,7 +57,7 @@ def run(size: float, broken: bool = False) -> Outcome:
     source, said = example(model, sides)
     looks = watched(model, source, said)
     hands = [by_hand(look) for look in looks]
-    step = clearest(looks)
+    step = shared(looks)
     read = [sides.read.token_text(int(i)) for i in source]
     write = [*(sides.write.token_text(int(i)) for i in said), "END"]
     gaps = [
@@ -67,7 +67,9 @@ def run(size: float, broken: bool = False) -> Outcome:
     figures = [
         Figure("held-out dates rewritten without a mistake", float(judge(model, sides.test).exact.mean())),
         Figure("largest difference of a weight by hand to the model's own", float(max(w for w, _ in gaps))),
-        Figure("largest difference of a prediction by hand to the model's own", float(max(p for _, p in gaps))),
+        Figure(
+            "largest difference of a prediction by hand to the model's own", float(max(p for _, p in gaps))
+        ),
         Figure("mean of the largest weight a step", float(np.mean([look.weights.max() for look in looks]))),
         Figure("the same if all weights were equal", 1 / len(source)),
     ]
@@ -138,16 +140,15 @@ def by_hand(look: Look) -> ByHand:
 
 def predicted(model: Seq2Seq, look: Look, context: NDArray[np.float64]) -> NDArray[np.float64]:
     """(V,) what follows from a context by hand: the layer merges it with the decoder's state, the head reads that."""
-    matrix, head = cross_of(model).out.weight, model.head.scores
-    merged = np.tanh(matrix.detach().double().numpy() @ np.concatenate([context, look.decoder]))
-    scores: NDArray[np.float64] = head.weight.detach().double().numpy() @ merged
-    return scores + head.bias.detach().double().numpy()
+    names = ("out.weight", cross_of(model)), ("scores.weight", model.head), ("scores.bias", model.head)
+    out, scores, bias = (of.get_parameter(name).detach().double().numpy() for name, of in names)
+    said: NDArray[np.float64] = scores @ np.tanh(out @ np.concatenate([context, look.decoder])) + bias
+    return said
 
 
-def clearest(looks: Sequence[Look]) -> int:
-    """The first step of a digit whose weights are shared between two characters at least: more to see than a single one."""
-    shares = [np.sort(look.weights)[-2] for look in looks]
-    return int(np.argmax(shares))
+def shared(looks: Sequence[Look]) -> int:
+    """The step whose second largest weight is largest: a sum of two states shows more than a single one."""
+    return int(np.argmax([np.sort(look.weights)[-2] for look in looks]))
 
 
 def alignment(looks: Sequence[Look], read: Sequence[str], write: Sequence[str], broken: bool) -> Heatmap:
@@ -170,7 +171,12 @@ def working(look: Look, hand: ByHand, read: Sequence[str], written_as: str) -> T
     """The numbers of one step: a line a character read, the context in the last."""
     units = range(NUMBERS)
     rows: list[list[str | float | None]] = [
-        [visible(name), *(float(state[u]) for u in units), round(float(score), 4), *(f"{w:.6f}" for w in (weight, own))]
+        [
+            visible(name),
+            *(float(state[u]) for u in units),
+            round(float(score), 4),
+            *(f"{w:.6f}" for w in (weight, own)),
+        ]
         for name, state, score, weight, own in zip(
             read, look.encoder, hand.scores, hand.weights, look.weights, strict=True
         )
@@ -181,9 +187,10 @@ def working(look: Look, hand: ByHand, read: Sequence[str], written_as: str) -> T
     return Table(
         ["read", *(f"unit {u + 1}" for u in units), "score", "weight", "the model's"],
         rows,
-        f"While {written_as!r} was written. Of {len(look.decoder)} units the first {NUMBERS} are shown; the file beside this "
-        "page has all. A score is the sum over all units of the decoder's number times the encoder's; the weights, by "
-        "hand and as the model had them, are e^score, each divided by their sum; the context is the sum of the states, each times its weight.",
+        f"While {written_as!r} was written. Of {len(look.decoder)} units the first {NUMBERS} are shown; the file beside "
+        "this page has all. A score is the sum over all units of the decoder's number times the encoder's; the weights, by "
+        "hand and as the model had them, are e^score, each divided by their sum; the context is the sum of the states, "
+        "each times its weight.",
         title="One step, by hand",
         muted=[len(read)],
         highlight=len(read) + 1,

@@ -17,8 +17,8 @@ from unrolled.model import Seq2Seq
 from unrolled.report import LineChart, Series, Table
 from unrolled.state import nbytes
 
-UNITS, NARROW, STEPS, WORDS, LONGEST, SHOWN = 64, 16, 700, 16_000, 12, 4
-SHORT, LONG = (1, 3), (10, 12)  # letters
+UNITS, NARROW, STEPS, WORDS, LONGEST, SHOWN = 64, 16, 700, 8000, 12, 4
+SHORT, LONG = (2, 4), (10, 12)  # letters
 WITHOUT, WITH = "without attention", "with attention"
 
 
@@ -45,11 +45,13 @@ def run(size: float, broken: bool = False) -> Outcome:
     figures += [
         Figure(f"{name}: size of the state after {letters} letters", first_state(one.model, letters), "bytes")
         for name, one in found.items()
-        for letters in (SHORT[0], LONGEST)
+        for letters in (SHORT[1], LONGEST)
     ]
     said = "; ".join(f"{name}: {one.practice}" for name, one in found.items())
     units = "" if broken else f" of {UNITS} units"
-    trained = f"GRUs{units}, each on the same {len(sides.train):,} words of 1 to {LONGEST} random letters: {said}"
+    trained = (
+        f"GRUs{units}, each on the same {len(sides.train):,} words of 1 to {LONGEST} random letters: {said}"
+    )
     return Outcome([chart(found), sizes(found), examples(found, sides)], figures, trained)
 
 
@@ -91,7 +93,7 @@ def sizes(found: dict[str, Learned]) -> Table:
     """How much the writer is given, by the word's length."""
     rows: list[list[str | float]] = [
         [str(letters), *(first_state(one.model, letters) for one in found.values())]
-        for letters in (SHORT[0], LONG[0], LONGEST, 10 * LONGEST)
+        for letters in (1, SHORT[1], LONGEST, 10 * LONGEST)
     ]
     return Table(
         ["letters read", *(f"{name}, bytes" for name in found)],
