@@ -70,12 +70,28 @@ def test_the_experiment_runs_and_goes_on_where_it_was_broken_off(
     assert isinstance(again, Reproduction) and again.path == done.path
     assert "1 of 3 networks to train" in capsys.readouterr().err
     assert json.loads((done.path / "dot-16.json").read_bytes()) == kept
-    assert bottleneck._folder(bottleneck.QUICK, tmp_path, print) != done.path, "a finished one is left alone"
+    new, lock = bottleneck._folder(bottleneck.QUICK, tmp_path, print)
+    lock.release()
+    assert new != done.path, "a finished one is left alone"
 
 
 def test_a_cell_that_fails_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match=r"wrong attention, 8 units: .*score='wrong'.*kept"):
         bottleneck.measure(replace(SMALL, attentions=("wrong",)), tmp_path, 1, print)
+
+
+def test_a_grid_that_another_process_writes_is_left_alone(tmp_path: Path) -> None:
+    path, lock = bottleneck._folder(SMALL, tmp_path, print)
+    other, second = bottleneck._folder(SMALL, tmp_path, print)
+    assert other != path
+    for held in (lock, second):
+        held.release()
+    same, third = bottleneck._folder(replace(SMALL, seed=0), tmp_path, print)
+    third.release()
+    assert same in (path, other)
+    different, fourth = bottleneck._folder(replace(SMALL, steps=3), tmp_path, print)
+    fourth.release()
+    assert different not in (path, other)
 
 
 def test_a_process_finds_what_this_one_finds(tmp_path: Path) -> None:
@@ -113,7 +129,7 @@ def test_each_claim_is_held_against_the_size_that_speaks_against_it() -> None:
 
 def test_the_report_holds_every_cell(tmp_path: Path) -> None:
     page = write_report(tmp_path, grid_of({}), Grid(), False).read_text("utf-8")
-    assert page.count("additive attention") >= 4 and "at most 2 %" in page and "reach 96 %" in page
+    assert page.count("additive attention") >= 4 and "at most 2.0 %" in page and "reach 96.0 %" in page
     drawn = (tmp_path / "bottleneck.svg").read_text("utf-8")
     assert all(f"none, {width}" in drawn for width in bottleneck.WIDTHS) and "dot, all sizes" in drawn
 

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -104,15 +105,22 @@ def measure(
     Raises RunFailed, with what it said, when a cell's process ends without a result; the others' are kept.
     """
     at_once = at_once or os.cpu_count() or 1
-    path = _folder(grid, runs, say)
+    path, lock = _folder(grid, runs, say)
+    try:
+        return path, _measured(grid, path, at_once, say)
+    finally:
+        lock.release()
+
+
+def _measured(grid: Grid, path: Path, at_once: int, say: Callable[[str], object]) -> list[Cell]:
+    """The cells in the order of the grid; those whose file isn't there yet are trained."""
     missing = [cell for cell in grid.cells if not _file(path, *cell).is_file()]
     say(
         f"{len(missing)} of {len(grid.cells)} networks to train, {grid.steps} steps each, {at_once} at a time, in {path}"
     )
     _processes(path, missing, at_once, say)
-    cells = [Cell(**json.loads(_file(path, *cell).read_bytes())) for cell in grid.cells]
-    order = {cell: number for number, cell in enumerate((a, w) for a in grid.attentions for w in grid.widths)}
-    return path, sorted(cells, key=lambda cell: order[cell.attention, cell.width])
+    places = [(attention, width) for attention in grid.attentions for width in grid.widths]
+    return [Cell(**json.loads(_file(path, *place).read_bytes())) for place in places]
 
 
 def train_cell(grid: Grid, attention: str, width: int) -> Cell:
@@ -167,17 +175,20 @@ def _ids(word: str) -> np.ndarray:
     return np.frombuffer(word.encode(), np.uint8).astype(np.int64) - ord("a") + 1
 
 
-def _folder(grid: Grid, runs: Path, say: Callable[[str], object]) -> Path:
-    """The latest folder of these settings that isn't finished, or a new one."""
+def _folder(grid: Grid, runs: Path, say: Callable[[str], object]) -> tuple[Path, folder.Lock]:
+    """The latest folder of these settings that isn't finished and that nobody writes to, or a new one; locked."""
     wanted = json.loads(json.dumps(asdict(grid)))
     found = sorted(runs.glob("bottleneck-*/grid.json"), key=lambda file: file.stat().st_mtime)
     for file in reversed(found):
         if json.loads(file.read_bytes()) == wanted and not (file.parent / "reproduce.json").exists():
-            say(f"going on in {file.parent}, which was broken off")
-            return file.parent
+            with suppress(RunFailed):
+                lock = folder.Lock(file.parent)
+                say(f"going on in {file.parent}, which was broken off")
+                return file.parent, lock
     path = folder.make(runs, "bottleneck")
+    lock = folder.Lock(path)
     folder.write_json(path / "grid.json", wanted)
-    return path
+    return path, lock
 
 
 def _file(path: Path, attention: str, width: int) -> Path:

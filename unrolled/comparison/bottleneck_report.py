@@ -137,6 +137,6 @@ def lead(cells: Sequence[Cell], grid: Grid, quick: bool) -> str:
     without = max((cell.exact[3] for cell in cells if cell.attention == "none"), default=0.0)
     within = min((cell.exact[3] for cell in cells if cell.attention != "none"), default=0.0)
     return (
-        f"Of words of {_letters(*grid.stretches[3])}, networks without attention turn at most {100 * without:.0f} % round "
-        f"without a mistake, whatever their size; with attention they all reach {100 * within:.0f} % or more."
+        f"Of words of {_letters(*grid.stretches[3])}, networks without attention turn at most {100 * without:.1f} % round "
+        f"without a mistake, whatever their size; with attention they all reach {100 * within:.1f} % or more."
     )
