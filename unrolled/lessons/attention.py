@@ -57,9 +57,9 @@ def run(size: float, broken: bool = False) -> Outcome:
     source, said = example(model, sides)
     looks = watched(model, source, said)
     hands = [by_hand(look) for look in looks]
-    step = shared(looks)
     read = [sides.read.token_text(int(i)) for i in source]
     write = [*(sides.write.token_text(int(i)) for i in said), "END"]
+    step = shared(looks, write)
     gaps = [
         (np.abs(hand.weights - look.weights).max(), np.abs(predicted(model, look, hand.context) - look.prediction).max())
         for hand, look in zip(hands, looks, strict=True)
@@ -146,9 +146,12 @@ def predicted(model: Seq2Seq, look: Look, context: NDArray[np.float64]) -> NDArr
     return said
 
 
-def shared(looks: Sequence[Look]) -> int:
-    """The step whose second largest weight is largest: a sum of two states shows more than a single one."""
-    return int(np.argmax([np.sort(look.weights)[-2] for look in looks]))
+def shared(looks: Sequence[Look], write: Sequence[str]) -> int:
+    """Of the steps that write a digit, the one whose second largest weight is largest: a sum of several states shows more
+    than a single one.
+    """
+    digits = [step for step, name in enumerate(write) if name.isdigit()] or [0]
+    return max(digits, key=lambda step: float(np.sort(looks[step].weights)[-2]))
 
 
 def alignment(looks: Sequence[Look], read: Sequence[str], write: Sequence[str], broken: bool) -> Heatmap:

@@ -83,8 +83,8 @@ def chart(found: dict[str, Learned]) -> LineChart:
         y_label="words turned round without a mistake (more is better)",
         x_label="letters of the word",
         title="What gets through the bottleneck?",
-        caption=f"{count:,} held-out words; no word is both trained on and tested. All were trained for as many steps on "
-        "the same words in the same order.",
+        caption=f"{count:,} held-out words; no word is both trained on and tested. Both learnt from the same words in the "
+        "same order.",
         y_range=(0.0, 1.0),
     )
 
