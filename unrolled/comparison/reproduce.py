@@ -229,7 +229,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "of 50 tunes after five minutes 90 % parse, 75 % have every bar right (6 minutes)", _music
     ),
     "bottleneck": Experiment(
-        "quality by source length: it falls without attention, and doesn't with it (20 minutes on 2 cores)",
+        "quality by source length: it falls without attention, and doesn't with it (10 minutes on 2 cores)",
         _bottleneck,
     ),
 }
