@@ -19,7 +19,18 @@ from unrolled.datasets.codecs import CODECS
 from unrolled.datasets.synthetic import DIRECTIONS
 from unrolled.datasets.words import Words
 from unrolled.errors import RunFailed, UserError
-from unrolled.lessons import bptt, embeddings, gates, images, next_word, order
+from unrolled.inspection.by_length import judge
+from unrolled.lessons import (
+    attention,
+    bottleneck,
+    bptt,
+    embeddings,
+    gates,
+    images,
+    next_word,
+    order,
+    pairs,
+)
 from unrolled.lessons import tour as course
 from unrolled.lessons.corpora import Corpus, in_header
 from unrolled.lessons.places import ROOT, find
@@ -355,3 +366,63 @@ def test_a_full_disk_leaves_the_older_sound(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(RunFailed, match="No space left"):
         course._beside(tmp_path / "music.html", ".wav", b"new")
     assert (tmp_path / "music.wav").read_bytes() == b"good" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_context_by_hand_is_the_models() -> None:
+    """The whole way: scores, weights, context, and the prediction that follows from it."""
+    torch.manual_seed(0)
+    sides = pairs.days(400)
+    model = sides.model(16, "dot").eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    source = np.asarray(sides.test.inputs[0], np.int64)
+    looks = attention.watched(model, source, (3, 1, 2))
+    assert len(looks) == 4
+    with torch.no_grad():
+        logits, _ = model(torch.tensor([[0, 3, 1, 2]]), model.condition(torch.from_numpy(source)[None]))
+    for look, wanted in zip(looks, logits[0].double().numpy(), strict=True):
+        hand = attention.by_hand(look)
+        assert np.allclose(hand.weights, look.weights, atol=1e-6) and np.ptp(hand.weights) > 0.05
+        assert np.allclose(attention.predicted(model, look, hand.context), wanted, atol=1e-5)
+        assert np.allclose(look.query, look.decoder) and look.encoder.shape == (len(source), 16)
+    hand = attention.by_hand(looks[1])
+    table = attention.spreadsheet(looks[1], hand, [f"c{i}" for i in range(len(source))]).decode().splitlines()
+    states = np.array([[float(cell) for cell in line.split(",")[1:]] for line in table[1:-2]])
+    decoder, context = (np.array([float(cell) for cell in line.split(",")[1:17]]) for line in table[-2:])
+    assert np.allclose(states[:, :16] @ decoder, states[:, 16])
+    powers = np.exp(states[:, 16] - states[:, 16].max())
+    assert np.allclose(powers / powers.sum(), states[:, 17]) and np.allclose(
+        states[:, 17] @ states[:, :16], context
+    )
+
+
+def test_attention_held_uniform_stays_so_while_the_rest_learns() -> None:
+    torch.manual_seed(0)
+    sides = pairs.days(400)
+    model = sides.model(16, "general")
+    attention.uniform(model)
+    before = model.embedder.table.weight.detach().clone()
+    pairs.rehearse(model, sides.train, 3, limit=60)
+    assert not torch.equal(before, model.embedder.table.weight)
+    source = np.asarray(sides.test.inputs[0], np.int64)
+    for look in attention.watched(model, source, (1,)):
+        assert np.allclose(look.weights, 1 / len(source), atol=1e-7)
+        assert np.allclose(attention.by_hand(look).context, look.encoder.mean(0), atol=1e-6)
+
+
+def test_the_neck_is_as_wide_for_every_word_and_attention_keeps_more_of_longer_ones() -> None:
+    sides = pairs.words(400, 12)
+    assert all((a == b[::-1]).all() for a, b in zip(sides.test.inputs, sides.test.targets, strict=True))
+    assert not {tuple(row) for row in sides.train.inputs} & {tuple(row) for row in sides.test.inputs}
+    without, looking = (sides.model(16, attention) for attention in ("none", "dot"))
+    assert bottleneck.first_state(without, 1) == bottleneck.first_state(without, 90) == 4 * 16
+    assert bottleneck.first_state(looking, 9) - bottleneck.first_state(looking, 4) == 5 * (2 * 4 * 16 + 1)
+
+
+def test_a_rehearsal_teaches() -> None:
+    torch.manual_seed(0)
+    sides = pairs.days(400)
+    model = sides.model(24, "dot")
+    pairs.rehearse(model, sides.train, 120, limit=60)
+    said = judge(model, sides.test)
+    assert said.symbols.mean() > 0.4, "the year's first digits at least"

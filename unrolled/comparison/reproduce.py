@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from unrolled.comparison import bottleneck, bottleneck_report
 from unrolled.comparison.board import Board
 from unrolled.comparison.members import MODELS
 from unrolled.comparison.race import compare
@@ -239,6 +240,14 @@ def _as_it_comes(run: Run, count: int) -> tuple[int, int]:
     return same, len(rows)
 
 
+def _bottleneck(how: How) -> tuple[Path, list[Figure]]:
+    """Words turned round without and with attention, by length and size of state."""
+    grid = bottleneck.QUICK if how.quick else bottleneck.Grid()
+    path, cells = bottleneck.measure(grid, Path(how.runs), how.threads, how.board.say)
+    bottleneck_report.write_report(path, cells, grid, how.quick)
+    return path, [Figure(*claim) for claim in bottleneck_report.claims(cells, grid)]
+
+
 def _quick_race(data: str, how: How, codec: str = "auto") -> Comparison:
     size = None if codec == "bpe" else SMALL  # the vectors of a book's word pieces alone are more
     return compare(
@@ -271,5 +280,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "music": Experiment(
         "of 50 tunes after five minutes 90 % parse, 75 % have every bar right (6 minutes)", _music
+    ),
+    "bottleneck": Experiment(
+        "quality by source length: it falls without attention, and doesn't with it (10 minutes on 2 cores)",
+        _bottleneck,
     ),
 }

@@ -27,6 +27,8 @@ EXPERIMENTS = {
     "next-word": "next_word",
     "embeddings": "embeddings",
     "order": "order",
+    "bottleneck": "bottleneck",
+    "attention": "attention",
     "images-as-sequences": "images",
     "music": "music",
 }
