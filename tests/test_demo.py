@@ -250,7 +250,13 @@ def test_the_report_of_a_run_that_was_stopped(tunes: Path, tmp_path: Path) -> No
 def test_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[2] for line in lines] == ["irish", "moby-dick", "music", "bottleneck"]
+    assert [line.split()[2] for line in lines] == [
+        "irish",
+        "moby-dick",
+        "spoken-digits",
+        "music",
+        "bottleneck",
+    ]
     assert main(["reproduce", "irsh"]) == 2
     assert "Did you mean 'irish'" in capsys.readouterr().err
 

@@ -217,7 +217,7 @@ def test_the_list_has_three_groups(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert found["spoken_digits"].licence == "CC BY-SA 4.0" and found["mnist"].here == ""
     assert Counter(one.group for one in found.values()) == {
-        "shipped": len(samples.names()), "generated": 2, "public": len(PUBLIC),
+        "shipped": len(samples.names()), "generated": 6, "public": len(PUBLIC),
     }  # fmt: skip
     assert main(["data", "list", "-q"]) == 0
     assert capsys.readouterr().out.splitlines() == list(found)

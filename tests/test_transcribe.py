@@ -281,7 +281,7 @@ def test_a_run_learns_answers_and_is_scored(run: un.Run) -> None:
     assert run.test is not None and run.baseline is not None and run.naive is not None
     assert run.test["unit"] == "character error rate" and run.test["better"] == "lower"
     assert set(run.test["values"]) == {"cer", "wer", "exact"}
-    assert run.naive["name"] == "most frequent text" and run.naive["value"] > 0
+    assert run.naive["name"] == "most frequent answer" and run.naive["value"] > 0
     again = run.evaluate("test")
     assert again.value == pytest.approx(run.test["value"])
     found = un.predict(run, str(Path(run.recipe.data)))

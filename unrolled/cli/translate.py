@@ -17,7 +17,7 @@ EXAMPLES = (
     'unrolled translate @last "March 3, 2024"',
     "unrolled translate @best data=words.txt out=spoken.txt beam=5",
     'unrolled translate @last "unrolled" nbest=5 alignment=true svg=looked.svg',
-    "tail -f notes.txt | unrolled translate @last",
+    "unrolled translate @last temperature=1 seed=3",
 )
 WORDS = ("run", "text")
 SWITCHES = ()

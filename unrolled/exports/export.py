@@ -23,6 +23,7 @@ from unrolled.exports.parity import Difference, summary
 from unrolled.exports.proof import proved
 from unrolled.exports.rounding import rounded
 from unrolled.exports.runner import program
+from unrolled.model import Seq2Seq
 from unrolled.training.evaluate import evaluate
 from unrolled.training.example import record
 from unrolled.training.progress import aloud
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 FORMS = ("onnx", "browser", "c")
 WRITTEN = frozenset(
-    ("model.json", "step.onnx", "sequence.onnx", "encode.onnx", "run.py", "model.h", "model.c", "model.bin", "example.c",
-     *PAGE, *RUNTIME, "example", "__pycache__")
+    ("model.json", "source.onnx", "step.onnx", "sequence.onnx", "encode.onnx", "run.py", "model.h", "model.c", "model.bin",
+     "example.c",  *PAGE, *RUNTIME, "example", "__pycache__")
 )  # what an export writes, and what comes of it by running it  # fmt: skip
 FIELD = re.compile(r"encode-\d+\.onnx")  # of one column of several
 Files = dict[str, bytes]
@@ -89,6 +90,11 @@ def export(
     opened = _opened(run, runs)
     model = _copied(opened) if not isinstance(opened, Run) else opened.model()
     name = opened.name if isinstance(opened, Run) else "model"
+    if isinstance(model, Seq2Seq) and to != "onnx":
+        raise UserError(
+            f"to={to}: {name} reads a source before it writes, and only to=onnx has graphs for both. Export it with "
+            "to=onnx, or serve it: unrolled serve."
+        )
     folder = _folder(opened, to, out)
     kept = rounded(model, weights)
     told: dict[str, Any] = {"kept": weights}
@@ -184,7 +190,9 @@ def in_onnx(
     whole = {**described, "parity": summary(found), "graphs": sorted(contents)}
     files = {name: attach(proto, whole) for name, proto in contents.items()}
     files["model.json"] = json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"
-    if model.task is not None:
+    if isinstance(model, Seq2Seq):
+        notes = [*notes, "no run.py: source.onnx gives state.* of a source, step.onnx goes on from there"]
+    elif model.task is not None:
         files |= encoders(model.task.codec) | {"run.py": program(whole).encode()}
     return files, found, notes
 

@@ -12,7 +12,8 @@ from unrolled import __version__
 from unrolled.datasets.abc_tokens import COARSE, FINE
 from unrolled.datasets.words import WORD
 from unrolled.exports.graph import Leaf, Step, example
-from unrolled.exports.onnx import shape_of
+from unrolled.exports.onnx import SOURCE, shape_of
+from unrolled.model import Seq2Seq
 from unrolled.model.weights import fingerprint
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def describe(model: Model, name: str = "", weights: dict[str, Any] | None = None
         "name": name,
         **_task(task),
         "input": {"name": "raw", "dtype": _dtype(raw), "shape": ["batch", *raw.shape[1:]]},
+        "source": _source(model) if isinstance(model, Seq2Seq) else None,
         "output": {"name": "answer", "says": says(task)},
         "labels": labels(task),
         "states": None if step is None else [_state(leaf) for leaf in step.leaves],
@@ -46,6 +48,12 @@ def describe(model: Model, name: str = "", weights: dict[str, Any] | None = None
         "weights": weights or {"kept": "fp32"},
         "sha256": fingerprint(model),
     }
+
+
+def _source(model: Seq2Seq) -> dict[str, Any]:
+    """What the graph that reads a source takes."""
+    raw = example(model.source.embedder, 1, None)
+    return {"name": "raw", "dtype": _dtype(raw), "shape": ["batch", SOURCE, *raw.shape[1:]]}
 
 
 def _task(task: Any) -> dict[str, Any]:
@@ -77,14 +85,14 @@ def says(task: Any) -> str:
     """What the numbers of an answer are."""
     if task is None:
         return "the head's output"
-    if task.kind == "generate":
+    if task.kind in ("generate", "translate"):
         return "logits of the next token"
     return "numbers in the target's own unit" if task.kind == "regress" else "probabilities"
 
 
 def labels(task: Any) -> list[str] | None:
     """The name of each number of an answer; None where tokens or nothing are named."""
-    if task is None or task.kind == "generate":
+    if task is None or task.kind in ("generate", "translate"):
         return None
     if task.kind == "transcribe":
         return ["", *(task.answers.token_text(symbol) for symbol in range(1, task.answers.size))]

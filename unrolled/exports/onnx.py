@@ -98,6 +98,7 @@ def _exported(
     names: tuple[list[str], list[str]],
 ) -> ModelProto:
     onnx_installed("the ONNX export")
+    torch._dynamo.reset()  # else the scans of an earlier export make its sizes constants of this one
     with torch.no_grad(), _quietly():
         program = torch.export.export(module, inputs, dynamic_shapes=open_sizes, strict=False)
         made: Any = torch.onnx.export(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from unrolled.datasets.collate import padded
 from unrolled.datasets.inputs import TOKENS, input_codec_from_dict
@@ -81,6 +82,10 @@ class Translate(Answering):
     def forbidden(self) -> tuple[int, ...]:
         """Tokens that are never written: the unknown symbol, which says nothing."""
         return (UNKNOWN,) if isinstance(self.answers, Symbols) else ()
+
+    def settled(self, raw: Tensor) -> Tensor:
+        """The logits of the next token themselves: what is made of them depends on the search."""
+        return raw
 
     def hypotheses(
         self, model: Seq2Seq, inputs: Sequence[np.ndarray], batch: int = BATCH, **how: Any

@@ -1,0 +1,97 @@
+"""The verb translate: one text, a file's lines, lines as they come; n-best lists, alignments, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import unrolled as un
+from unrolled.cli.main import main
+from unrolled.errors import UserError
+from unrolled.training.progress import Talk
+from unrolled.training.run import Run
+from unrolled.training.translate import Alignment
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A model of a few steps that writes words turned round, badly."""
+    folder, draw = tmp_path_factory.mktemp("translate"), random.Random(0)
+    words = sorted({"".join(draw.choices("abcdef", k=draw.randint(2, 6))) for _ in range(300)})
+    rows = "".join(f"{word},{word[::-1]}\n" for word in words)
+    (folder / "words.csv").write_text(f"source,target\n{rows}")
+    keys: dict[str, Any] = {
+        "data": str(folder / "words.csv"), "task": "translate", "model": "gru", "model.width": 16, "budget": "30steps",
+        "threads": 1, "dtype": "float32", "out": str(folder / "run"),
+    }  # fmt: skip
+    return un.train(**keys, talk=Talk(quiet=True))
+
+
+def cli(run: Run, *words: str) -> int:
+    return main(["translate", str(run.path), *words])
+
+
+def test_every_way_in_gives_the_same(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [one.texts[0] for one in un.translate(run, ["abc", "fed", ""]).lines]
+    assert wanted[2] == "" and len(set(wanted)) > 1
+    assert cli(run, "abc") == 0
+    assert capsys.readouterr().out == f"{wanted[0]}\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("abc\nfed\n\n"))
+    assert cli(run) == 0
+    assert capsys.readouterr().out.split("\n") == [*wanted, ""]
+    (tmp_path / "in.txt").write_text("abc\nfed\n\n")
+    assert cli(run, f"data={tmp_path / 'in.txt'}", f"out={tmp_path / 'out.txt'}") == 0
+    assert (tmp_path / "out.txt").read_text().split("\n") == [*wanted, ""]
+    assert [row["target"] for row in un.predict(run, [{"source": "abc"}, {"source": "fed"}]).rows] == wanted[
+        :2
+    ]
+    capsys.readouterr()
+    assert cli(run, "abc", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["lines"][0]["texts"] == wanted[:1]
+
+
+def test_the_best_of_several_come_with_scores(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    (one,) = un.translate(run, "abc", nbest=3).lines
+    assert len(set(one.texts)) == 3 and one.scores == sorted(one.scores, reverse=True)
+    assert cli(run, "abc", "nbest=3") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[11:] for line in lines] == one.texts
+    drawn = un.translate(run, "abc", nbest=2, draw=None, prefix="f", shortest=3).lines[0]
+    assert all(text.startswith("f") and len(text) >= 3 for text in drawn.texts)
+    assert all("a" not in text for text in un.translate(run, "abc", nbest=3, forbidden=("a",)).lines[0].texts)
+
+
+def test_where_each_token_looked(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "looked.svg"
+    assert cli(run, "abcd", "alignment=true", f"svg={picture}") == 0
+    first, names, *lines = capsys.readouterr().out.splitlines()
+    assert names.strip() == "abcd" and lines[-1].startswith("(end)") and len(lines) == len(first) + 1
+    assert picture.read_text().startswith("<svg")
+    found = un.translate(run, "abcd", alignment=True).lines[0].alignment
+    assert isinstance(found, Alignment)
+    assert all(sum(line) == pytest.approx(1, abs=1e-5) for line in found.weights)
+    assert cli(run, "abcd", "svg=looked.png") == 2
+
+
+def test_what_is_refused_and_what_is_said(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(run, "abc", "nbest=3", "beam=2") == 2
+    assert "Give beam=3" in capsys.readouterr().err
+    assert cli(run, "abc", "data=x.txt") == 2
+    assert "give one of them" in capsys.readouterr().err
+    assert cli(run, f"data={tmp_path / 'gone.txt'}") == 2
+    assert "can't be read" in capsys.readouterr().err
+    assert cli(run, "xyz abcdefabcdef") == 0
+    told = capsys.readouterr().err
+    assert "characters that training hadn't" in told and "longer than any of training's" in told
+    with pytest.raises(UserError, match="reads a source"):
+        un.Stream(run.model())
