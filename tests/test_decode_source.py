@@ -76,7 +76,9 @@ def test_alignment_is_where_each_token_looked(kind: str, attention: str, reader:
     model = made(kind, attention, reader)
     raw, layout = sources()
     with torch.no_grad():
-        found = decode(model, model.read_source(raw, layout), longest=[3, 9, 5, 4, 7, 10, 6], draw=Draw(seed=1))
+        found = decode(
+            model, model.read_source(raw, layout), longest=[3, 9, 5, 4, 7, 10, 6], draw=Draw(seed=1)
+        )
         tokens = [row[0].tokens for row in found]
         weights = align(model, model.read_source(raw, layout), tokens)
     assert len({len(one) for one in tokens}) > 1

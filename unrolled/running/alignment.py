@@ -49,9 +49,7 @@ def align(
         model.train(training)
     layers = [torch.cat(weights, 2).float().mean(1) for weights in heard]  # (R, T, S) each
     mean = torch.stack(layers).mean(0).cpu()
-    return [
-        each[:length, :steps].clone() for each, length, steps in zip(mean, lengths, real, strict=True)
-    ]
+    return [each[:length, :steps].clone() for each, length, steps in zip(mean, lengths, real, strict=True)]
 
 
 def _looking(core: Core) -> Iterator[Mixer]:

@@ -6,7 +6,7 @@ rows. Where states are long (Slots) a hypothesis stays in the place of its paren
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class Found(NamedTuple):
         return cls(lowest, lowest, nothing, nothing)
 
     def pick(self, rows: Ints) -> Found:
-        return Found(*(part[rows] for part in self))
+        return Found._make(part[rows] for part in self)
 
     def joined(self, score: Floats, nats: Floats, step: int) -> Found:
         """With a row's (R, k) hypotheses that close after `step` tokens, the best n kept."""
@@ -53,7 +53,7 @@ class Found(NamedTuple):
         places = np.broadcast_to(np.arange(wide), score.shape)
         both = [np.concatenate(pair, 1) for pair in zip(self, (score, nats, steps, places), strict=True)]
         best = np.argsort(-both[0], axis=1, kind="stable")[:, :n]
-        return Found(*(np.take_along_axis(part, best, 1) for part in both))
+        return Found._make(np.take_along_axis(part, best, 1) for part in both)
 
 
 def search(
@@ -105,9 +105,7 @@ def search(
         logits, step = going.read(ids), step + 1
 
 
-def _chosen(
-    logits: Tensor, rules: Rules, total: Floats, beam: int, step: int
-) -> tuple[Floats, Ints, Floats]:
+def _chosen(logits: Tensor, rules: Rules, total: Floats, beam: int, step: int) -> tuple[Floats, Ints, Floats]:
     """The best `beam` continuations of each row and the closing of each open hypothesis: nats (R, k) of the token, its index
     among places x vocabulary (R, k), nats (R, places) of closing. One wait for the device.
     """
@@ -117,12 +115,12 @@ def _chosen(
     scores[..., 0] = -torch.inf
     before = torch.from_numpy(total).to(device=scores.device, dtype=scores.dtype)
     ranked = (scores + before[..., None]).flatten(1)
-    index = ranked.topk(min(beam, ranked.shape[1])).indices
-    value = scores.flatten(1).gather(1, index)
-    said = torch.cat([value.double(), index.double(), closing], 1).cpu().numpy()
+    best = ranked.topk(min(beam, ranked.shape[1])).indices
+    nats = scores.flatten(1).gather(1, best)
+    said = torch.cat([nats.double(), best.double(), closing], 1).cpu().numpy()
     if np.isnan(said).any():
         raise not_a_number()
-    kept = index.shape[1]
+    kept = best.shape[1]
     value, index = said[:, :kept], said[:, kept : 2 * kept].astype(np.int64)
     if kept < beam:  # fewer continuations than the beam is wide
         missing = ((0, 0), (0, beam - kept))
@@ -152,7 +150,9 @@ class _Books:
         self._last = self._penalties[np.array(limits) + 1][:, None]
         self._steps: list[Step] = []
         self._own = np.arange(beam)
-        self._shared = np.zeros((len(prefixes), beam, beam), np.int64)  # tokens that two places have in common
+        self._shared = np.zeros(
+            (len(prefixes), beam, beam), np.int64
+        )  # tokens that two places have in common
         self._live = np.ones(len(prefixes), bool)
 
     def close(self, closing: Floats, step: int) -> None:
@@ -199,7 +199,7 @@ class _Books:
         if len(self.rows) == len(self.prefixes):
             self.kept = self.found
             return
-        self.kept = Found(*(part.copy() for part in self.kept))
+        self.kept = Found._make(part.copy() for part in self.kept)
         for all_, some in zip(self.kept, self.found, strict=True):
             all_[self.rows] = some
 
@@ -250,7 +250,7 @@ def _placed(parent: Ints) -> Ints:
     return np.where(first, parent, np.take_along_axis(free, order, 1))
 
 
-def _put(values: NDArray[np.generic], place: Ints) -> NDArray[np.generic]:
+def _put(values: NDArray[Any], place: Ints) -> NDArray[Any]:
     moved = np.empty_like(values)
     np.put_along_axis(moved, place, values, 1)
     return moved

@@ -57,7 +57,9 @@ class Continuation:
             following = ids[:, (steps + 1).clamp(max=ids.shape[1] - 1)]
             said = prediction.log_softmax(-1).gather(2, following[..., None])[..., 0].double()
             nats += torch.where(steps < ends[:, None] - 1, said, 0).sum(1)
-            here = prediction[torch.arange(len(ids), device=ids.device), (ends - 1 - begin).clamp(0, len(steps) - 1)]
+            here = prediction[
+                torch.arange(len(ids), device=ids.device), (ends - 1 - begin).clamp(0, len(steps) - 1)
+            ]
             inside = ((ends > begin) & (ends <= begin + len(steps)))[:, None]
             last = here if last is None else torch.where(inside, here, last)
         self._count(lengths)

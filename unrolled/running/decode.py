@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrolled.errors import UserError, positive
@@ -122,7 +121,11 @@ class _Written:
         step, alive = 0, None  # alive: rows that haven't closed, once some have
         while running:
             allowed = self.rules.mask(logits, step)
-            ids = allowed.argmax(1) if noise is None or draw is None else pick_at(allowed, draw, noise.next(drawn))
+            ids = (
+                allowed.argmax(1)
+                if noise is None or draw is None
+                else pick_at(allowed, draw, noise.next(drawn))
+            )
             if alive is not None:
                 ids = ids * alive
             self._steps.append((logits, ids))
@@ -190,7 +193,9 @@ def _check(beam: int, nbest: int, strength: float, draw: Draw | None, count: int
     if draw is not None and beam > 1:
         raise UserError(f"beam={beam} and draw={draw}: a beam searches, a draw samples. Give one of them.")
     if draw is None and count > 1:
-        raise UserError(f"count={count} without draw=: they would all be alike. Give draw=Draw(...), or nbest=.")
+        raise UserError(
+            f"count={count} without draw=: they would all be alike. Give draw=Draw(...), or nbest=."
+        )
     if not 0 <= strength < float("inf"):
         raise UserError(f"length_penalty={strength}: expected a number from 0 (none) upwards; 1 is strong.")
     if shortest < 0:
@@ -201,7 +206,9 @@ def _prefixes(prefix: Prefix, rows: int, vocabulary: int) -> list[list[int]]:
     """One prefix a row. Raises UserError for other counts and for ids that can't be written."""
     several: Any = prefix if len(prefix) and isinstance(prefix[0], Sequence) else [prefix] * rows
     if len(several) != rows:
-        raise UserError(f"prefix: got {len(several)} of them for {rows} rows; give one a row, or one for all.")
+        raise UserError(
+            f"prefix: got {len(several)} of them for {rows} rows; give one a row, or one for all."
+        )
     each = [[int(token) for token in one] for one in several]
     for row, one in enumerate(each):
         if wrong := [token for token in one if not 0 < token < vocabulary]:
@@ -215,7 +222,9 @@ def _limits(longest: int | Sequence[int], rows: int) -> list[int]:
     if isinstance(longest, int):
         return [longest] * rows
     if len(longest) != rows:
-        raise UserError(f"longest: got {len(longest)} numbers for {rows} rows; give one a row, or one for all.")
+        raise UserError(
+            f"longest: got {len(longest)} numbers for {rows} rows; give one a row, or one for all."
+        )
     return [int(one) for one in longest]
 
 

@@ -72,9 +72,7 @@ class Rules:
         if self.sequences:
             self.recent = self.recent[torch.from_numpy(origin).to(self.recent.device)]
 
-    def mask(
-        self, scores: Float[Tensor, "rows vocabulary"], step: int
-    ) -> Float[Tensor, "rows vocabulary"]:
+    def mask(self, scores: Float[Tensor, "rows vocabulary"], step: int) -> Float[Tensor, "rows vocabulary"]:
         """The scores with -inf where a token is not allowed; the same tensor where all are."""
         if len(self.forbidden):
             scores = scores.index_fill(1, self.forbidden, -torch.inf)
@@ -111,6 +109,7 @@ def split_forbidden(
         else:
             sequences.append(ids)
     return alone, sequences
+
 
 def not_a_number() -> NumericalFailure:
     """The error for predictions that are NaN."""

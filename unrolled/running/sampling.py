@@ -82,8 +82,8 @@ def _invert(
 
 
 class Noise:
-    """Uniform numbers below BELOW for `count` rows, or for rows of these names. Row i's depend on (seed, i) alone: not on how
-    many rows there are.
+    """Uniform numbers below BELOW for `count` rows, or for rows of these names. Row i's depend on (seed, i) alone: not on
+    how many rows there are.
     """
 
     def __init__(self, count: int | Iterable[int], seed: int, device: torch.device) -> None:
