@@ -16,7 +16,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +105,8 @@ def hugging_face() -> Job | None:
     """A random Llama of the same widths, or None where `transformers` can't be imported."""
     if importlib.util.find_spec("transformers") is None:
         return None
-    transformers: Any = importlib.import_module("transformers")
+    import transformers
+
     transformers.logging.set_verbosity_error()
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY,
@@ -149,7 +149,7 @@ def main() -> None:
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else torch.get_num_threads())
     print(
         f"decoding; torch {torch.__version__}, {torch.get_num_threads()} thread(s), float32, vocabulary {VOCABULARY}, "
-        f"GRU {HIDDEN}, Transformer {LAYERS} x {WIDTH}, load {os.getloadavg()[0]:.2f}, median of {ROUNDS} interleaved rounds"
+        f"GRU {HIDDEN}, Transformer {LAYERS} x {WIDTH}, load {os.getloadavg()[0]:.2f}, median of {ROUNDS} rounds"
     )
     print("beam 5 beside greedy, seconds")
     print(f"{'model':12} {'tokens':>6} {'batch':>5} {'greedy':>8} {'beam 5':>8} {'ratio':>6}")

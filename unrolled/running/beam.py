@@ -106,8 +106,8 @@ def search(
 
 
 def _chosen(logits: Tensor, rules: Rules, total: Floats, beam: int, step: int) -> tuple[Floats, Ints, Floats]:
-    """The best `beam` continuations of each row and the closing of each open hypothesis: nats (R, k) of the token, its index
-    among places x vocabulary (R, k), nats (R, places) of closing. One wait for the device.
+    """The best `beam` continuations of each row and the closing of each open hypothesis: nats (R, k) of the token, its
+    index among places x vocabulary (R, k), nats (R, places) of closing. One wait for the device.
     """
     rows, places = total.shape
     scores = rules.mask(logits.log_softmax(1), step).view(rows, places, -1)
@@ -162,7 +162,7 @@ class _Books:
         self.found = self.found.joined(nats / self._penalties[lengths], nats, step)
 
     def extend(self, value: Floats, index: Ints, vocabulary: int, step: int) -> tuple[Ints, Ints]:
-        """Takes the chosen continuations: each place's token (R, k), and the flat place (R * k,) whose state it goes on from."""
+        """Takes the chosen continuations: each place's token (R, k), the flat place (R * k,) it goes on from."""
         parent, token = np.divmod(index, vocabulary)
         total = np.take_along_axis(self.total, parent, 1) + value
         if step and self.still:
