@@ -148,11 +148,11 @@ def ragged(rows: int, vocabulary: int) -> tuple[list[list[int]], list[int]]:
 def test_a_batch_of_64_is_one_by_one(kind: str, beam: int) -> None:
     model = model_of(kind, 9, sharp=1.5)
     with torch.no_grad():
-        model.head.scores.bias[0] -= 4
+        model.head.scores.bias[0] -= 2
     prefixes, limits = ragged(64, 9)
     rules = {"beam": beam, "nbest": beam, "shortest": 2, "forbidden": [3, (1, 2), (4, 4, 5)]}
     together = decode(model, model.start(64), longest=limits, prefix=prefixes, **rules)
-    assert len({len(row[0].tokens) for row in together}) >= 3
+    assert len({len(one.tokens) for row in together for one in row}) > 3
     for row, prefix, limit in zip(together, prefixes, limits, strict=True):
         (alone,) = decode(model, model.start(1), longest=limit, prefix=[prefix], **rules)
         alike(row, alone)

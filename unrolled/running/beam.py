@@ -6,7 +6,7 @@ rows. Where states are long (Slots) a hypothesis stays in the place of its paren
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from unrolled.running.hypotheses import Hypothesis, Rules, not_a_number, penalty
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Moved = TypeVar("Moved", Floats, Ints)
 
 
 class Step(NamedTuple):
@@ -43,7 +42,7 @@ class Found(NamedTuple):
         return cls(lowest, lowest, nothing, nothing)
 
     def pick(self, rows: Ints) -> Found:
-        return Found(self.score[rows], self.nats[rows], self.step[rows], self.place[rows])
+        return Found._make(part[rows] for part in self)
 
     def joined(self, score: Floats, nats: Floats, step: int) -> Found:
         """With a row's (R, k) hypotheses that close after `step` tokens, the best n kept."""
@@ -54,7 +53,7 @@ class Found(NamedTuple):
         places = np.broadcast_to(np.arange(wide), score.shape)
         both = [np.concatenate(pair, 1) for pair in zip(self, (score, nats, steps, places), strict=True)]
         best = np.argsort(-both[0], axis=1, kind="stable")[:, :n]
-        return Found(*(np.take_along_axis(part, best, 1) for part in both))
+        return Found._make(np.take_along_axis(part, best, 1) for part in both)
 
 
 def search(
@@ -116,18 +115,18 @@ def _chosen(logits: Tensor, rules: Rules, total: Floats, beam: int, step: int) -
     scores[..., 0] = -torch.inf
     before = torch.from_numpy(total).to(device=scores.device, dtype=scores.dtype)
     ranked = (scores + before[..., None]).flatten(1)
-    index = ranked.topk(min(beam, ranked.shape[1])).indices
-    chosen = scores.flatten(1).gather(1, index)
-    said = torch.cat([chosen.double(), index.double(), closing], 1).cpu().numpy()
+    best = ranked.topk(min(beam, ranked.shape[1])).indices
+    nats = scores.flatten(1).gather(1, best)
+    said = torch.cat([nats.double(), best.double(), closing], 1).cpu().numpy()
     if np.isnan(said).any():
         raise not_a_number()
-    kept = index.shape[1]
-    value, picked = said[:, :kept], said[:, kept : 2 * kept].astype(np.int64)
+    kept = best.shape[1]
+    value, index = said[:, :kept], said[:, kept : 2 * kept].astype(np.int64)
     if kept < beam:  # fewer continuations than the beam is wide
         missing = ((0, 0), (0, beam - kept))
         value = np.pad(value, missing, constant_values=-np.inf)
-        picked = np.pad(picked, missing, constant_values=1)
-    return value, picked, said[:, 2 * kept :]
+        index = np.pad(index, missing, constant_values=1)
+    return value, index, said[:, 2 * kept :]
 
 
 class _Books:
@@ -163,9 +162,9 @@ class _Books:
         self.found = self.found.joined(nats / self._penalties[lengths], nats, step)
 
     def extend(self, value: Floats, index: Ints, vocabulary: int, step: int) -> tuple[Ints, Ints]:
-        """Takes the chosen continuations: each place's token (R, k), and the flat place (R * k,) that it goes on from."""
+        """Takes the chosen continuations: each place's token (R, k), the flat place (R * k,) it goes on from."""
         parent, token = np.divmod(index, vocabulary)
-        total: Floats = np.take_along_axis(self.total, parent, 1) + value
+        total = np.take_along_axis(self.total, parent, 1) + value
         if step and self.still:
             place = _placed(parent)
             token, total, parent = _put(token, place), _put(total, place), _put(parent, place)
@@ -200,8 +199,7 @@ class _Books:
         if len(self.rows) == len(self.prefixes):
             self.kept = self.found
             return
-        kept = self.kept
-        self.kept = Found(kept.score.copy(), kept.nats.copy(), kept.step.copy(), kept.place.copy())
+        self.kept = Found._make(part.copy() for part in self.kept)
         for all_, some in zip(self.kept, self.found, strict=True):
             all_[self.rows] = some
 
@@ -252,7 +250,7 @@ def _placed(parent: Ints) -> Ints:
     return np.where(first, parent, np.take_along_axis(free, order, 1))
 
 
-def _put(values: Moved, place: Ints) -> Moved:
+def _put(values: NDArray[Any], place: Ints) -> NDArray[Any]:
     moved = np.empty_like(values)
     np.put_along_axis(moved, place, values, 1)
     return moved
