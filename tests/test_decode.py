@@ -276,3 +276,12 @@ def test_what_does_not_fit_is_refused_in_words(wrong: dict[str, object], words: 
     model = model_of("lstm")
     with pytest.raises(UserError, match=words.replace(".", r"\.")):
         decode(model, model.start(2), **{"longest": 5, **wrong})
+
+
+def test_drawing_from_no_numbers_is_a_failure() -> None:
+    """NaN draws the last token for ever, past any limit."""
+    model = model_of("lstm")
+    with torch.no_grad():
+        model.head.scores.bias.fill_(float("nan"))
+    with pytest.raises(NumericalFailure, match="not a number"):
+        decode(model, model.start(2), longest=4, draw=Draw(1.0, None, None, 1))

@@ -80,6 +80,17 @@ def test_training_decoding_and_each_row_alone_agree(kind: str, attention: str, r
     assert float((other - whole).abs().amax((1, 2)).min()) > 1e-9, "a target that is deaf to its source"
 
 
+def test_a_source_whose_core_has_slots_and_vectors_is_read() -> None:
+    spec = made("gru", "scaled").spec
+    layers = [{"kind": "attention", "width": 16, "heads": 2}, {"kind": "gru", "width": 16}]
+    source = {"embedder": spec["source"]["embedder"], "core": {"layers": layers}}
+    model = build(spec | {"source": source}).eval()
+    with torch.no_grad():
+        model.read(
+            torch.zeros(4, 1, dtype=torch.long), model.read_source(some(), Layout.of_lengths(LENGTHS, 6))
+        )  # type: ignore[operator]
+
+
 def test_rows_of_sources_of_unequal_lengths_join_a_batch() -> None:
     model = made("gru", "scaled")
     with torch.no_grad():
@@ -103,6 +114,10 @@ def test_siblings_change_places_and_the_memory_stays() -> None:
 def test_a_target_that_could_not_hear_its_source_is_refused() -> None:
     with pytest.raises(UserError, match="would hear nothing of it"):
         made("transformer", "none")
+    with pytest.raises(UserError, match="is named by model.reader"):
+        made("bilstm", "dot")
+    with pytest.raises(UserError, match="bag"):
+        made("gru", "dot", "bag")
     with pytest.raises(UserError, match="the context enters a recurrent cell, and transformer has none"):
         made("transformer", "recurrent")
     with pytest.raises(UserError, match="only score='scaled' has several heads"):

@@ -58,6 +58,24 @@ def test_every_way_in_gives_the_same(
     assert json.loads(capsys.readouterr().out)["lines"][0]["texts"] == wanted[:1]
 
 
+def test_lines_are_lines_and_what_is_odd_is_said(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.txt").write_bytes("ab\x0ccd\nef\u2028a\r\n".encode())
+    assert cli(run, f"data={tmp_path / 'in.txt'}") == 0
+    assert capsys.readouterr().out.count("\n") == 2
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"abc\nxyz\n")))
+    assert cli(run) == 0
+    assert "line 2: 1 sources hold characters that training hadn't" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"abc\n\xff\n")))
+    assert cli(run) == 2
+    assert "not UTF-8" in capsys.readouterr().err
+    assert cli(run, "abc", "longest=1", "shortest=1") == 0
+    assert "1 texts were closed at their limit" in capsys.readouterr().err
+    assert cli(run, "abc", "beam=3", "temperature=1") == 2
+    assert len(un.translate(run, "abc", shortest=60).lines) == 1
+
+
 def test_the_best_of_several_come_with_scores(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     (one,) = un.translate(run, "abc", nbest=3).lines
     assert len(set(one.texts)) == 3 and one.scores == sorted(one.scores, reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Keys:
         metadata={"help": "tokens after which each ends; unless given by the source's length", "at_least": 1},
     )
     prefix: str = field(default="", metadata={"help": "what each text must begin with"})
-    forbidden: tuple[str, ...] = field(default=(), metadata={"help": "what is never written: a,b"})
+    forbidden: tuple[str, ...] = field(default=(), metadata={"help": "spellings that are never written: a,b"})
     temperature: float | None = field(
         default=None, metadata={"help": "draw instead of searching; 1 = as the model says", "at_least": 0.0}
     )
@@ -66,10 +67,21 @@ def run(arguments: Arguments) -> Any:
     chosen: Keys = arguments.resolve(Keys, WORDS).value
     from unrolled.running.sampling import Draw
     from unrolled.training.run import located
-    from unrolled.training.translate import AT_ONCE, How, Translations, each, opened, picture, remarks
+    from unrolled.training.translate import (
+        AT_ONCE,
+        How,
+        Translations,
+        cut_short,
+        each,
+        opened,
+        picture,
+        remarks,
+    )
 
     if chosen.text is not None and chosen.data is not None:
         raise UserError("text and data: give one of them.")
+    if chosen.svg is not None and chosen.svg.suffix.lower() != ".svg":
+        raise UserError(f"svg={chosen.svg}: the heat map is written as .svg.")
     arguments.say(f"run       {located(chosen.run, chosen.runs)}")
     model = opened(chosen.run, chosen.runs, chosen.device)
     draw = None if chosen.temperature is None else Draw(chosen.temperature, None, None, chosen.seed)
@@ -79,17 +91,23 @@ def run(arguments: Arguments) -> Any:
     )  # fmt: skip
     waits = chosen.text is None and chosen.data is None  # for lines, one by one
     sources = list(_lines(chosen)) if not waits else []
-    for remark in remarks(model, sources):
+    notes, found, files = remarks(model, sources), [], []
+    for remark in notes:
         arguments.say(f"note      {remark}")
-    found, files = [], []
     with _sink(chosen, arguments) as write:
         for one in each(model, _lines(chosen) if waits else sources, how, 1 if waits else AT_ONCE):
             found.append(one)
             write(_shown(one, chosen))
+            for remark in remarks(model, [one.source]) if waits else ():
+                notes.append(f"line {len(found)}: {remark}")
+                arguments.say(f"note      {notes[-1]}")
+    for remark in cut_short(found):
+        notes.append(remark)
+        arguments.say(f"note      {remark}")
     if chosen.svg is not None and found:
         picture(found[0], chosen.svg)
         files.append(str(chosen.svg))
-    return Translations(found, [], [*files, *([str(chosen.out)] if chosen.out else [])])
+    return Translations(found, notes, [*files, *([str(chosen.out)] if chosen.out else [])])
 
 
 def _lines(chosen: Keys) -> Iterator[str]:
@@ -98,12 +116,25 @@ def _lines(chosen: Keys) -> Iterator[str]:
         yield chosen.text
     elif chosen.data is not None:
         try:
-            yield from chosen.data.read_text("utf-8-sig").splitlines()
+            lines = chosen.data.read_bytes().decode("utf-8-sig").split("\n")
+            yield from (line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1]))
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"data={chosen.data}: can't be read as UTF-8 text ({error}).") from error
     else:
+        yield from _stdin()
+
+
+def _stdin() -> Iterator[str]:
+    """Lines as they come. Raises UserError for one that isn't UTF-8."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict", newline="\n")
+    count = 0
+    try:
         for line in sys.stdin:
             yield line.rstrip("\r\n")
+            count += 1
+    except UnicodeDecodeError as error:
+        raise UserError(f"stdin, after line {count}: not UTF-8 ({error}).") from error
 
 
 class _sink:  # noqa: N801 - used as a function
@@ -128,10 +159,16 @@ class _sink:  # noqa: N801 - used as a function
 def _shown(one: Any, chosen: Keys) -> str:
     """A source's texts as lines: alone, or numbered by their scores."""
     if chosen.nbest == 1:
-        said = one.texts[0]
+        said = _line(one.texts[0])
     else:
-        said = "\n".join(f"{score:9.4f}  {text}" for score, text in zip(one.scores, one.texts, strict=True))
+        both = zip(one.scores, one.texts, strict=True)
+        said = "\n".join(f"{score:9.4f}  {_line(text)}" for score, text in both)
     return f"{said}\n{one.alignment.text()}" if chosen.alignment and one.alignment is not None else said
+
+
+def _line(text: str) -> str:
+    """A text on one line: as many lines come out as went in."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def show(result: Any) -> str:

@@ -181,6 +181,14 @@ def paired(
     target looks back after its last layer (Luong et al. 2015, sec. 3.1), one with residuals in each block, before the
     feed-forward (Vaswani et al. 2017, fig. 1, right).
     """
+    if kind not in known_kinds():
+        raise UserError(
+            f"model={kind}: a target is written step by step, by one of {', '.join(known_kinds())}. What reads the source "
+            "is named by model.reader."
+        )
+    reading = [each for each in known_kinds(whole=True) if each != "bag"]  # which has no core of its own
+    if reader is not None and reader not in reading:
+        raise unknown("model.reader", reader, reading)
     target = preset(kind, vocabulary, **options)
     read = preset(READERS.get(kind, kind) if reader is None else reader, 1, **options | {"tied": False})
     layers, wrapped = target["core"]["layers"], "norm" in target["core"]

@@ -47,7 +47,7 @@ class SourceReader(nn.Module):
     def forward(self, raw: Tensor, layout: Layout | None = None) -> Read:
         """raw (B, S) ids or (B, S, D) numbers."""
         x, _, layout = self.embedder(raw, None, layout)
-        y, after = self.core(x, self.core.start(x.shape[0]) if self.carries else None, layout)
+        y, after = self.core(x, self.core.start(*x.shape[:2]) if self.carries else None, layout)
         if self.carries:
             summary = torch.cat([leaf for _, leaf in vectors(after)], 1)
         else:

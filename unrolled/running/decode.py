@@ -161,12 +161,12 @@ class _Written:
         if before is not None and len(before[0]) == len(ids):
             still[:, 0] = before[1][:, -1] != BOUNDARY
         self.nats.index_add_(0, self.rows, torch.where(still, said, 0).sum(1))
+        if bool(self.nats.isnan().any()):  # what is drawn of NaN might never close
+            raise not_a_number()
         self._stretches.append((self.rows, ids))
 
     def _hypotheses(self, prefixes: list[list[int]], strength: float) -> list[list[Hypothesis]]:
         nats = self.nats.tolist()
-        if any(one != one for one in nats):
-            raise not_a_number()
         total = sum(ids.shape[1] for _, ids in self._stretches)
         written = torch.zeros(len(nats), total + 1, dtype=torch.long)
         at = 0

@@ -83,6 +83,11 @@ class Translate(Answering):
         """Tokens that are never written: the unknown symbol, which says nothing."""
         return (UNKNOWN,) if isinstance(self.answers, Symbols) else ()
 
+    def limit(self, source: int, options: Mapping[str, Any]) -> int:
+        """The tokens at which a text is closed unless `longest` is given: what is asked for fits in."""
+        shortest, prefix = int(options.get("shortest", 0)), options.get("prefix", ())
+        return max(self.lengths.longest(source), shortest) + len(prefix)
+
     def settled(self, raw: Tensor) -> Tensor:
         """The logits of the next token themselves: what is made of them depends on the search."""
         return raw
@@ -108,7 +113,7 @@ class Translate(Answering):
                 layout = Layout.of_lengths(sizes.to(device), x.shape[1]) if ragged else None
                 with torch.inference_mode():
                     state = model.read_source(x, layout)
-                limits = [longest or self.lengths.longest(int(size)) for size in sizes]
+                limits = [longest or self.limit(int(size), options) for size in sizes]
                 for row, said in zip(rows, decode(model, state, longest=limits, **options), strict=True):
                     found[row] = said
         finally:

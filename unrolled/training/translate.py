@@ -63,6 +63,7 @@ class Translated:
     texts: list[str]
     scores: list[float]
     alignment: Alignment | None = None
+    cut: bool = False  # the best one was closed at its limit
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,27 @@ class How:
 
     def options(self, task: Translate) -> dict[str, Any]:
         """As `decode` takes them. Raises UserError for a text that the target's codec can't say."""
+        if self.draw is not None and (self.beam or 1) > 1:
+            raise UserError(
+                f"beam={self.beam} with a temperature: a beam searches, a draw samples. Give one of them."
+            )
         found: dict[str, Any] = {"nbest": self.nbest, "shortest": self.shortest, "draw": self.draw}
         found["beam"] = max(self.nbest, task.beam) if self.beam is None else self.beam
         if self.draw is not None:
             found |= {"beam": 1, "count": self.nbest, "nbest": 1}
         found |= {k: v for k in ("length_penalty", "longest") if (v := getattr(self, k)) is not None}
         if self.prefix:
-            found["prefix"] = np.asarray(task.answers.encode(self.prefix)).tolist()
-        banned = [np.asarray(task.answers.encode(text)).tolist() for text in self.forbidden]
+            found["prefix"] = _said(task, "prefix", self.prefix)
+        banned = [_said(task, "forbidden", text) for text in self.forbidden]
         found["forbidden"] = (*task.forbidden, *banned)
         return found
+
+
+def _said(task: Translate, key: str, text: str) -> list[int]:
+    ids: list[int] = np.asarray(task.answers.encode(text)).tolist()
+    if set(ids) & set(task.forbidden):
+        raise UserError(f"{key}={text}: training's targets hold no such symbol, so it can't be said.")
+    return ids
 
 
 def translate(
@@ -132,7 +144,8 @@ def translate(
     model = opened(run, runs, device)
     how = How(beam=beam, nbest=nbest, alignment=alignment, **more)
     asked = [texts] if isinstance(texts, str) else list(texts)
-    return Translations(list(each(model, asked, how)), remarks(model, asked))
+    found = list(each(model, asked, how))
+    return Translations(found, [*remarks(model, asked), *cut_short(found)])
 
 
 def opened(run: Run | Seq2Seq | str, runs: str, device: str = "auto") -> Seq2Seq:
@@ -168,10 +181,21 @@ def each(model: Seq2Seq, texts: Iterable[str], how: How, at_once: int = AT_ONCE)
                 yield Translated(text, [""], [0.0])
                 continue
             best = said[number]
+            limit = how.longest or task.limit(len(steps[number]), options)
             looked = _looked(model, steps[number], best[0].tokens) if how.alignment else None
             yield Translated(
-                text, [task.answers.decode(h.tokens) for h in best], [h.score for h in best], looked
+                text,
+                [task.answers.decode(h.tokens) for h in best],
+                [h.score for h in best],
+                looked,
+                len(best[0].tokens) >= limit,
             )
+
+
+def cut_short(found: Sequence[Translated]) -> list[str]:
+    """How many texts were closed at their limit, where some were."""
+    cut = sum(one.cut for one in found)
+    return [f"{cut} texts were closed at their limit of tokens: longest= moves it"] if cut else []
 
 
 def _looked(model: Seq2Seq, source: np.ndarray, tokens: Sequence[int]) -> Alignment:
