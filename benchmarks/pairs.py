@@ -23,6 +23,7 @@ from unrolled.training.run import Run
 
 BINS = {"reverse": ((1, 30), (31, 40)), "copy": ((1, 30), (31, 40))}
 _SENTENCES: dict[str, Any] = {"model": "gru", "budget": "30m", "patience": 10}
+_ENGLISH_GERMAN = {"data": "multi30k", "input": "en", "target": "de", **_SENTENCES}
 ROWS: dict[str, dict[str, Any]] = {
     "reverse": {"data": "reverse", "model": "gru", "budget": "3m"},
     "reverse-none": {"data": "reverse", "model": {"kind": "gru", "attention": "none"}, "budget": "3m"},
@@ -30,11 +31,13 @@ ROWS: dict[str, dict[str, Any]] = {
     "copy-none": {"data": "copy", "model": {"kind": "gru", "attention": "none"}, "budget": "3m"},
     "dates": {"data": "dates", "model": "gru", "budget": "1m"},
     "cmudict": {
-        "data": "cmudict", "model": {"kind": "lstm", "layers": 2, "dropout": 0.3}, "batch": 128, "budget": "30m",
+        "data": "cmudict", "model": {"kind": "lstm", "layers": 2, "dropout": 0.3}, "smoothing": 0.1, "batch": 128,
+        "budget": "30m",
     },
     "cmudict-transformer": {"data": "cmudict", "model": "transformer", "batch": 128, "budget": "30m"},
     "verses": {"data": "verses_en_es", **_SENTENCES},
-    "multi30k": {"data": "multi30k", **_SENTENCES},
+    "multi30k": _ENGLISH_GERMAN,
+    "multi30k-none": _ENGLISH_GERMAN | {"model": {"kind": "gru", "attention": "none"}},
     "apt": {"data": "apt_en_fr", **_SENTENCES},
     "summaries": {"data": "summaries", **_SENTENCES},
 }  # fmt: skip
@@ -48,6 +51,9 @@ def measured(name: str, keys: dict[str, Any], run: Run | None) -> str:
     line = f"{name:<20} {score['unit']} {score['value']:.4f} ({low:.4f} to {high:.4f}), {done.step} steps"
     line += f"\n{'':<20} {score['values']}"
     line += f"\n{'':<20} beside the {strong['name']}: {strong['value']:.4f}"
+    for low, high, rows, value in score.get("by_length", []):
+        line += f"\n{'':<20} {value:.4f} of {rows} sources of {low} to {high} steps"
+    line += "".join(f"\n{'':<20} {note}" for note in score.get("notes", []))
     kind = name.partition("-")[0]
     if kind in BINS:
         judged = judge(done.model(), prepare_rows(done.recipe).examples("test"))  # type: ignore[arg-type]

@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unrolled.errors import NumericalFailure
 from unrolled.layout import Layout
 from unrolled.model.ctc import BLANK, CTCHead, steps_needed, text_nats
-from unrolled.running.ctc import collapse, prefix_beam_search
+from unrolled.running.ctc import collapse, likeliest_path, prefix_beam_search
 
 
 def text_of(path: tuple[int, ...]) -> tuple[int, ...]:
@@ -165,3 +166,12 @@ def test_symbols_that_cannot_be_are_never_said() -> None:
     assert {one.symbols for one in found} == {(), (1,)}
     with pytest.raises(ValueError, match="at least 1"):
         prefix_beam_search(scores, 0)
+
+
+def test_no_number_is_no_silence() -> None:
+    scores = torch.randn(2, 4, 3)
+    scores[1, 3] = torch.nan
+    likeliest_path(scores, Layout.of_lengths(torch.tensor([4, 3]), 4))  # padding may hold anything
+    for decoded in (lambda: likeliest_path(scores), lambda: prefix_beam_search(scores[1].double().numpy())):
+        with pytest.raises(NumericalFailure, match="not a number"):
+            decoded()

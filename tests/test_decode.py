@@ -191,6 +191,14 @@ def test_samples_depend_on_seed_row_and_number_alone() -> None:
         assert sample.log_likelihood == pytest.approx(nats(model, sample.tokens), abs=1e-5)
 
 
+def test_named_rows_draw_the_same_wherever_they_stand() -> None:
+    model = model_of("gru", 9, sharp=1.0)
+    plain = decode(model, model.start(5), longest=30, draw=Draw(seed=3), count=2)
+    named = decode(model, model.start(3), longest=30, draw=Draw(seed=3), count=2, names=[4, 0, 2])
+    for row, other in zip((plain[4], plain[0], plain[2]), named, strict=True):
+        alike(row, other)
+
+
 def test_samples_come_as_often_as_the_model_says() -> None:
     model = model_of("rnn", 3, sharp=1.0)
     (samples,) = decode(model, model.start(1), longest=2, draw=Draw(seed=1), count=4000)

@@ -16,7 +16,7 @@ from unrolled.errors import UserError
 from unrolled.tasks import task_from_dict
 from unrolled.tasks.simple.texts import Copy, FirstSentence, MostFrequent, WordByWord
 from unrolled.tasks.translate import Lengths, Translate
-from unrolled.training.paired import choose_metric
+from unrolled.training.metric import choose_metric
 from unrolled.training.recipe import Recipe
 from unrolled.training.rows import prepare_rows
 from unrolled.training.run import Run

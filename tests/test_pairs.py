@@ -89,6 +89,15 @@ def test_without_a_test_part_rows_are_dealt(tmp_path: Path) -> None:
     assert [dealt.count(part) for part in ("train", "valid", "test")] == [160, 20, 20]
 
 
+def test_parts_that_do_not_hold_are_told(tmp_path: Path) -> None:
+    folder = put(tmp_path / "x", train__en=EN, train__de=DE, val__en=EN, val__de=DE)
+    rows = Rows(samples.resolve(str(folder)))
+    assert all("split" not in row for row in rows)
+    assert (
+        "not both train and test (train = train; valid = val): all their rows are dealt anew" in rows.notes[0]
+    )
+
+
 def test_every_problem_of_line_aligned_files_is_told_at_once(tmp_path: Path) -> None:
     folder = put(
         tmp_path / "x", train__en=EN, train__de=DE[:190], val__en=EN, val__de=DE[:3], test__en=[], test__de=DE
@@ -257,6 +266,17 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
         assert one.x.equal(other.x) and one.source is not None and one.source.equal(other.source)  # type: ignore[arg-type]
     firsts = [bundles.batch(n).x.tolist() for n in (0, steps)]
     assert firsts[0] != firsts[1] and firsts[0] != PairBundles(some(), 32, seed=4).batch(0).x.tolist()
+
+
+def test_rows_that_are_left_over_are_other_ones_each_epoch_and_of_any_length() -> None:
+    pairs = some(203)
+    whole = Pairs(pairs.inputs, Ragged.of([np.full(n, 1 + i) for i, n in enumerate(pairs.targets.lengths)]))
+    bundles, left = PairBundles(whole, 32, seed=3, accumulate=8), []
+    for epoch in range(12):
+        batches = [bundles.batch(epoch * bundles.steps_per_epoch + n) for n in range(bundles.steps_per_epoch)]
+        left.append({*range(203)} - {int(row[1]) - 1 for batch in batches for row in batch.x})
+    assert all(len(each) == 3 for each in left) and len({*map(frozenset, left)}) > 6
+    assert any(whole.targets.lengths[list(each)].max() < np.median(whole.targets.lengths) for each in left)
 
 
 def test_too_few_pairs_are_refused_and_few_told() -> None:

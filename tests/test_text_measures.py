@@ -158,3 +158,19 @@ def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(UserError, match="Did you mean 'bleu'"):
         measure_texts(["a"], ["a"], "blue")
     assert counts_of(["ab"], ["b"], ["cer"])["cer"].tolist() == [[1.0, 1.0]]
+
+
+def test_a_report_by_hand() -> None:
+    report = measure_texts(["one two", "three", ""], ["one two", "tree", "six"], "cer")
+    assert report.values["cer"] == pytest.approx((0 + 1 + 3) / (7 + 4 + 3))
+    assert report.values["wer"] == pytest.approx(2 / 4) and report.values["exact"] == pytest.approx(1 / 3)
+    assert report.primary == "cer" and not report.higher_is_better
+    low, high = report.interval or (0, 0)
+    assert low <= report.value <= high and low < high
+    assert report.each is not None and report.each.value == pytest.approx(report.value)
+    assert report.shown[0] == ("three", "tree") and "tree" in report.text()
+
+
+def test_white_space_around_a_text_is_no_error_and_rates_of_nothing_are_undefined() -> None:
+    assert measure_texts([" six "], ["six"], "cer").value == 0
+    assert np.isnan(measure_texts(["six"], [""], "cer").value)

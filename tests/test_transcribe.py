@@ -6,6 +6,7 @@ import csv
 import io
 import wave
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -257,8 +258,8 @@ def test_sounds_too_short_for_their_text_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[un.Run]:
-    """One trained for a few steps on a few strings."""
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of a few strings, with their parts."""
     folder = tmp_path_factory.mktemp("spoken")
     with (folder / "few.csv").open("w", newline="") as file:
         out = csv.writer(file)
@@ -267,9 +268,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[un.Run]:
             (folder / f"{number}.wav").write_bytes(row["sound"].open().read())
             part = "train" if number < 40 else "valid" if number < 50 else "test"
             out.writerow([f"{number}.wav", row["text"], part])
+    return folder / "few.csv"
+
+
+@pytest.fixture(scope="module")
+def run(few: Path) -> Iterator[un.Run]:
+    """One trained for a few steps on them."""
     trained = un.train(
-        data=str(folder / "few.csv"), budget="60steps", evaluate_every=30, model={"kind": "gru", "width": 32, "layers": 1},
-        runs=str(folder / "runs"), threads=1, talk=un.training.progress.Talk(quiet=True),
+        data=str(few), budget="60steps", evaluate_every=30, model={"kind": "gru", "width": 32, "layers": 1},
+        runs=str(few.parent / "runs"), threads=1, talk=un.training.progress.Talk(quiet=True),
     )  # fmt: skip
     assert trained is not None
     yield trained
@@ -290,6 +297,41 @@ def test_a_run_learns_answers_and_is_scored(run: un.Run) -> None:
     row = records(1)[0]
     steps = model.task.steps(row["sound"])
     assert Transcriber(model).push(steps)[0] == model.task.predict(model, [steps])[0]
+
+
+def test_a_beam_may_be_asked_for_afterwards(run: un.Run, few: Path) -> None:
+    greedy, again, wide = (
+        [row["text"] for row in un.predict(run, str(few), beam=beam).rows] for beam in (None, 1, 8)
+    )
+    assert greedy == again and len(wide) == len(greedy)
+    model = run.model()
+    task = replace(model.task, beam=8)
+    inputs = [task.steps(row["sound"]) for row in records(3)]
+    assert wide[:3] == task.predict(model, inputs)
+    with pytest.raises(UserError, match="beam=0"):
+        un.predict(run, str(few), beam=0)
+
+
+def test_a_sound_is_written_down_by_attention_too(few: Path, tmp_path: Path) -> None:
+    """The same table, read by a source and written by a target that looks back at it."""
+    keys: dict[str, Any] = {
+        "data": str(few), "budget": "60steps", "threads": 1, "dtype": "float32", "out": str(tmp_path / "run"),
+        "talk": un.training.progress.Talk(quiet=True),
+    }  # fmt: skip
+    done = un.train(**keys, model={"kind": "gru", "width": 24, "attention": "dot"})
+    losses = [line["loss"] for line in done.metrics if "loss" in line]
+    assert losses[-1] < losses[0] and done.recipe.task == "transcribe"
+    assert done.test is not None and done.test["unit"] == "character error rate"
+    assert done.baseline is not None and done.baseline["value"] > 0
+    found = un.predict(done, str(few))
+    assert found.count == 60 and all(isinstance(row["text"], str) for row in found.rows)
+    assert un.evaluate(done, "test").value == pytest.approx(done.test["value"])
+    with pytest.raises(UserError, match="sounds"):
+        un.translate(done, "zero one")
+    with pytest.raises(UserError, match="joint"):
+        un.train(
+            **keys | {"out": str(tmp_path / "no")}, joint=True, model={"kind": "gru", "attention": "dot"}
+        )
 
 
 def test_the_named_set_reads_as_it_says() -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 import json
 import random
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 
 import unrolled as un
 from unrolled.cli.main import main
 from unrolled.errors import UserError
+from unrolled.running.sampling import Draw
 from unrolled.training.progress import Talk
 from unrolled.training.run import Run
-from unrolled.training.translate import Alignment
+from unrolled.training.translate import Alignment, How, each, opened
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +117,55 @@ def test_what_is_refused_and_what_is_said(
     assert "characters that training hadn't" in told and "longer than any of training's" in told
     with pytest.raises(UserError, match="reads a source"):
         un.Stream(run.model())
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    """Shapes aren't checked while a graph is traced: its sizes are symbols."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("traced")
+def test_an_export_runs_without_the_package(run: Run, tmp_path: Path) -> None:
+    """run.py reads the source, writes step by step and closes where the model does: the same texts."""
+    pytest.importorskip("onnxruntime")
+    words = ["abc", "fedcba", "a", "xyz", "abcdefabcdefabcdef"]
+    wanted = [one.texts[0] for one in un.translate(run, words).lines]
+    made = un.export(run, out=str(tmp_path / "out"))
+    assert {"source.onnx", "step.onnx", "run.py"} <= set(made.files)
+    (tmp_path / "in.txt").write_text("\n".join(words))
+    for arguments in (words, [str(tmp_path / "in.txt")]):
+        command = [sys.executable, "-I", str(tmp_path / "out" / "run.py"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert [json.loads(line)["target"] for line in done.stdout.splitlines()] == wanted
+
+
+@pytest.mark.usefixtures("traced")
+def test_an_export_with_a_codec_a_side_runs_too(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    rows = "".join(
+        f"{w},{' '.join(w.upper())}\n" for w in {f"{a}{b}{c}" for a in "abc" for b in "def" for c in "abcdef"}
+    )
+    (tmp_path / "words.csv").write_text(f"word,phones\n{rows}")
+    keys: dict[str, Any] = {
+        "data": str(tmp_path / "words.csv"), "task": "translate", "model": "lstm", "model.width": 16, "threads": 1,
+        "dtype": "float32", "budget": "20steps", "out": str(tmp_path / "run"),
+    }  # fmt: skip
+    run = un.train(**keys, talk=Talk(quiet=True))
+    assert run.model().task.answers.kind == "symbols" and run.model().task.codec.kind == "characters"
+    wanted = [one.texts[0] for one in un.translate(run, ["ade", "bfc"]).lines]
+    un.export(run, out=str(tmp_path / "out"))
+    command = [sys.executable, "-I", str(tmp_path / "out" / "run.py"), "ade", "bfc"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [json.loads(line)["phones"] for line in done.stdout.splitlines()] == wanted
+
+
+def test_lines_from_stdin_are_drawn_as_those_of_a_file(run: Run) -> None:
+    how = How(draw=Draw(1.0, None, None, 5))
+    model = opened(run, "runs")
+    alone, together = (
+        [one.texts[0] for one in each(model, ["abc"] * 6, how, at_once)] for at_once in (1, 64)
+    )
+    assert alone == together and len({*alone}) > 1

@@ -32,6 +32,13 @@ class Keys:
     every: bool = field(
         default=False, metadata={"help": "also the early answers, one after each step of a row"}
     )
+    beam: int | None = field(
+        default=None,
+        metadata={
+            "help": "of runs that write texts: how many are kept while searching; 1 = greedy",
+            "at_least": 1,
+        },
+    )
     runs: str = field(default="runs", metadata={"help": "the folder that holds the run folders"})
     batch: int = field(
         default=64,

@@ -79,17 +79,19 @@ def line_aligned(path: Path) -> list[Bundle] | None:
             partners = " or ".join(f"{stem.name}.{other}" for other in others)
             problems.add(f"{file}: only the side {side!r} is here. Expected {partners} beside it.")
     problems.settle()
-    return _parted([Bundle(PARTS.get(_first(stem), ""), files) for stem, files in sides.items()])
+    return [Bundle(PARTS.get(_first(stem), ""), files) for stem, files in sides.items()]
 
 
 def aligned_records(bundles: list[Bundle]) -> Iterator[Record]:
-    """A record a line: a text a column (None of a blank line), `split` where the files' names say parts, `origin` of the
-    first column's line. Raises UserError, all together, for files of unequal numbers of lines and for empty ones.
+    """A record a line: a text a column (None of a blank line), `split` where the files' names say parts, both train and
+    test among them, `origin` of the first column's line. Raises UserError, all together, for files of unequal numbers of
+    lines and for empty ones.
     """
     problems = Problems()
     names = list(dict.fromkeys(side for bundle in bundles for side in bundle.files))
-    parted = any(bundle.part for bundle in bundles)
-    notes = _told(bundles) if parted else []
+    named = {bundle.part for bundle in bundles}
+    parted = named >= {"train", "test"}  # unless some are for the test, all rows are dealt
+    notes = _told(bundles, parted) if named != {""} else []
     for bundle in bundles:
         files = list(bundle.files.values())
         counts = [0] * len(files)
@@ -130,18 +132,14 @@ def _texts(file: Path, notes: list[str], problems: Problems) -> Iterator[str]:
         problems.add(str(error))
 
 
-def _parted(bundles: list[Bundle]) -> list[Bundle]:
-    """The parts as they are named, unless none is for the test: then all rows are dealt."""
-    if {bundle.part for bundle in bundles} >= {"train", "test"}:
-        return bundles
-    return [Bundle("", bundle.files) for bundle in bundles]
-
-
-def _told(bundles: list[Bundle]) -> list[str]:
-    """Which files are which part."""
+def _told(bundles: list[Bundle], parted: bool) -> list[str]:
+    """Which files are which part, and whether that holds."""
     stems = {part: [_stem(next(iter(b.files.values()))).name for b in bundles if (b.part or "train") == part]
              for part in ("train", "valid", "test")}  # fmt: skip
-    return ["parts by the files' names: " + "; ".join(f"{k} = {', '.join(v)}" for k, v in stems.items() if v)]
+    said = "; ".join(f"{k} = {', '.join(v)}" for k, v in stems.items() if v)
+    if parted:
+        return [f"parts by the files' names: {said}"]
+    return [f"files named as parts, but not both train and test ({said}): all their rows are dealt anew"]
 
 
 def _sides(first: Path, second: Path) -> tuple[str, str]:

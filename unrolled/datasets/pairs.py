@@ -59,8 +59,8 @@ class PairBundles:
     """Batches of pairs of similar length. `batch` is how many rows one has in the mean: few where they are long, many where
     they are short, each time a multiple of `accumulate`, so that batches have about as many tokens.
 
-    Which lengths stand together is the same in each epoch; which of the rows of one length, and the order of batches, is
-    drawn anew.
+    How many rows each batch has is the same in each epoch; which of the rows of one length stand in it, which fewer than
+    `accumulate` are left over, and the order of batches are drawn anew.
     """
 
     carried = False
@@ -90,17 +90,23 @@ class PairBundles:
     def batch(self, step: int) -> Batch:
         """The batch of a step counted from 0 over all epochs."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        order, places = _drawn(self.seed, epoch, self._sizes.tobytes(), self.steps_per_epoch)
+        order, places = _drawn(
+            self.seed, epoch, self._sizes.tobytes(), self.steps_per_epoch, self._borders[-1]
+        )
         place = places[within]
         return self.pairs.batch(order[self._borders[place] : self._borders[place + 1]])
 
 
 @lru_cache(maxsize=2)
-def _drawn(seed: int, epoch: int, sizes: bytes, steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """An epoch's order of rows, by length and by chance where that is equal, and of its batches; kept for the next."""
+def _drawn(
+    seed: int, epoch: int, sizes: bytes, steps: int, kept: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An epoch's order of `kept` of the rows, by length and by chance where that is equal, and of its batches; kept for the
+    next.
+    """
     draw = np.random.default_rng([seed, epoch])
     sources, targets = np.frombuffer(sizes, np.int64).reshape(2, -1)
-    shuffled = draw.permutation(len(sources))
+    shuffled = draw.permutation(len(sources))[:kept]
     order = shuffled[np.lexsort((sources[shuffled], targets[shuffled]))]
     return order, draw.permutation(steps)
 

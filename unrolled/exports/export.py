@@ -24,6 +24,7 @@ from unrolled.exports.proof import proved
 from unrolled.exports.rounding import rounded
 from unrolled.exports.runner import program
 from unrolled.model import Seq2Seq
+from unrolled.tasks import Translate
 from unrolled.training.evaluate import evaluate
 from unrolled.training.example import record
 from unrolled.training.progress import aloud
@@ -190,9 +191,9 @@ def in_onnx(
     whole = {**described, "parity": summary(found), "graphs": sorted(contents)}
     files = {name: attach(proto, whole) for name, proto in contents.items()}
     files["model.json"] = json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"
-    if isinstance(model, Seq2Seq):
-        notes = [*notes, "no run.py: source.onnx gives state.* of a source, step.onnx goes on from there"]
-    elif model.task is not None:
+    if isinstance(model.task, Translate) and model.task.beam > 1:
+        notes = [*notes, f"run.py takes the likeliest token each step, without the beam of {model.task.beam}"]
+    if model.task is not None:
         files |= encoders(model.task.codec) | {"run.py": program(whole).encode()}
     return files, found, notes
 

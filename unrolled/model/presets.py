@@ -195,6 +195,11 @@ def paired(
     width = read["core"]["layers"][-1]["width"] if read["core"]["layers"] else read["embedder"]["width"]
     if attention == "recurrent" and wrapped:
         raise UserError(f"attention=recurrent: the context enters a recurrent cell, and {kind} has none.")
+    if attention == "recurrent" and kind != "gru" and len(layers) == 1:
+        raise UserError(
+            f"attention=recurrent: the cell that the context enters is a GRU's, in the place of the last layer, so that no "
+            f"{kind} is left. Say model=gru, or model.layers=2."
+        )
     if attention == "recurrent":
         layers = [*layers[:-1], {"kind": "bahdanau", "width": layers[-1]["width"], "source": width}]
     elif attention != "none":

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.layout import Layout
 from unrolled.model.ctc import BLANK
+from unrolled.running.hypotheses import not_a_number
 
 
 class Collapsed(NamedTuple):
@@ -50,6 +51,18 @@ def collapse(
     return Collapsed([row[kept].tolist() for row, kept in zip(path, said, strict=True)], newest)
 
 
+def likeliest_path(
+    scores: Float[Tensor, "batch time symbols"], layout: Layout | None = None
+) -> Int[Tensor, "batch time"]:
+    """The likeliest symbol of each step: what greedy decoding collapses. Raises NumericalFailure where a real step's scores
+    are NaN, which would be heard as silence.
+    """
+    lost = scores.isnan().any(-1)
+    if bool((lost if layout is None else lost & layout.valid).any()):
+        raise not_a_number()
+    return scores.argmax(-1)
+
+
 class Transcript(NamedTuple):
     """Symbols, and the natural logarithm of the likelihood found for them: of all their paths that the beam kept."""
 
@@ -62,10 +75,13 @@ def prefix_beam_search(log_probabilities: NDArray[np.float64], beam: int = 8) ->
 
     log_probabilities: (T, symbols), of each step, 0 being the blank. Paths with the same text so far are one prefix; for
     each the likelihood of those that end with a blank and of those that don't is kept (Hannun et al. 2014,
-    arXiv:1408.2873, alg. 1, without a language model). A beam that holds all prefixes is exact.
+    arXiv:1408.2873, alg. 1, without a language model). A beam that holds all prefixes is exact. Raises NumericalFailure
+    where one is NaN.
     """
     if beam < 1:
         raise ValueError(f"beam={beam}: expected at least 1")
+    if np.isnan(log_probabilities).any():
+        raise not_a_number()
     kept: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -inf)}
     for step in log_probabilities.tolist():
         kept = _widest(_extended(kept, step), beam)

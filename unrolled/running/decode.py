@@ -53,6 +53,7 @@ def decode(
     forbidden: Iterable[int | Sequence[int]] = (),
     draw: Draw | None = None,
     count: int = 1,
+    names: Sequence[int] | None = None,
 ) -> list[list[Hypothesis]]:
     """What the model writes after `state` in each of its R rows: R lists, the best hypothesis first.
 
@@ -66,7 +67,8 @@ def decode(
     is exhaustive. A row returns fewer where fewer exist, and a beam larger than the vocabulary is narrower at first.
     prefix: tokens every hypothesis begins with: the same for all rows, or a sequence of tokens for each.
     forbidden: tokens, or sequences of tokens that may not stand side by side; what is forced stands.
-    draw: samples instead, `count` a row. Sample j of row i depends on (draw.seed, i, j) alone.
+    draw: samples instead, `count` a row. Sample j of a row depends on its name and on (draw.seed, j) alone: its number
+    unless `names` says others, so that rows may be drawn in any order and beside any others.
 
     Raises UserError for what doesn't fit, and NumericalFailure when a prediction isn't a number.
     """
@@ -74,6 +76,7 @@ def decode(
     _check(beam, nbest, length_penalty, draw, count, shortest)
     prefixes, limits = _prefixes(prefix, rows, vocabulary), _limits(longest, rows)
     _check_room(prefixes, limits, shortest)
+    named = _named(names, rows)
     training = model.training
     model.eval()
     try:
@@ -86,7 +89,7 @@ def decode(
             if beam > 1:
                 found = search(going, logits, nats, rules, prefixes, limits, (beam, nbest, length_penalty))
             else:
-                written = _Written(going, rules, rows, count)
+                written = _Written(going, rules, named, count)
                 found = written.run(logits, nats, draw, prefixes, length_penalty)
     finally:
         model.train(training)
@@ -96,11 +99,11 @@ def decode(
 class _Written:
     """Greedy decoding and sampling: `count` sequences a row, one token a step each."""
 
-    def __init__(self, going: Continuation, rules: Rules, rows: int, count: int) -> None:
-        self.going, self.count = going, count
+    def __init__(self, going: Continuation, rules: Rules, named: Sequence[int], count: int) -> None:
+        self.going, self.count, rows = going, count, len(named)
         device = rules.left.device
         self.origin = torch.arange(rows, device=device).repeat_interleave(count)
-        self.names = [row + APART * number for row in range(rows) for number in range(count)]
+        self.names = [name + APART * number for name in named for number in range(count)]
         self.rules = rules if count == 1 else rules.pick(self.origin)
         self.rows = torch.arange(rows * count, device=device)  # which sequence each row of the batch is
         self.nats = torch.zeros(rows * count, dtype=torch.double, device=device)
@@ -226,6 +229,12 @@ def _limits(longest: int | Sequence[int], rows: int) -> list[int]:
             f"longest: got {len(longest)} numbers for {rows} rows; give one a row, or one for all."
         )
     return [int(one) for one in longest]
+
+
+def _named(names: Sequence[int] | None, rows: int) -> Sequence[int]:
+    if names is not None and len(names) != rows:
+        raise UserError(f"names: got {len(names)} of them for {rows} rows; give one a row, or none.")
+    return range(rows) if names is None else names
 
 
 def _check_room(prefixes: list[list[int]], limits: list[int], shortest: int) -> None:

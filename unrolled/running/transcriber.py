@@ -11,7 +11,7 @@ from torch import Tensor
 from unrolled.errors import UserError
 from unrolled.layout import Layout, admit
 from unrolled.model.ctc import CTCHead
-from unrolled.running.ctc import collapse
+from unrolled.running.ctc import collapse, likeliest_path
 from unrolled.running.raw import steps_of
 from unrolled.state import State, grow
 
@@ -85,7 +85,7 @@ class Transcriber:
         if self._slots:
             self.state = grow(self.state, self._steps)
         scores, self.state = self.model(steps, self.state, layout)
-        more, self.last = collapse(scores.argmax(-1), self.last, layout)
+        more, self.last = collapse(likeliest_path(scores, layout), self.last, layout)
         for said, new in zip(self.symbols, more, strict=True):
             said += new
 

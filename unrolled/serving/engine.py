@@ -56,6 +56,8 @@ class Engine:
     def __init__(self, model: Model, limits: Limits, loop: AbstractEventLoop | None = None) -> None:
         self.model, self.loop = model.eval(), loop
         most = limits.steps if model.fixed_state else min(limits.steps, limits.looked)
+        if model.conditioned:  # a text is written as long as its source asks for, while everyone else waits
+            most = min(most, limits.length)
         self.limits = replace(limits, steps=most)
         self.streams = not model.reach.future and not model.conditioned
         self.counters = Counters()

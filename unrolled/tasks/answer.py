@@ -39,26 +39,34 @@ def every_answer(model: Model, inputs: Sequence[np.ndarray], batch: int = BATCH)
 
 def _answered(model: Model, inputs: Sequence[np.ndarray], batch: int) -> Iterator[tuple[int, np.ndarray]]:
     """Each sequence's number and its (T, C) answers, the longest first."""
-    if batch < 1:
-        raise UserError(f"batch={batch}: expected a whole number of at least 1.")
-    lengths = [len(row) for row in inputs]
-    if 0 in lengths:
-        raise UserError(f"sequence {lengths.index(0)} has no step: there is nothing to answer to.")
-    order = sorted(range(len(inputs)), key=lambda i: -lengths[i])
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     try:
-        at = 0
-        while at < len(order):
-            rows = order[at : at + max(1, min(batch, MOST // lengths[order[at]]))]
+        for rows in alike(inputs, batch, MOST):
             x, sizes = padded([inputs[i] for i in rows])
             ragged = len({*sizes.tolist()}) > 1
             layout = Layout.of_lengths(sizes.to(device), x.shape[1]) if ragged else None
             with torch.inference_mode():
                 said = model(x.to(device), None, layout)[0].double().cpu().numpy()
             for place, row in enumerate(rows):
-                yield row, said[place, : lengths[row]]
-            at += len(rows)
+                yield row, said[place, : len(inputs[row])]
     finally:
         model.train(training)
+
+
+def alike(inputs: Sequence[np.ndarray], batch: int, most: int) -> Iterator[list[int]]:
+    """Numbers of sequences of similar length, the longest first: at most `batch` together, and `most` steps, padding
+    included. Raises UserError for an empty sequence.
+    """
+    if batch < 1:
+        raise UserError(f"batch={batch}: expected a whole number of at least 1.")
+    lengths = [len(row) for row in inputs]
+    if 0 in lengths:
+        raise UserError(f"sequence {lengths.index(0)} has no step: there is nothing to answer to.")
+    order = sorted(range(len(inputs)), key=lambda i: -lengths[i])
+    at = 0
+    while at < len(order):
+        rows = order[at : at + max(1, min(batch, most // lengths[order[at]]))]
+        yield rows
+        at += len(rows)

@@ -16,10 +16,10 @@ from unrolled.datasets.readers import Record
 from unrolled.errors import UserError
 from unrolled.layout import Layout
 from unrolled.model.ctc import BLANK, steps_needed, text_nats
-from unrolled.running.ctc import collapse, prefix_beam_search
+from unrolled.running.ctc import collapse, likeliest_path, prefix_beam_search
 from unrolled.tasks.answer import BATCH, every_answer
 from unrolled.tasks.answering import Answering
-from unrolled.tasks.measures import TranscriptReport, measure_transcripts
+from unrolled.tasks.measures.texts import TextReport, measure_texts
 from unrolled.tasks.scored import Scored
 
 if TYPE_CHECKING:
@@ -79,15 +79,20 @@ class Transcribe(Answering):
     def _text(self, scores: np.ndarray) -> str:
         """(T, symbols) -> the text."""
         if self.beam == 1:
-            path = torch.from_numpy(scores.argmax(-1))[None]
-            return self.answers.decode(collapse(path).symbols[0])
+            return self.answers.decode(collapse(likeliest_path(torch.from_numpy(scores)[None])).symbols[0])
         logs = torch.from_numpy(scores).log_softmax(-1).numpy()
         return self.answers.decode(prefix_beam_search(logs, self.beam)[0].symbols)
 
     def _growing(self, scores: np.ndarray) -> list[str]:
-        path = scores.argmax(-1)
-        said = (path != BLANK) & (path != np.concatenate([[BLANK], path[:-1]]))
-        return [self.answers.decode(path[: t + 1][said[: t + 1]]) for t in range(len(path))]
+        path = likeliest_path(torch.from_numpy(scores)[None])
+        texts, text, said, last = [], "", list[int](), None
+        for at in range(path.shape[1]):
+            (new,), last = collapse(path[:, at : at + 1], last)
+            if new:
+                said += new
+                text = self.answers.decode(said)
+            texts.append(text)
+        return texts
 
     def score(
         self, model: Model, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
@@ -103,9 +108,9 @@ class Transcribe(Answering):
         report = self.rated(said, truth)
         return Scored(report, report.values["cer"] + LEAN * nats / max(symbols, 1.0))
 
-    def rated(self, said: Sequence[str], truth: Sequence[np.ndarray]) -> TranscriptReport:
+    def rated(self, said: Sequence[str], truth: Sequence[np.ndarray]) -> TextReport:
         """The report on texts and the ids of what is right."""
-        return measure_transcripts(said, [self.answers.decode(ids) for ids in truth])
+        return measure_texts(said, [self.answers.decode(ids) for ids in truth], "cer")
 
     def rows(self, said: Sequence[str]) -> list[dict[str, Any]]:
         """Texts -> a column."""
@@ -123,11 +128,10 @@ class Transcribe(Answering):
 
     def continued(self, answer: dict[str, Any], said: np.ndarray, memo: Any) -> tuple[dict[str, Any], Any]:
         """The latest symbol with the transcript so far. memo: the latest step's symbol, and all that were said."""
-        last, symbols = memo or (BLANK, [])
-        best = int(said.argmax())
-        if best not in (BLANK, last):
-            symbols = [*symbols, best]
-        return answer | {self.target: self.answers.decode(symbols)}, (best, symbols)
+        last, symbols = memo or (None, [])
+        (new,), last = collapse(likeliest_path(torch.from_numpy(said)[None, None]), last)
+        symbols = symbols + new if new else symbols
+        return answer | {self.target: self.answers.decode(symbols)}, (last, symbols)
 
     def settings(self) -> dict[str, Any]:
         """How texts are searched."""

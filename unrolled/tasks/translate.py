@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +20,7 @@ from unrolled.datasets.readers import Record
 from unrolled.datasets.symbols import UNKNOWN, Symbols
 from unrolled.errors import UserError
 from unrolled.layout import Layout
-from unrolled.tasks.answer import BATCH
+from unrolled.tasks.answer import BATCH, alike
 from unrolled.tasks.answering import Answering
 from unrolled.tasks.measures.texts import TextReport, measure_texts
 from unrolled.tasks.scored import Scored
@@ -96,17 +96,19 @@ class Translate(Answering):
         self, model: Seq2Seq, inputs: Sequence[np.ndarray], batch: int = BATCH, **how: Any
     ) -> list[list[Hypothesis]]:
         """What the model writes for each encoded source, the best first. how: what `running.decode` takes (beam, nbest,
-        draw, prefix for all, ...). The same whatever the batch. Raises UserError for an empty source.
+        draw, prefix for all, ...); names: of the sources, by which they are drawn, their numbers unless given. The same
+        whatever the batch. Raises UserError for an empty source.
         """
         from unrolled.running.decode import decode
 
         options: dict[str, Any] = {"beam": self.beam, "forbidden": self.forbidden} | how
         longest: int | None = options.pop("longest", None)
+        names: Sequence[int] = options.pop("names", range(len(inputs)))
         found: list[list[Hypothesis]] = [[]] * len(inputs)
         device, training = next(model.parameters()).device, model.training
         model.eval()
         try:
-            for rows in _batches(inputs, batch):
+            for rows in alike(inputs, batch, MOST):
                 x, sizes = padded([np.asarray(inputs[i]) for i in rows])
                 x = x.to(device, torch.float32 if x.is_floating_point() else torch.int64)
                 ragged = len({*sizes.tolist()}) > 1
@@ -114,8 +116,9 @@ class Translate(Answering):
                 with torch.inference_mode():
                     state = model.read_source(x, layout)
                 limits = [longest or self.limit(int(size), options) for size in sizes]
-                for row, said in zip(rows, decode(model, state, longest=limits, **options), strict=True):
-                    found[row] = said
+                said = decode(model, state, longest=limits, names=[names[row] for row in rows], **options)
+                for row, each in zip(rows, said, strict=True):
+                    found[row] = each
         finally:
             model.train(training)
         return found
@@ -140,12 +143,14 @@ class Translate(Answering):
         """How good the texts are. What a run lowers is what they lack in the metric, and a thousandth of the nats a token,
         which decide while that stands still.
         """
-        report = self.rated(self.written(self.predict(model, inputs, batch)), truth)
+        report = self.rated(self.written(self.predict(model, inputs, batch)), truth, list(map(len, inputs)))
         return Scored(report, report.error + TIES * self.nats(model, inputs, truth, batch))
 
-    def rated(self, said: Sequence[str], truth: Sequence[np.ndarray]) -> TextReport:
-        """The report on texts, of a rival as of a model."""
-        return measure_texts(said, [self.answers.decode(ids) for ids in truth], self.metric)
+    def rated(
+        self, said: Sequence[str], truth: Sequence[np.ndarray], lengths: Sequence[int] = ()
+    ) -> TextReport:
+        """The report on texts, of a rival as of a model; `lengths`: of the sources."""
+        return measure_texts(said, [self.answers.decode(ids) for ids in truth], self.metric, lengths=lengths)
 
     def nats(
         self, model: Any, inputs: Sequence[np.ndarray], truth: Sequence[np.ndarray], batch: int = BATCH
@@ -155,7 +160,7 @@ class Translate(Answering):
         model.eval()
         total, count = 0.0, 0
         try:
-            for rows in _batches(inputs, batch):
+            for rows in alike(inputs, batch, MOST):
                 one = batch_of([inputs[i] for i in rows], [truth[i] for i in rows])
                 assert one.source is not None
                 layout, read = (
@@ -227,18 +232,3 @@ class Translate(Answering):
     def answers_from(cls, saved: Mapping[str, Any]) -> Any:
         """The target's codec that `to_dict` described."""
         return input_codec_from_dict(saved)
-
-
-def _batches(inputs: Sequence[np.ndarray], batch: int) -> Iterator[list[int]]:
-    """Numbers of rows of similar length, the longest first. Raises UserError for an empty row."""
-    if batch < 1:
-        raise UserError(f"batch={batch}: expected a whole number of at least 1.")
-    lengths = [len(row) for row in inputs]
-    if 0 in lengths:
-        raise UserError(f"sequence {lengths.index(0)} has no step: there is nothing to write from.")
-    order = sorted(range(len(inputs)), key=lambda i: -lengths[i])
-    at = 0
-    while at < len(order):
-        rows = order[at : at + max(1, min(batch, MOST // lengths[order[at]]))]
-        yield rows
-        at += len(rows)

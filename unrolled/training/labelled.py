@@ -245,8 +245,10 @@ def units_of(score: Scored) -> Units:
 def labelled_of(recipe: Recipe, path: Path, dealt: Dealt) -> Labelled:
     """Encodes rows that were dealt. Raises UserError for what can't be."""
     reading = dealt.reading
-    if alien := [key for key in ("joint", "beam") if getattr(recipe, key) is not None]:
-        raise UserError(f"{alien[0]}: it is for task=translate, and the task is {reading.task}.")
+    if recipe.joint is not None:
+        raise UserError(f"joint: it is for task=translate, and the task is {reading.task}.")
+    if recipe.beam is not None and reading.task != "transcribe":
+        raise UserError(f"beam: it is for task=translate and transcribe, and the task is {reading.task}.")
     from unrolled.training.transcripts import Transcripts  # which builds on this module
 
     kind = Transcripts if reading.task == "transcribe" else Labelled
@@ -293,7 +295,7 @@ def task_of(dealt: Dealt, recipe: Recipe) -> Answering:
     if reading.task == "transcribe":
         if recipe.smoothing or balanced or recipe.threshold is not None:
             raise UserError("smoothing, weights and threshold are for classes, and the task is transcribe.")
-        return Transcribe(**shared)
+        return Transcribe(beam=recipe.beam or 1, **shared)
     if reading.several:
         if balanced:
             raise UserError("weights=balanced: each label is learnt by itself; use threshold=auto.")

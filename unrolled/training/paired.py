@@ -14,7 +14,7 @@ import numpy as np
 
 from unrolled.datasets.dealt import LEAST_HELD, Dealt
 from unrolled.datasets.inputs import embedder_of
-from unrolled.datasets.pair_codecs import PairCodecs, choose_pair, fitted_pair, kind_for, text_of
+from unrolled.datasets.pair_codecs import PairCodecs, choose_pair, fitted_pair, text_of
 from unrolled.datasets.pairs import PairBundles, Pairs
 from unrolled.datasets.readers import Record
 from unrolled.datasets.rows import data_files
@@ -25,7 +25,6 @@ from unrolled.datasets.trial import leaks_of
 from unrolled.errors import UserError
 from unrolled.model import paired
 from unrolled.tasks import Translate
-from unrolled.tasks.measures.overlap import have_sacrebleu
 from unrolled.tasks.measures.texts import MEASURES, PERCENT
 from unrolled.tasks.scored import Scored
 from unrolled.tasks.text_rivals import TextPart, TextRivals
@@ -36,17 +35,15 @@ from unrolled.training.defaults import Chosen
 from unrolled.training.kinds import Reads
 from unrolled.training.labelled import units_of, verdict
 from unrolled.training.material import Rival
+from unrolled.training.metric import choose_metric
 from unrolled.training.recipe import ModelChoice, Recipe
+from unrolled.training.transcripts import Heard
 
 if TYPE_CHECKING:
     from unrolled.model import Model
 
 VALIDATED = 1000  # validation rows written for along the way; of more, evenly chosen ones stand for all
 SAMPLED = 8  # validation rows whose texts are kept for people to watch
-SUMMARY, LONG = (
-    4.0,
-    30.0,
-)  # a target is a summary where sources are so many times as long, and have so many words
 SMOOTHING = 0.1  # of sentences; short answers are exact or wrong
 
 
@@ -62,10 +59,10 @@ class Paired:
         self.name, self.dealt = name, dealt
         self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
         self.notes += [finding.says for finding in leaks_of(dealt).findings()]
-        self.codecs = choose_pair(dealt.pairs("train"), asked.codec, asked.joint)
+        self.codecs = self._chosen_codecs(asked)
         both = "one codec for both sides" if self.codecs.joint else "a codec a side"
         self.notes.append(f"{self.codecs.source} -> {self.codecs.target}, {both}: {self.codecs.reason}")
-        metric, why = choose_metric(dealt, asked.metric)
+        metric, why = self._chosen_metric(asked.metric)
         smoothing = asked.smoothing
         if smoothing is None:
             smoothing = SMOOTHING if self.codecs.target == "bpe" else 0.0
@@ -76,7 +73,7 @@ class Paired:
             self.chosen.append(
                 Chosen("smoothing", smoothing, "label smoothing suits sentences, not exact answers")
             )
-        codec, answers = fitted_pair(self.codecs, lambda: dealt.pairs("train"))
+        codec, answers = self._fitted()
         reading = dealt.reading
         task = Translate(
             codec=codec, answers=answers, inputs=reading.inputs, targets=reading.targets, long=dealt.rows.long,
@@ -91,6 +88,17 @@ class Paired:
             self.notes.append(
                 f"{valid} validation rows are too few to choose weights by: the last ones are kept"
             )
+
+    def _chosen_codecs(self, asked: Recipe) -> PairCodecs:
+        return choose_pair(self.dealt.pairs("train"), asked.codec, asked.joint)
+
+    def _chosen_metric(self, asked: str) -> tuple[str, str]:
+        """What a run is scored by, and why."""
+        return choose_metric(self.dealt, asked)
+
+    def _fitted(self) -> tuple[Any, Any]:
+        """The codecs of both sides, fitted on the training rows."""
+        return fitted_pair(self.codecs, lambda: self.dealt.pairs("train"))
 
     def _encoded(self, task: Translate) -> tuple[dict[str, Pairs], dict[str, set[int]]]:
         """Each part's pairs, but for those with an empty side, and the numbers of these, in one pass over the data."""
@@ -156,7 +164,7 @@ class Paired:
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
         if "pool" in options:
             raise UserError(
-                "model.pool sums up a sequence for one answer, and the task is translate: leave it out."
+                f"model.pool sums up a sequence for one answer, and the task is {self.dealt.reading.task}: leave it out."
             )
         task = self._task
         return paired(
@@ -202,7 +210,7 @@ class Paired:
         return False
 
     @cached_property
-    def _rivals(self) -> TextRivals:
+    def _rivals(self) -> TextRivals | Heard:
         def texts(part: str) -> tuple[list[str], list[str]]:
             pairs = [(text_of(self._task.value(r)), text_of(r[self._task.target])) for r in self._rows(part)]
             return [source for source, _ in pairs], [target for _, target in pairs]
@@ -251,27 +259,6 @@ class Paired:
         )
 
 
-def choose_metric(dealt: Dealt, asked: str) -> tuple[str, str]:
-    """What a run is scored by, and why. Raises MissingExtra where BLEU is asked for and can't be computed."""
-    if asked != "auto":
-        return asked, "as asked"
-    some = list(islice(dealt.pairs("train"), 2000))
-    words = [np.mean([len(text_of(value).split()) for value in side]) for side in zip(*some, strict=True)]
-    kind = kind_for([target for _, target in some])
-    if kind == "symbols":
-        return "per", "the answers are symbols: errors a symbol"
-    if kind == "characters":
-        return "exact", "short answers are right or wrong"
-    if words[0] >= LONG and words[0] >= SUMMARY * words[1]:
-        return "rouge", f"answers {words[0] / words[1]:.2g} times shorter than what is read: summaries"
-    if not have_sacrebleu():
-        return (
-            "cer",
-            'BLEU needs the package sacrebleu (pip install "unrolled[translate]"); errors a character instead',
-        )
-    return "bleu", "the answers are sentences"
-
-
 def paired_of(recipe: Recipe, path: Path, dealt: Dealt) -> Paired:
     """Encodes pairs that were dealt. Raises UserError for keys that are for other tasks."""
     refused = {
@@ -280,11 +267,13 @@ def paired_of(recipe: Recipe, path: Path, dealt: Dealt) -> Paired:
     }  # fmt: skip
     if wrong := [key for key, given in refused.items() if given]:
         raise UserError(
-            f"{wrong[0]}: it is for tasks that answer with a class or a number, and the task is translate."
+            f"{wrong[0]}: it is for tasks that answer with a class or a number, and the task is {dealt.reading.task}."
         )
     files = data_files(path)
     name = name_of(recipe.data, path) if path.exists() else name_of("_".join(_distinct(files)), path)
-    made = Paired(name, dealt, recipe)
+    from unrolled.training.listened import Listened  # which builds on this module
+
+    made = (Listened if dealt.reading.task == "transcribe" else Paired)(name, dealt, recipe)
     codecs: PairCodecs = made.codecs
     made.facts.update(
         data=made.name, files=fingerprints(files), codec={**codecs._asdict(), "kind": codecs.source},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ from unrolled.datasets.rows import data_files
 from unrolled.datasets.understand import BESIDE
 from unrolled.errors import UserError, unknown
 from unrolled.model.weights import fingerprint
+from unrolled.tasks import Transcribe, Translate
 from unrolled.tasks.answering import Answering
 from unrolled.training.answer_file import SHOWN, AnswerFile, as_text
 from unrolled.training.corpus import fingerprints
@@ -66,12 +68,14 @@ def predict(
     out: str | None = None,
     to: Literal["csv", "jsonl"] | None = None,
     every: bool = False,
+    beam: int | None = None,
     runs: str = "runs",
     batch: int = 64,
     device: str = "auto",
 ) -> Predictions:
     """The answers of a run, or of a loaded model, to the rows of a file or to these: a dict of columns each. every: also
-    the early answers, one after each step of a row.
+    the early answers, one after each step of a row. beam: of tasks that write texts, how many are kept while searching; as
+    the run was scored unless given.
 
     out: written there as they come, in order, in bounded memory; a file, as its suffix says, or a folder, which gets one
     for each file of the data. Broken off, the same call goes on where it stood; files that are whole stay.
@@ -92,6 +96,9 @@ def predict(
         raise UserError(
             f"say which rows: unrolled predict {name} data=FILE, with the columns {', '.join(task.inputs)}."
         )
+    if beam is not None:
+        model, task = copy(model), _searching(task, beam, name)
+        model.task = task
     if every and model.reach.future:
         raise UserError(
             f"every=true: {name} sees a sequence as a whole and has no early answers. Train a model that reads in "
@@ -106,6 +113,17 @@ def predict(
         return Predictions([], _one_file(answer, data, Path(out), kind), kind, out)
     found = [row for block in answer.blocks(data) for row in block[0]]
     return Predictions(found, len(found), kind)
+
+
+def _searching(task: Answering, beam: int, name: str) -> Answering:
+    """The task with another beam. Raises UserError for a task that searches nothing, and for a beam below 1."""
+    if not isinstance(task, (Transcribe, Translate)):
+        raise UserError(
+            f"beam={beam}: it is for runs that write texts, and {name} was trained for {task.kind}."
+        )
+    searching = replace(task, beam=beam)
+    searching.check()
+    return searching
 
 
 @dataclass(frozen=True)

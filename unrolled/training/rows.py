@@ -12,6 +12,8 @@ from unrolled.training.recipe import Recipe
 
 def prepare_rows(recipe: Recipe) -> Labelled | Paired:
     """Reads, understands, splits and encodes a table. Raises UserError for what can't be, and where a choice is open."""
+    # A text that looks back at its sound is a pair; without attention=, a sound's steps are labelled by CTC.
     path = samples.resolve(recipe.data)
     dealt = deal_rows(Rows(path), recipe.asked(), recipe.data, own_of(path))
-    return (paired_of if dealt.reading.task == "translate" else labelled_of)(recipe, path, dealt)
+    listens = dealt.reading.task == "transcribe" and recipe.model.attention is not None
+    return (paired_of if listens or dealt.reading.task == "translate" else labelled_of)(recipe, path, dealt)

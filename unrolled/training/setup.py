@@ -139,7 +139,10 @@ def _build(recipe: Recipe, material: Material, device: torch.device) -> Model:
     """The model with its initial weights: the same for a seed on every device, since they're drawn on the CPU."""
     torch.manual_seed(recipe.seed)
     if material.reads != "pairs" and (recipe.model.attention or recipe.model.reader):
-        raise UserError("model.attention and model.reader are for a source and its target (task=translate).")
+        raise UserError(
+            "model.attention and model.reader are for a source and its target: task=translate, and task=transcribe with "
+            "model.attention=."
+        )
     model = build(material.spec(recipe.model))
     material.begin(model)
     model.task = material.task(model, recipe)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from unrolled.datasets.dealt import Dealt
+from unrolled.datasets.examples import Examples
 from unrolled.datasets.inputs import embedder_of
+from unrolled.datasets.pairs import Pairs
 from unrolled.datasets.sampler import Batch
 from unrolled.datasets.split import PARTS
 from unrolled.errors import UserError
 from unrolled.model import answering
-from unrolled.tasks import Transcribe
+from unrolled.tasks import Transcribe, Translate
 from unrolled.tasks.rivals import Placed
 from unrolled.tasks.scored import Scored
 from unrolled.tasks.simple import MostFrequent, NearestText
@@ -30,6 +32,15 @@ class Heard(NamedTuple):
 
     naive: Placed
     strong: Placed
+
+
+def heard(task: Transcribe | Translate, train: Examples | Pairs, test: Examples | Pairs) -> Heard:
+    """The rivals fitted on training's sounds and texts, and scored on the test's."""
+    texts, placed = [task.answers.decode(ids) for ids in train.targets], []
+    for rival in (MostFrequent(), NearestText()):
+        said = rival.fit(train.inputs, texts).predict(test.inputs)
+        placed.append(Placed(rival.name, Scored(task.rated(said, test.targets), float("nan"))))
+    return Heard(*placed)
 
 
 class Transcripts(Labelled):
@@ -77,13 +88,7 @@ class Transcripts(Labelled):
 
     @cached_property
     def _rivals(self) -> Heard:  # type: ignore[override]
-        task, train, test = self._task, self.examples("train"), self.examples("test")
-        texts = [task.answers.decode(ids) for ids in train.targets]
-        placed = []
-        for rival in (MostFrequent(), NearestText()):
-            said = rival.fit(train.inputs, texts).predict(test.inputs)
-            placed.append(Placed(rival.name, Scored(task.rated(said, test.targets), float("nan"))))
-        return Heard(*placed)
+        return heard(self._task, self.examples("train"), self.examples("test"))
 
     def words(self, score: dict[str, Any]) -> str:
         values = score["values"]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from unrolled import durable
+from unrolled.datasets.inputs import TOKENS
 from unrolled.errors import UserError
 from unrolled.report import Heatmap, svg
 from unrolled.running.alignment import align
@@ -159,6 +160,10 @@ def opened(run: Run | Seq2Seq | str, runs: str, device: str = "auto") -> Seq2Seq
         )
         use = "generate" if kind == "generate" else "predict"
         raise UserError(f"{name} was trained for {kind}, not for task=translate: use unrolled {use}.")
+    if model.task.codec.kind not in TOKENS:
+        raise UserError(
+            f"this model reads sounds, from the column {model.task.inputs[0]}: use unrolled predict."
+        )
     if len(model.task.inputs) > 1:
         raise UserError(f"this model reads the columns {', '.join(model.task.inputs)}: use unrolled predict.")
     return model  # type: ignore[no-any-return]
@@ -167,15 +172,13 @@ def opened(run: Run | Seq2Seq | str, runs: str, device: str = "auto") -> Seq2Seq
 def each(model: Seq2Seq, texts: Iterable[str], how: How, at_once: int = AT_ONCE) -> Iterator[Translated]:
     """The texts' translations as they are made, `at_once` together; of an empty text it is empty."""
     task, waiting = model.task, iter(texts)
-    options = how.options(task)
+    options, read = how.options(task), 0
     while some := list(islice(waiting, at_once)):
         steps = [np.asarray(task.codec.encode(text)) if text.strip() else np.zeros(0) for text in some]
         full = [number for number, ids in enumerate(steps) if len(ids)]
-        said = dict(
-            zip(
-                full, task.hypotheses(model, [steps[n] for n in full], **options) if full else [], strict=True
-            )
-        )
+        names = [read + number for number in full]
+        found = task.hypotheses(model, [steps[n] for n in full], names=names, **options) if full else []
+        said, read = dict(zip(full, found, strict=True)), read + len(some)
         for number, text in enumerate(some):
             if number not in said:
                 yield Translated(text, [""], [0.0])

@@ -17,6 +17,7 @@ CODECS = {
     "characters": ("spelling", "characters"),
     "abc": ("spelling", "notation"),
     "bpe": ("bpe",),
+    "symbols": ("symbols",),
     **dict.fromkeys(("log_mel", "mfcc", "stacked_mel", "waveform"), ("sound",)),
     **dict.fromkeys(("values", "pixels", "pixel_steps", "patches", "frame_vectors"), ("numbers",)),
 }
@@ -30,24 +31,27 @@ python run.py --help; from Python: Runner(folder), Codec(runner), Stream(runner)
 TAIL = """
 
 if __name__ == "__main__":
-    main(Codec, sys.argv[1:])
+    main({codecs}, sys.argv[1:])
 """
+ENDS = {
+    "generate": ("writing",),
+    "translate": ("reading", "translating"),
+}  # of other tasks: reading and answering
 
 
 def pieces(told: dict[str, Any]) -> list[str]:
     """The modules that a model's program is made of, in order."""
-    ends = ("writing",) if told["task"]["kind"] == "generate" else ("reading", "answering")
+    ends = ENDS.get(told["task"]["kind"], ("reading", "answering"))
     joins = ("together",) if told["codec"]["kind"] == "together" else ()
     needed = dict.fromkeys(name for kind in _kinds(told) for name in CODECS[kind])
     return ["core", *needed, *joins, *ends]
 
 
 def _kinds(told: dict[str, Any]) -> list[str]:
-    """The codecs, of several columns each one's."""
-    codec = told["codec"]
-    if codec["kind"] != "together":
-        return [codec["kind"]]
-    return list(dict.fromkeys(field["codec"]["kind"] for field in codec["fields"]))
+    """The codecs: of several columns each one's, and the target's where one is written."""
+    codec, written = told["codec"], told["task"]["kind"] == "translate"
+    read = [field["codec"] for field in codec["fields"]] if codec["kind"] == "together" else [codec]
+    return list(dict.fromkeys(each["kind"] for each in (*read, *([told["target"]] if written else []))))
 
 
 def _joined(told: dict[str, Any]) -> str:
@@ -59,7 +63,7 @@ def _joined(told: dict[str, Any]) -> str:
 def program(told: dict[str, Any]) -> str:
     """The program's text. `told`: the model's description, as `describe` makes it."""
     plain, names = {"sys"}, dict[str, set[str]]()
-    several = told["codec"]["kind"] == "together"
+    several = told["codec"]["kind"] == "together" or len(_kinds(told)) > 1
     bodies = []
     for name in pieces(told):
         source = (Path(__file__).parent / f"{name}.py").read_text("utf-8")
@@ -82,8 +86,15 @@ def program(told: dict[str, Any]) -> str:
         + _imports(plain, names)
         + "\n\n\n"
         + "\n\n\n".join(bodies)
-        + TAIL
+        + TAIL.format(codecs=", ".join(_named(told, several)))
     )
+
+
+def _named(told: dict[str, Any], several: bool) -> list[str]:
+    """The classes that read, and that write where a target is written."""
+    if told["task"]["kind"] != "translate":
+        return ["Codec"]
+    return [CODECS[told[side]["kind"]][-1].title() if several else "Codec" for side in ("codec", "target")]
 
 
 def _imports(plain: set[str], names: dict[str, set[str]]) -> str:

@@ -21,6 +21,7 @@ class Runner:
         graphs = {name: self.session(name) for name in self.told["graphs"]}
         self.step: Any = graphs.get("step.onnx")
         self.sequence: Any = graphs.get("sequence.onnx")
+        self.source: Any = graphs.get("source.onnx")
 
     def session(self, name: str) -> Any:
         """A graph of the folder in ONNX Runtime."""
@@ -36,20 +37,27 @@ class Runner:
 
 
 class Stream:
-    """One sequence as it comes: `push(step)`, an id or (D,) numbers, gives the answer so far; the state is kept."""
+    """One sequence as it comes: `push(step)`, an id or (D,) numbers, gives the answer so far; the state is kept. source:
+    of a model that writes a text for it, its (S,) ids or (S, D) numbers.
+    """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, source: NDArray[Any] | None = None) -> None:
         if runner.step is None:
             raise SystemExit("this model sees a sequence as a whole: it has no steps")
-        self.runner, self.context = runner, runner.told["context"]
+        self.runner, self.context, self.told = runner, runner.told["context"], dict[str, NDArray[Any]]()
+        if source is not None:
+            names = [output.name for output in runner.source.get_outputs()]
+            self.told = dict(zip(names, runner.source.run(None, {"raw": source[None]}), strict=True))
         self.reset()
 
     def reset(self) -> None:
         """Forgets everything: the next push begins anew."""
         self.used = 0
         self.recent: list[Any] = []
-        self.state: dict[str, NDArray[Any]] = {}
+        self.state: dict[str, NDArray[Any]] = dict(self.told)
         for leaf in self.runner.told["states"]:
+            if leaf["before"] in self.told:
+                continue
             shape = [{"batch": 1, "capacity + 1": 33}.get(size, size) for size in leaf["shape"]]
             start = leaf["start"]
             if isinstance(start, dict):
@@ -72,6 +80,7 @@ class Stream:
                 self.state[name] = np.pad(held, room)
         raw = np.asarray(step, self.runner.told["input"]["dtype"])[None]
         answer, *after = self.runner.step.run(None, {"raw": raw, **self.state})
-        self.state = dict(zip(self.state, after, strict=True))
+        changed = [leaf["before"] for leaf in self.runner.told["states"] if leaf["after"]]
+        self.state |= dict(zip(changed, after, strict=True))
         said: NDArray[Any] = answer[0]
         return said

@@ -9,7 +9,6 @@ from unrolled.tasks.measures.labels import LabelReport, measure_labels
 from unrolled.tasks.measures.numbers import NumberReport, measure_numbers, paired_numbers
 from unrolled.tasks.measures.report import Measure, Report
 from unrolled.tasks.measures.tags import TagReport, measure_tags, paired_tags
-from unrolled.tasks.measures.transcripts import TranscriptReport, measure_transcripts
 
 __all__ = [
     "ClassReport",
@@ -20,14 +19,12 @@ __all__ = [
     "NumberReport",
     "Report",
     "TagReport",
-    "TranscriptReport",
     "difference",
     "interval",
     "measure_classes",
     "measure_labels",
     "measure_numbers",
     "measure_tags",
-    "measure_transcripts",
     "paired_classes",
     "paired_numbers",
     "paired_tags",

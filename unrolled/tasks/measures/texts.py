@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unrolled.errors import UserError, unknown
 from unrolled.tasks.measures.bootstrap import Numbers, Statistic
@@ -21,16 +22,16 @@ from unrolled.tasks.measures.overlap import (
     have_sacrebleu,
     rouge,
 )  # fmt: skip
-from unrolled.tasks.measures.report import Measure, Report, headed
+from unrolled.tasks.measures.ranking import ratio
+from unrolled.tasks.measures.report import Measure, Report, headed, short, shown
 from unrolled.tasks.units import Units
 
 Of = Callable[[Numbers], Numbers]  # sums (R, K) -> values (R,)
 
 
 def _ratio(sums: Numbers) -> Numbers:
-    """First over second."""
-    values: Numbers = sums[:, 0] / np.maximum(sums[:, 1], 1e-300)
-    return values
+    """First over second; NaN where that is 0, as of texts that are all empty."""
+    return ratio(sums[:, 0], sums[:, 1])
 
 
 def _statistic(counts: Numbers, of: Of) -> Statistic:
@@ -60,14 +61,38 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "cer": ("wer", "exact"), "exact": ("cer",), "rouge": ("rouge1", "rouge2"),
 }  # fmt: skip
 PERCENT = ("bleu", "chrf")  # from 0 to 100; the others are shares of 1
+EXAMPLES, WIDE = 3, 60  # texts shown beside what was wanted, and their characters
+BUCKETS = 5  # of source lengths
+
+
+class Bucket(NamedTuple):
+    """The rows whose source has `low` to `high` steps, and the value of the measure that decides among them."""
+
+    low: int
+    high: int
+    rows: int
+    value: float
 
 
 @dataclass(frozen=True)
 class TextReport(Report):
-    """A report on written texts: `items` are rows."""
+    """A report on written texts: `items` are rows. `shown`: the first wrong ones, each (said, wanted). `by_length`: of
+    shorter and of longer sources, where their lengths are known and differ.
+    """
 
     kind: ClassVar[str] = "text"
     measures: ClassVar[Mapping[str, Measure]] = MEASURES
+
+    shown: list[tuple[str, str]] = field(default_factory=list)
+    by_length: list[Bucket] = field(default_factory=list)
+
+    def body(self) -> list[str]:
+        """The value by the source's length, and what was said where something else was wanted."""
+        lines = [
+            f"{MEASURES[self.primary].words} {shown(each.value)} of {each.rows} sources of {each.low} to {each.high} steps"
+            for each in self.by_length
+        ]
+        return lines + [f"said {short(one, WIDE)!r} for {short(other, WIDE)!r}" for one, other in self.shown]
 
     @property
     def error(self) -> float:
@@ -76,9 +101,11 @@ class TextReport(Report):
         return 1 - value if self.higher_is_better else value
 
 
-def measure_texts(said: Sequence[str], truth: Sequence[str], primary: str, *, seed: int = 0) -> TextReport:
+def measure_texts(
+    said: Sequence[str], truth: Sequence[str], primary: str, *, lengths: Sequence[int] = (), seed: int = 0
+) -> TextReport:
     """The report on one text a row. BLEU's and chrF's are of the whole part (their counts are added up), as are error
-    rates; the others are means over rows. Intervals resample rows.
+    rates; the others are means over rows. Intervals resample rows. lengths: the steps of each row's source.
 
     Raises UserError for no rows, unequal numbers of them and an unknown measure, MissingExtra for BLEU without sacrebleu.
     """
@@ -93,7 +120,21 @@ def measure_texts(said: Sequence[str], truth: Sequence[str], primary: str, *, se
     made = {name: MEASURES[name].of(counts[name]) for name in named}
     found = headed(MEASURES, primary, made, len(truth), None, seed)
     notes = [f"BLEU: {bleu_signature()}"] if "bleu" in named else []
-    return replace(TextReport(**found), each=_each(counts[primary], made[primary]), notes=notes)
+    wrong = [(one, other) for one, other in zip(said, truth, strict=True) if one.strip() != other.strip()]
+    each = _each(counts[primary], made[primary])
+    buckets = _buckets(counts[primary], np.asarray(lengths)) if len(lengths) else []
+    return replace(TextReport(**found), each=each, notes=notes, shown=wrong[:EXAMPLES], by_length=buckets)
+
+
+def _buckets(counts: Numbers, lengths: NDArray[np.int64]) -> list[Bucket]:
+    """Up to BUCKETS of about as many rows, equal lengths together; none where all are equal."""
+    ends = np.unique(np.quantile(lengths, np.linspace(0, 1, BUCKETS + 1)[1:], method="higher"))
+    places, of, found = np.searchsorted(ends, lengths), _OF[counts.shape[1]], []
+    for place in range(len(ends)):
+        own = places == place
+        value = float(of(counts[own].sum(0, keepdims=True))[0])
+        found.append(Bucket(int(lengths[own].min()), int(lengths[own].max()), int(own.sum()), value))
+    return found if len(found) > 1 else []
 
 
 def counts_of(said: Sequence[str], truth: Sequence[str], names: Sequence[str]) -> dict[str, Numbers]:
@@ -106,9 +147,9 @@ def counts_of(said: Sequence[str], truth: Sequence[str], names: Sequence[str]) -
         found |= {name: np.stack([values, ones], 1) for name, values in rouge(said, truth).items()}
     for name in names:
         if name in ("wer", "per"):
-            found[name] = _edited([(one.split(), other.split()) for one, other in pairs])
+            found[name] = edits(said, truth, str.split)
         elif name == "cer":
-            found[name] = _edited([(one.strip(), other.strip()) for one, other in pairs])
+            found[name] = edits(said, truth, str.strip)
         elif name in ("exact", "wrong"):
             found[name] = np.stack([hit if name == "exact" else 1 - hit, ones], 1)
         elif name in PERCENT:
@@ -116,11 +157,10 @@ def counts_of(said: Sequence[str], truth: Sequence[str], names: Sequence[str]) -
     return found
 
 
-def _edited(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Numbers:
-    """(N, 2) edits and items wanted."""
-    return np.array([(edit_distance(one, other), len(other)) for one, other in pairs], np.float64).reshape(
-        -1, 2
-    )
+def edits(said: Sequence[str], truth: Sequence[str], cut: Callable[[str], Sequence[str]]) -> Numbers:
+    """(N, 2): of each text the edits that make it what was wanted, both cut by `cut`, and how many pieces were wanted."""
+    cuts = [(cut(one), cut(other)) for one, other in zip(said, truth, strict=True)]
+    return np.array([(edit_distance(*both), len(both[1])) for both in cuts], np.float64).reshape(-1, 2)
 
 
 def _each(counts: Numbers, statistic: Statistic) -> Units | None:
@@ -138,4 +178,4 @@ def _each(counts: Numbers, statistic: Statistic) -> Units | None:
     return Units(value + (count - 1) * (without.mean() - without), np.ones(count))
 
 
-_OF: dict[int, Of] = {10: bleu_of, 18: chrf_of}
+_OF: dict[int, Of] = {2: _ratio, 10: bleu_of, 18: chrf_of}  # by how many counts a row adds
