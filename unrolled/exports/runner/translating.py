@@ -24,7 +24,8 @@ class Target:
 def longest(lengths: dict[str, Any], source: int) -> int:
     """The tokens at which a text is closed: more than any of training's needed, in proportion to the source."""
     most: float = 1.5 * lengths["target"] * max(1.0, source / max(lengths["source"], 1)) + 10
-    return math.ceil(min(lengths["stretch"] * source + lengths["more"], most))
+    tokens: int = math.ceil(min(lengths["stretch"] * source + lengths["more"], most))
+    return tokens
 
 
 def translate(runner: Runner, codec: Any, target: Any, value: Any) -> str:
