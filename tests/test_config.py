@@ -289,3 +289,10 @@ def test_configuration_needs_neither_torch_nor_numpy_nor_pydantic_until_a_value_
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+def test_none_is_a_choice_where_it_is_one_and_nothing_elsewhere() -> None:
+    assert parse(Literal["none", "dot"] | None, "none") == "none"
+    assert (
+        parse(Literal["none", "dot"] | None, "null") is None and parse(Literal["dot"] | None, "none") is None
+    )

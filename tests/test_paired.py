@@ -163,3 +163,20 @@ def test_resuming_repeats_the_run_bit_for_bit(run: Run, tmp_path: Path) -> None:
     longer = un.train(resume=str(first.path), budget="+20steps", runs=str(tmp_path))
     again = un.train(resume=str(first.path), budget="+20steps", runs=str(tmp_path))
     assert longer.test == again.test and longer.step == 40
+
+
+def test_attention_can_be_left_out(tmp_path: Path) -> None:
+    """`none` is a choice, not a key left open: the target looks at nothing, and only its first state tells of the source."""
+    rows = "".join(f"{a}{b},{b}{a}\n" for a in "abcdefgh" for b in "ijklmnop")
+    (tmp_path / "pairs.csv").write_text(f"source,target\n{rows}")
+    recipes = [
+        Recipe.of(
+            data=str(tmp_path / "pairs.csv"),
+            task="translate",
+            **{"model.kind": "gru", "model.attention": score},
+        )
+        for score in ("none", "dot")
+    ]
+    specs = [prepare_rows(recipe).spec(replace(recipe.model, width=8)) for recipe in recipes]
+    kinds = [[layer["kind"] for layer in spec["core"]["layers"]] for spec in specs]
+    assert "cross" not in kinds[0] and "cross" in kinds[1]

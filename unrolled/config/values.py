@@ -61,7 +61,9 @@ def _parse(kind: Any, value: Any) -> Any:
 
 def _either(kinds: tuple[Any, ...], value: Any) -> Any:
     """The first type that takes the value; plain text last, since it takes everything."""
-    if type(None) in kinds and (value is None or (isinstance(value, str) and value.lower() in NOTHING)):
+    named = {name for kind in kinds if get_origin(kind) is Literal for name in get_args(kind)}
+    nothing = value is None or (isinstance(value, str) and value.lower() in NOTHING and value not in named)
+    if type(None) in kinds and nothing:
         return None
     for kind in sorted((k for k in kinds if k is not type(None)), key=lambda k: k is str):
         try:
