@@ -166,7 +166,7 @@ def test_resuming_repeats_the_run_bit_for_bit(run: Run, tmp_path: Path) -> None:
 
 
 def test_attention_can_be_left_out(tmp_path: Path) -> None:
-    """`none` is a choice, not a key left open: the target looks at nothing, and only its first state tells of the source."""
+    """`none` is a choice, not a key left open: the target looks at nothing and knows its first state only."""
     rows = "".join(f"{a}{b},{b}{a}\n" for a in "abcdefgh" for b in "ijklmnop")
     (tmp_path / "pairs.csv").write_text(f"source,target\n{rows}")
     recipes = [
