@@ -32,6 +32,22 @@ def wav(seconds: float, seed: int) -> bytes:
     return out.getvalue()
 
 
+def in_pieces(path: Path, cuts: tuple[int, ...]) -> list[str]:
+    """A WAV file's samples between these places, each part as a WAV file in base64."""
+    with wave.open(str(path)) as file:
+        rate, samples = file.getframerate(), file.readframes(file.getnframes())
+    found = []
+    for begin, end in zip(cuts, (*cuts[1:], len(samples) // 2), strict=True):
+        out = io.BytesIO()
+        with wave.open(out, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(samples[2 * begin : 2 * end])
+        found.append(base64.b64encode(out.getvalue()).decode())
+    return found
+
+
 @pytest.fixture
 def model() -> Model:
     made = model_of(task_of(fitted()))
@@ -76,3 +92,21 @@ def test_the_server_transcribes_and_tells_partial_texts(tmp_path: Path, model: M
                 assert [message["answer"]["text"] for message in told[:-1]] == early and early[-1] == wanted
                 one.send(json.dumps({"reset": True}))
                 assert json.loads(one.recv()) == {"type": "reset"}
+            for _ in range(
+                2
+            ):  # in pieces that end within frames, it is the same sound: the end begins another one
+                heard = []
+                for message in [{"piece": piece} for piece in in_pieces(path, (0, 801, 803, 4000, 7100))] + [
+                    {"end": True}
+                ]:
+                    one.send(json.dumps(message))
+                    while (told := json.loads(one.recv()))["type"] == "answer":
+                        heard.append(told["answer"]["text"])
+                    assert told["type"] == "pushed", told
+                assert heard == early
+                one.send(json.dumps({"reset": True}))
+                one.recv()
+            for wrong, said in (({"end": False}, "expected true"), ({"piece": 3}, "piece")):
+                one.send(json.dumps(wrong))
+                told = json.loads(one.recv())
+                assert told["type"] == "error" and said in json.dumps(told)

@@ -20,7 +20,8 @@ from unrolled.datasets.images import image_header
 from unrolled.datasets.inputs import TOKENS
 from unrolled.datasets.media import Clip, MediaFile
 from unrolled.datasets.media_codecs import OF_COLUMN
-from unrolled.datasets.sound import sound_header
+from unrolled.datasets.sound import sound_header, sound_of
+from unrolled.datasets.stacked import Followed, StackedMel
 from unrolled.datasets.values import RESERVED, sequence
 from unrolled.errors import UnrolledError, UserError
 from unrolled.serving.faults import Refused, invalid
@@ -249,6 +250,34 @@ def pushed(task: Any, value: Any, field: str, limits: Limits, take: Take) -> lis
     return steps.tolist() if steps.ndim == 1 else list(steps.astype(np.float32))
 
 
+def following(task: Any) -> Followed:
+    """What reads one sound in pieces. Raises Refused for a model that reads none so."""
+    if not isinstance(getattr(task, "codec", None), StackedMel):
+        raise invalid("piece", "this model reads no sound in pieces (stacked_mel): use push")
+    try:
+        found: Followed = task.codec.follow()
+    except UnrolledError as error:
+        raise invalid("piece", str(error)) from error
+    return found
+
+
+def followed(task: Any, sound: Followed, asked: Mapping[str, Any], limits: Limits, take: Take) -> list[Any]:
+    """The steps, maybe none, that a piece of a sound completes, or with `end` the last ones."""
+    try:
+        if "end" in asked:
+            steps = sound.end()
+        else:
+            plain(asked["piece"], "piece")
+            bounds = Bounds(limits.steps, take)
+            read = sound_of(value_for(task.codec, asked["piece"], "piece", bounds))
+            steps = sound.push(read.samples, read.rate)
+    except UnrolledError as error:
+        raise invalid("piece", str(error)) from error
+    _few(len(steps), "piece", Bounds(limits.steps, take))
+    take(steps.nbytes)
+    return list(steps)
+
+
 def ids_of(vocabulary: int, ids: Any, field: str) -> list[int]:
     """Token ids as they came. Raises Refused, naming the first, for one that the vocabulary hasn't."""
     if not isinstance(ids, list):
@@ -261,4 +290,4 @@ def ids_of(vocabulary: int, ids: Any, field: str) -> list[int]:
     return ids
 
 
-__all__ = ["Refused", "Sent", "encoded_rows", "ids_of", "pushed", "value_for"]
+__all__ = ["Refused", "Sent", "encoded_rows", "followed", "following", "ids_of", "pushed", "value_for"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from unrolled.datasets.stacked import Followed
 from unrolled.serving.engine import Engine
 from unrolled.serving.faults import Refused
 from unrolled.serving.inbox import Inbox
@@ -20,7 +21,9 @@ BYTES = 16  # of an id: 128 bits, as many as can't be guessed
 
 @dataclass
 class Open:
-    """One session. `begun`: whether a text's first step, the boundary, was read. `fed`: steps pushed since."""
+    """One session. `begun`: whether a text's first step, the boundary, was read. `fed`: steps pushed since. `sound`: of
+    one that comes in pieces, what is held back.
+    """
 
     id: str
     model: str
@@ -30,6 +33,7 @@ class Open:
     connected: bool = True
     begun: bool = False
     fed: int = 0
+    sound: Followed | None = None
     used: float = field(default_factory=time.monotonic)
 
 

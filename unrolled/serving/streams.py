@@ -1,10 +1,10 @@
 """The WebSocket route: push steps, get the answer after each.
 
-A client sends {"push": value}, a raw value as the run's data have it, or {"ids": [...]}, token ids; {"reset": true};
-{"close": true}. It gets {"type": "session", "id": ...} first, which the opening's reply says too, as X-Session; then for
-each step {"type": "answer", "step": n, "answer": {...}} and {"type": "pushed", "steps": k} once a push is through, or
-{"type": "error", "error": {...}}. A session that nothing comes for in `ttl` seconds, or whose push isn't answered and read
-in `timeout` seconds, is closed with 4408.
+A client sends {"push": value}, a raw value as the run's data have it; {"ids": [...]}, token ids; {"piece": value}, a part
+of one sound as it comes, and {"end": true} behind its last; {"reset": true}; {"close": true}. It gets {"type": "session",
+"id": ...} first, which the opening's reply says too, as X-Session; then for each step {"type": "answer", "step": n,
+"answer": {...}} and {"type": "pushed", "steps": k} once a push is through, or {"type": "error", "error": {...}}. A session
+that nothing comes for in `ttl` seconds, or whose push isn't answered and read in `timeout` seconds, is closed with 4408.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unrolled.datasets.spelling import BOUNDARY
 from unrolled.serving.faults import Refused, body_of, invalid, refusal_of
 from unrolled.serving.holding import PARSED, Share
 from unrolled.serving.inbox import first_of
-from unrolled.serving.raw import ids_of, pushed
+from unrolled.serving.raw import followed, following, ids_of, pushed
 from unrolled.serving.served import Served
 from unrolled.serving.sessions import Open, step_told
 
@@ -33,7 +33,8 @@ GONE = (
 )  # what sending to a client that has gone, or doesn't read, raises
 GOODBYE = 5  # seconds for a refusal to be sent: its reader may be the reason for it
 T = TypeVar("T")
-KEYS = ("push", "ids", "reset", "close")
+KEYS = ("push", "ids", "piece", "end", "reset", "close")
+FLAGS = ("end", "reset", "close")  # said with true
 
 
 async def stream(socket: WebSocket, served: Served) -> None:
@@ -110,11 +111,12 @@ async def _answered(socket: WebSocket, served: Served, one: Open, text: str | No
             return True
         if "reset" in asked:
             one.engine.forget(one.seat)
-            one.begun, one.fed = False, 0
+            one.begun, one.fed, one.sound = False, 0, None
             await _send(socket, {"type": "reset"})
             return False
         steps = _steps(asked, served, one, share)
-        one.engine.feed(one.seat, steps)
+        if steps:  # a piece of sound may complete no step yet
+            one.engine.feed(one.seat, steps)
         one.begun, one.fed = True, one.fed + len(steps)
     except Exception as error:
         await _send(socket, {"type": "error", **_fault(refusal_of(error))})
@@ -139,24 +141,28 @@ def _parsed(text: str | None, served: Served) -> dict[str, Any]:
             else "message"
         )
         raise invalid(str(got)[:80], f"expected an object with one of {', '.join(KEYS)}")
-    if asked.get("reset", True) is not True or asked.get("close", True) is not True:
+    if any(asked.get(flag, True) is not True for flag in FLAGS):
         raise invalid(next(iter(asked)), "expected true")
     return asked
 
 
 def _steps(asked: dict[str, Any], served: Served, one: Open, share: Share) -> list[Any]:
-    model = one.engine.model
-    if "ids" in asked:
+    model, least, steps = one.engine.model, 1, list[Any]()
+    if "piece" in asked or "end" in asked:
+        one.sound = one.sound or following(model.task)
+        steps, least = followed(model.task, one.sound, asked, one.engine.limits, share.take), 0
+        one.sound = None if "end" in asked else one.sound
+    elif "ids" in asked:
         vocabulary = getattr(model.embedder, "vocabulary", None)
         if vocabulary is None:
             raise invalid("ids", "this model reads no tokens: use push")
-        steps: list[Any] = ids_of(vocabulary, asked["ids"], "ids")
+        steps = ids_of(vocabulary, asked["ids"], "ids")
     else:
         steps = pushed(model.task, asked["push"], "push", one.engine.limits, share.take)
         if model.task.kind == "generate" and not one.begun:
             steps = [BOUNDARY, *steps]
-    if not 0 < len(steps) <= served.limits.prompt:
-        raise invalid(next(iter(asked)), f"{len(steps)} steps; expected 1 to {served.limits.prompt}")
+    if not least <= len(steps) <= served.limits.prompt:
+        raise invalid(next(iter(asked)), f"{len(steps)} steps; expected {least} to {served.limits.prompt}")
     return steps
 
 
@@ -164,7 +170,7 @@ async def _answers(socket: WebSocket, one: Open, steps: int) -> None:
     """Sends the answers of a push; a client that doesn't read them is dropped."""
 
     async def sending() -> None:
-        done = False
+        done = not steps
         while not done:  # what an earlier connection hadn't heard comes first
             for told in await one.inbox.next():
                 await _send(socket, step_told(told))
