@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import numpy as np
 import uvicorn
 
@@ -35,7 +36,7 @@ def serving(
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not server.started:
         assert time.monotonic() < until and thread.is_alive()
         time.sleep(0.01)
@@ -46,10 +47,15 @@ def serving(
         thread.join(20)
 
 
-def until(holds: Any, seconds: float = 20) -> None:
-    """Waits for it."""
+def until(holds: Any, seconds: float = 60) -> None:
+    """Waits for it; a server that doesn't listen yet doesn't hold."""
     end = time.monotonic() + seconds
-    while not holds():
+    while True:
+        try:
+            if holds():
+                return
+        except httpx.TransportError:
+            pass
         assert time.monotonic() < end
         time.sleep(0.01)
 
