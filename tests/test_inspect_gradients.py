@@ -85,7 +85,9 @@ def planted(kind: str, seed: int) -> tuple[Model, str]:
             if wanted == "exploding":  # relu has no ceiling
                 layer.nonlinearity = "relu"
                 layer.weight_hh_l0.copy_(1.12 * torch.eye(24))
-        elif kind == "lstm":  # the forget gate is the factor: 0.5, or nearly 1; growth through the other gates
+        elif (
+            kind == "lstm"
+        ):  # the forget gate is the factor: 0.5, or nearly 1; growth through the other gates
             bias = layer.bias_ih_l0
             bias[24:48] = {"vanishing": 0.0, "healthy": 5.0, "exploding": 8.0}[wanted]
             layer.weight_hh_l0.mul_(0.1)

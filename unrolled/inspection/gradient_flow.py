@@ -19,7 +19,10 @@ from unrolled.report import LineChart, Section, Sentence, Series, Table
 
 Verdict = Literal["vanishing", "exploding", "healthy", "out of reach"]
 
-FADED, GROWN = 1e-3, 1e2  # of the gradient near the end, at the beginning: less is vanishing, more is exploding
+FADED, GROWN = (
+    1e-3,
+    1e2,
+)  # of the gradient near the end, at the beginning: less is vanishing, more is exploding
 NEAR = 4  # steps from the end whose mean is what the others are compared with
 TOLD = 0.01  # the share of the gradient whose lag is told
 
@@ -76,7 +79,9 @@ class GradientFlow(Finding):
 
     def lines(self) -> list[str]:
         wide = max((len(layer.layer) for layer in self.layers), default=5)
-        head = f"{'layer':<{wide}}  {'kind':<10}  a step x  left at lag {self.steps - 1}  1 % left at  verdict"
+        head = (
+            f"{'layer':<{wide}}  {'kind':<10}  a step x  left at lag {self.steps - 1}  1 % left at  verdict"
+        )
         rows = [
             f"{one.layer:<{wide}}  {one.kind:<10}  {one.factor:8.4f}  {one.left:>{13 + len(str(self.steps - 1))}.1e}  "
             f"{'never' if one.lag is None else f'lag {one.lag}':>11}  {one.verdict}"
@@ -228,5 +233,3 @@ def _drawn(norms: list[float | None]) -> list[float | None]:
 
 def _share(left: float) -> str:
     return f"{left:.0%}" if 0.01 <= left < 10 else f"{left:.1e} times"
-
-

@@ -138,7 +138,9 @@ def _cut(held: Held, steps: int) -> Held:
 def said_of(model: Model, text: Any) -> Held:
     """One sequence that a person gave. Raises UserError for a model that can't read it, and for nothing."""
     if isinstance(model, Seq2Seq):
-        raise UserError("this run reads a source and writes a text: give it none here, or look at `alignment`.")
+        raise UserError(
+            "this run reads a source and writes a text: give it none here, or look at `alignment`."
+        )
     x = steps_of(model, text, begins=True)[None]
     if x.shape[1] < 2:
         raise UserError(f"{text!r}: got {x.shape[1] - 1} tokens; expected at least one.")
