@@ -45,8 +45,8 @@ TRIES: dict[Verdict, str] = {
 class LayerFlow:
     """One layer. norms[k]: the norm of dL/dh_t, k steps before the last, the mean over rows; None where it isn't a number.
 
-    factor: what one step multiplies it by, fitted to the farther half (least squares of the logarithm); left: the share of what is near the
-    end that arrives at the longest lag; lag: where less than a hundredth is left for good, None if nowhere.
+    factor: what one step multiplies it by, fitted to the farther half (least squares of the logarithm); left: the share of
+    what is near the end that arrives at the longest lag; lag: where less than 1 % is left for good, None if nowhere.
     """
 
     layer: str
@@ -104,14 +104,14 @@ class GradientFlow(Finding):
         chart = LineChart(
             lines, "norm of dL/dh", "steps before the last", title=self.title, y_log=True,
             caption=f"L is the loss of the last step alone, h a layer's state at an earlier one (an LSTM's hidden and cell "
-            f"together; where nothing recurs, the layer's output). Means over {self.rows} sequences, on a logarithmic scale: "
-            "a straight line falls by the same factor at each step.",
+            f"together; where nothing recurs, the layer's output). Means over {self.rows} sequences, on a logarithmic "
+            "scale: a straight line falls by the same factor at each step.",
         )  # fmt: skip
         table = Table(
             ["layer", "kind", "a step multiplies by", f"left at lag {self.steps - 1}", "1 % left at lag", "verdict"],
             [[one.layer, one.kind, one.factor, f"{one.left:.1e}", one.lag, one.verdict] for one in self.layers],
-            f"Vanishing: less than {FADED:g} of the gradient of the last {NEAR} steps arrives at the first ones. Exploding: more "
-            f"than {GROWN:,.0f} times of it. Healthy: between.",
+            f"Vanishing: less than {FADED:g} of the gradient of the last {NEAR} steps arrives at the first ones. "
+            f"Exploding: more than {GROWN:,.0f} times of it. Healthy: between.",
             title="Layer by layer",
             notes=self.notes,
         )  # fmt: skip
@@ -182,14 +182,13 @@ def by_lag(grads: list[Tensor], lengths: list[int]) -> NDArray[np.float64]:
     """(T,) the norm over all units of all `grads` (B, T, units), k steps before each row's last: the mean over the rows
     that are so long.
     """
-    squares = np.asarray(sum((g.double() ** 2).sum(-1) for g in grads))
-    norms = np.full(squares.shape, np.nan)
+    squares = np.stack([(grad.double() ** 2).sum(-1).numpy() for grad in grads]).sum(0)  # (B, T)
+    total, count = np.zeros(squares.shape[1]), np.zeros(squares.shape[1])
     for row, length in enumerate(lengths):
-        norms[row, :length] = np.sqrt(squares[row, :length])[::-1]
-    known = (~np.isnan(norms)).sum(0)
-    return np.divide(
-        np.nansum(norms, 0), known, out=np.full(norms.shape[1], np.nan), where=known > 0
-    )  # inf stays inf
+        total[:length] += np.sqrt(squares[row, :length])[::-1]
+        count[:length] += 1
+    norms: NDArray[np.float64] = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return norms
 
 
 def _judged(layer: str, kind: str, norms: NDArray[np.float64], reach: float) -> LayerFlow:

@@ -63,7 +63,7 @@ class Held:
             return total
         ends = prediction[:, -1] if layout is None else layout.at_last(prediction, prediction[:, 0])
         wanted = y[:, -1] if layout is None else layout.at_last(y, y[:, 0])
-        return head.loss(ends[:, None], wanted[:, None], None)[0]  # type: ignore[no-any-return]
+        return head.loss(ends[:, None], wanted[:, None], None)[0]
 
     def probe(self, **how: Any) -> Trace:
         """What a probe hears while the model reads them."""

@@ -74,8 +74,8 @@ class MemoryLength(Finding):
         ]
         chart = LineChart(
             lines, f"how far the answer moves ({self.unit})", "steps after the input", title=self.title, y_log=True,
-            caption="One input was changed for another of the data, or taken out, and what the model says at each later step "
-            "was compared with what it says of the untouched sequence. Means over "
+            caption="One input was changed for another of the data, or taken out, and what the model says at each later "
+            "step was compared with what it says of the untouched sequence. Means over "
             f"{POSITIONS} places in each of the sequences.",
         )  # fmt: skip
         note = " ".join(f"{note[:1].upper()}{note[1:]}." for note in self.notes)
@@ -195,7 +195,8 @@ def _unit(held: Held) -> str:
 
 def _mean(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     total, count = sums.T
-    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    mean: NDArray[np.float64] = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return mean
 
 
 def _told(values: NDArray[np.float64]) -> list[float | None]:

@@ -102,7 +102,8 @@ class States(Finding):
             for one in self.gates
         ]
         said += [
-            f"{one.layer}  keeps for {_steps(one.at(0.5))} in the median, a tenth of the units for {_steps(one.at(0.9))} or more"
+            f"{one.layer}  keeps for {_steps(one.at(0.5))} in the median, a tenth of the units for "
+            f"{_steps(one.at(0.9))} or more"
             for one in self.kept
         ]
         return said
@@ -162,8 +163,8 @@ class States(Finding):
                     "% of the layer's units",
                     title="How long units remember",
                     y_log=True,
-                    caption="1 / (1 - the mean of the gate that keeps the old state), a unit each, the shortest first: after so many "
-                    "steps a share 1/e of what was written is left.",
+                    caption="1 / (1 - the mean of the gate that keeps the old state), a unit each, the shortest first: after "
+                    "so many steps a share 1/e of what was written is left.",
                 )
             )
         if self.states:
@@ -196,8 +197,8 @@ class States(Finding):
                         ]
                         for one in self.states
                     ],
-                    f"Early and late: the first and the last tenth of the steps. Stuck: a unit whose standard deviation is below "
-                    f"{STUCK}. Saturated: |h| > {EDGE}, where a tanh hardly passes a gradient.",
+                    f"Early and late: the first and the last tenth of the steps. Stuck: a unit whose standard deviation is "
+                    f"below {STUCK}. Saturated: |h| > {EDGE}, where a tanh hardly passes a gradient.",
                     title="States",
                     notes=self.notes,
                 )
