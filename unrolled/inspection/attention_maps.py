@@ -121,8 +121,8 @@ class AttentionMaps(Finding):
         table = Table(
             ["map", "agreement", "as good by chance"], [*rows, *beside],
             "Rank correlation of a step's weights with how far its answer moves when each earlier step is taken out, "
-            "the mean over steps; and the share of maps, shuffled within their rows, that agree as well. Closeness: the same for "
-            "'the nearer, the more'.",
+            "the mean over steps; and the share of maps, shuffled within their rows, that agree as well. Closeness: "
+            "'the nearer, the more', in the same check.",
             title="The check", muted=[len(rows) + 1], notes=self.notes,
         )  # fmt: skip
         return [*made, table]

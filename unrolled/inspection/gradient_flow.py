@@ -26,19 +26,25 @@ FADED, GROWN = (
 NEAR = 4  # steps from the end whose mean is what the others are compared with
 TOLD = 0.01  # the share of the gradient whose lag is told
 
+GATED = {"lstm", "gru", "mingru", "bahdanau"}
 TRIES: dict[Verdict, str] = {
     "vanishing": (
         "What is far back can't be learned by this path. A state that is added to rather than rewritten keeps it open: "
-        "model=lstm, gru or mingru in place of rnn, an LSTM's forget bias larger at first, or attention, whose path has "
-        "one step whatever the distance. A larger learning rate or clipping doesn't help: what is 0 stays 0."
+        "model=lstm, gru or mingru; so does attention, whose path has one step whatever the distance. A larger learning "
+        "rate or clipping doesn't help: what is 0 stays 0."
     ),
     "exploding": (
         "One long row outweighs all others. Clipping bounds the damage (clip=1 or less), a lower lr and shorter rows "
         "(length=) lessen it; gates, or recurrent weights that begin orthogonal, remove the cause."
     ),
-    "healthy": "Nothing to mend here: steps far back still have a say of the same order as near ones.",
+    "healthy": "Nothing to mend here: steps far back still have a say.",
     "out of reach": "This layer sees no further by its construction: what is beyond gets no gradient at all.",
 }
+FORGETS = (
+    "Its gates were free to keep more, so it may be what the data asks for: next steps that depend on near ones. Where "
+    "memory or position show that more is needed: model=transformer, whose path has one step whatever the distance, or "
+    "two layers; clipping and the learning rate don't help."
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,14 @@ class GradientFlow(Finding):
                 return one
         return "out of reach"
 
+    @property
+    def tries(self) -> str:
+        """What to try."""
+        fading = [layer for layer in self.layers if layer.verdict == "vanishing"]
+        if self.verdict == "vanishing" and all(layer.kind in GATED for layer in fading):
+            return FORGETS
+        return TRIES[self.verdict]
+
     def lines(self) -> list[str]:
         wide = max((len(layer.layer) for layer in self.layers), default=5)
         head = (
@@ -87,7 +101,7 @@ class GradientFlow(Finding):
             f"{'never' if one.lag is None else f'lag {one.lag}':>11}  {one.verdict}"
             for one in self.layers
         ]
-        return [head, *rows, "", f"verdict   {self.verdict}", f"try       {TRIES[self.verdict]}"]
+        return [head, *rows, "", f"verdict   {self.verdict}", f"try       {self.tries}"]
 
     def lead(self) -> str:
         if not self.layers:
@@ -104,7 +118,7 @@ class GradientFlow(Finding):
         chart = LineChart(
             lines, "norm of dL/dh", "steps before the last", title=self.title, y_log=True,
             caption=f"L is the loss of the last step alone, h a layer's state at an earlier one (an LSTM's hidden and cell "
-            f"together; where nothing recurs, the layer's output). Means over {self.rows} sequences, on a logarithmic "
+            f"together; where nothing recurs, what enters the layer). Means over {self.rows} sequences, on a logarithmic "
             "scale: a straight line falls by the same factor at each step.",
         )  # fmt: skip
         table = Table(
@@ -115,7 +129,7 @@ class GradientFlow(Finding):
             title="Layer by layer",
             notes=self.notes,
         )  # fmt: skip
-        return [chart, table, Sentence(TRIES[self.verdict], title="What to try")]
+        return [chart, table, Sentence(self.tries, title="What to try")]
 
 
 def gradient_flow(held: Held) -> GradientFlow:
@@ -132,17 +146,21 @@ def of_trace(
     """
     rows, steps = trace.inputs.shape[:2]
     lengths = lengths or [steps] * rows
-    found = []
+    found, said = [], list(notes or [])
     for layer, heard in _carriers(model, trace):
         kept = heard[0].kept.get("row")
         sizes = [lengths[row] for row in kept] if kept else lengths
         norms = by_lag([one.grad for one in heard if one.grad is not None], sizes)
-        found.append(_judged(layer, heard[0].kind, norms, reach_of(model, layer)))
-    return GradientFlow(steps=steps, rows=rows, layers=found, notes=[*(notes or []), *trace.notes()])
+        kind = trace.kind_of(layer)
+        found.append(_judged(layer, kind, norms, reach_of(model, layer)))
+        said += [one.said() for one in heard if one.kept]
+    return GradientFlow(steps=steps, rows=rows, layers=found, notes=list(dict.fromkeys(said)))
 
 
 def _carriers(model: nn.Module, trace: Trace) -> list[tuple[str, list[Heard]]]:
-    """The layers that carry something along time, the states that they name (or else their output), with gradients."""
+    """The layers that carry something along time, with the states that they name or, of those that name none, what enters
+    them; all with gradients.
+    """
     found: list[tuple[str, list[Heard]]] = []
     for layer in trace.layers:
         part = _part(model, layer)
@@ -153,9 +171,20 @@ def _carriers(model: nn.Module, trace: Trace) -> list[tuple[str, list[Heard]]]:
         named = {one.name: one for one in trace.heard if one.layer == layer and one.grad is not None}
         states = [named[name] for name in ("hidden", "cell") if name in named]
         inner = any(other.startswith(f"{layer}.") for other in trace.layers)
-        if states or ("y" in named and not inner):
-            found.append((layer, states or [named["y"]]))
+        if states:
+            found.append((layer, states))
+        elif not inner and (entering := _entering(trace, layer)):
+            found.append((layer, [entering]))
     return found
+
+
+def _entering(trace: Trace, layer: str) -> Heard | None:
+    """What enters a layer of a model's core: the output of what stands before it."""
+    above, _, number = layer.rpartition(".")
+    if above != "core.layers":
+        return None
+    before = f"{above}.{int(number) - 1}" if int(number) else "embedder"
+    return next((o for o in trace.heard if o.layer == before and o.name == "y" and o.grad is not None), None)
 
 
 def _part(model: nn.Module, layer: str) -> nn.Module:
@@ -166,16 +195,11 @@ def _part(model: nn.Module, layer: str) -> nn.Module:
 
 
 def reach_of(model: nn.Module, layer: str) -> float:
-    """How far back the model's last output sees through this layer's states: what layers above it reach."""
+    """How far back the model's last output sees through this layer: what it and the layers above it reach."""
     if not isinstance(model, Model) or not layer.startswith("core.layers."):
         return inf
-    number = int(layer.split(".")[2])
-    above = list(model.core.layers)[number + 1 :]
-    own = model.core.layers[number]
-    assert isinstance(own, Mixer)
-    return sum(one.reach.past for one in above if isinstance(one, Mixer)) + (
-        inf if own.reach.past == inf else 0
-    )
+    upwards = list(model.core.layers)[int(layer.split(".")[2]) :]
+    return sum(one.reach.past for one in upwards if isinstance(one, Mixer))
 
 
 def by_lag(grads: list[Tensor], lengths: list[int]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from unrolled.datasets.pairs import Pairs
 from unrolled.datasets.sampler import Batch
@@ -18,6 +19,7 @@ from unrolled.inspection.probe import probe
 from unrolled.inspection.trace import Trace
 from unrolled.layout import Layout
 from unrolled.model import Model, Seq2Seq
+from unrolled.model.ctc import CTCHead
 from unrolled.running.raw import steps_of
 from unrolled.training.corpus import prepare
 from unrolled.training.resume import same_data
@@ -58,10 +60,11 @@ class Held:
     def last_loss(self, prediction: Tensor) -> Tensor:
         """The head's loss at each row's last step, summed: what one answer at the end costs."""
         head, y, layout = self.model.head, self.batch.y, self.layout
-        if y.shape[:2] != self.batch.x.shape[:2]:  # one answer a row, or a text of its own
-            total: Tensor = head.loss(prediction, y, layout)[0]
-            return total
         ends = prediction[:, -1] if layout is None else layout.at_last(prediction, prediction[:, 0])
+        if isinstance(head, CTCHead):  # whose loss is of all steps: here what it says at the last
+            return F.cross_entropy(ends, ends.argmax(-1), reduction="sum")
+        if y.shape[:2] != self.batch.x.shape[:2]:  # one answer a row
+            return head.loss(prediction, y, layout)[0]
         wanted = y[:, -1] if layout is None else layout.at_last(y, y[:, 0])
         return head.loss(ends[:, None], wanted[:, None], None)[0]
 
@@ -99,7 +102,9 @@ def held_out(run: Run, model: Model, rows: int = ROWS, steps: int = STEPS, part:
     fit = np.flatnonzero(sizes <= steps)
     chosen = fit[np.argsort(-sizes[fit], kind="stable")] if len(fit) else np.argsort(sizes, kind="stable")
     batch = examples.batch(np.sort(chosen[:rows]))
-    held = Held(model, batch, [f"{len(batch.x)} sequences of the {part} part, {_many(batch)} steps long"])
+    held = Held(
+        model, batch, [f"{_counted(len(batch.x), 'sequence')} of the {part} part, {_many(batch)} steps long"]
+    )
     return held if len(fit) else _cut(held, steps)
 
 
@@ -119,7 +124,7 @@ def _of_text(model: Model, documents: Sequence[np.ndarray], rows: int, steps: in
     return Held(
         model,
         Batch(both[:, :-1].contiguous(), both[:, 1:].contiguous()),
-        [f"{len(both)} stretches of {time} tokens of held-out text"],
+        [f"{_counted(len(both), 'stretch', 'es')} of {time} tokens of held-out text"],
     )
 
 
@@ -132,7 +137,7 @@ def _cut(held: Held, steps: int) -> Held:
     if lengths is not None and bool((lengths == steps).all()):
         lengths = None
     batch = batch._replace(x=batch.x[:, :steps].contiguous(), lengths=lengths)
-    return Held(held.model, batch, [f"{len(batch.x)} sequences, the first {steps} steps of each"])
+    return Held(held.model, batch, [f"{_counted(len(batch.x), 'sequence')}, the first {steps} steps of each"])
 
 
 def said_of(model: Model, text: Any) -> Held:
@@ -151,6 +156,10 @@ def said_of(model: Model, text: Any) -> Held:
 
 def _layout(lengths: Tensor | None, x: Tensor) -> Layout | None:
     return None if lengths is None else Layout.of_lengths(lengths, x.shape[1], fresh=True)
+
+
+def _counted(count: int, what: str, more: str = "s") -> str:
+    return f"{count} {what}{'' if count == 1 else more}"
 
 
 def _many(batch: Batch) -> str:

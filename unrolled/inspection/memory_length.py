@@ -46,7 +46,12 @@ class MemoryLength(Finding):
         said = [
             f"memory    {self.memory} steps: so long a changed input keeps {HEARD:.0%} of its largest effect",
             f"peak      {self.peak} steps after it",
-            f"seen      {self.seen} steps: beyond that nothing changes at all, of {self.measured} measured",
+            f"seen      {self.seen} steps"
+            + (
+                ", as far as was measured: something always changes"
+                if self.seen >= self.measured
+                else f": beyond that nothing changes at all, of {self.measured} measured"
+            ),
         ]
         limit = (
             "unlimited, by construction"

@@ -163,8 +163,8 @@ class States(Finding):
                     "% of the layer's units",
                     title="How long units remember",
                     y_log=True,
-                    caption="1 / (1 - the mean of the gate that keeps the old state), a unit each, the shortest first: after "
-                    "so many steps a share 1/e of what was written is left.",
+                    caption="1 / (1 - the mean of the gate that keeps the old state), a unit each, the shortest first: "
+                    "after so many steps a share 1/e of what was written is left.",
                 )
             )
         if self.states:
