@@ -291,7 +291,7 @@ def test_a_loaded_model_answers_rows_from_memory(classified: tuple[Run, list[str
 def test_what_predict_cannot_answer_is_said(classified: tuple[Run, list[str]], tmp_path: Path) -> None:
     run, _ = classified
     (tmp_path / "other.csv").write_text("words,label\nx,good!\n")
-    with pytest.raises(UserError, match="this run reads 'text'"):
+    with pytest.raises(UserError, match="this run reads the column 'text'"):
         predict(run, str(tmp_path / "other.csv"))
     (tmp_path / "empty.csv").write_text("text,label\nfine,good!\n,bad!\n")
     assert [row["label"] != "" for row in predict(run, str(tmp_path / "empty.csv")).rows] == [True, False]

@@ -240,7 +240,7 @@ def test_a_missing_column_of_steps_is_told(tmp_path: Path) -> None:
         tmp_path, "l.csv", ["id,time,event,label", *(",".join(np.delete(s.split(","), 3)) for s in steps)]
     )
     for use in (predict, lambda run, data: evaluate(run, data=data)):
-        with pytest.raises(UserError, match="this run reads 'x'"):
+        with pytest.raises(UserError, match="this run reads the column 'x'"):
             use(run, str(less))
 
 

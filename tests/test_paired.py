@@ -180,3 +180,24 @@ def test_attention_can_be_left_out(tmp_path: Path) -> None:
     specs = [prepare_rows(recipe).spec(replace(recipe.model, width=8)) for recipe in recipes]
     kinds = [[layer["kind"] for layer in spec["core"]["layers"]] for spec in specs]
     assert "cross" not in kinds[0] and "cross" in kinds[1]
+
+
+def test_files_line_by_line_are_translations_whatever_their_words(tmp_path: Path) -> None:
+    """As many words on both sides, as tags have: two files of texts are still no tags."""
+    words = [("one", "eins"), ("two", "zwei"), ("three", "drei"), ("four", "vier")]
+    lines = [[a, b, c] for a in words for b in words for c in words]
+    for side, name in enumerate(("a.en", "a.de")):
+        (tmp_path / name).write_text("\n".join(" ".join(word[side] for word in line) for line in lines))
+    made = prepare_rows(Recipe.of(data=f"{tmp_path / 'a.en'},{tmp_path / 'a.de'}"))
+    assert made.reads == "pairs" and made.rows == made.examples("train").inputs.lengths.size
+    assert made.epoch == made.examples("train").count
+
+
+def test_a_pair_far_longer_than_all_others_is_told(tmp_path: Path) -> None:
+    rows = [f"{a}{b}{c},{c}{b}{a}\n" for a in "abcdefg" for b in "hijklmn" for c in "opqrstu"]
+    part = ["train"] * (len(rows) - 60) + ["valid"] * 30 + ["test"] * 30
+    table = "".join(f"{row.strip()},{p}\n" for row, p in zip(rows, part, strict=True))
+    for more, told in (("", False), (f"{'abc' * 400},cba,train\n", True)):
+        (tmp_path / "pairs.csv").write_text(f"source,target,split\n{table}{more}")
+        made = prepare_rows(Recipe.of(data=str(tmp_path / "pairs.csv"), task="translate"))
+        assert any("longest training source" in note for note in made.notes) == told

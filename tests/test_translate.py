@@ -111,7 +111,9 @@ def test_what_is_refused_and_what_is_said(
     assert cli(run, "abc", "data=x.txt") == 2
     assert "give one of them" in capsys.readouterr().err
     assert cli(run, f"data={tmp_path / 'gone.txt'}") == 2
-    assert "can't be read" in capsys.readouterr().err
+    assert "there is no such file" in capsys.readouterr().err
+    assert cli(run, "abc", f"out={tmp_path / 'gone' / 'x.txt'}") == 2
+    assert "there is no folder" in capsys.readouterr().err
     assert cli(run, "xyz abcdefabcdef") == 0
     told = capsys.readouterr().err
     assert "characters that training hadn't" in told and "longer than any of training's" in told
@@ -169,3 +171,17 @@ def test_lines_from_stdin_are_drawn_as_those_of_a_file(run: Run) -> None:
         [one.texts[0] for one in each(model, ["abc"] * 6, how, at_once)] for at_once in (1, 64)
     )
     assert alone == together and len({*alone}) > 1
+
+
+def test_the_best_of_several_lines_are_numbered_and_nothing_is_said(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.txt").write_text("abc\nfed\n")
+    assert cli(run, f"data={tmp_path / 'in.txt'}", "nbest=2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:6] for line in lines] == ["    1 ", "    1 ", "    2 ", "    2 "]
+    (tmp_path / "none.txt").write_text("")
+    assert cli(run, f"data={tmp_path / 'none.txt'}") == 0
+    assert "no line came" in capsys.readouterr().err
+    assert cli(run, "ABC") == 0
+    assert "training had them in lower case" in capsys.readouterr().err

@@ -82,6 +82,9 @@ def run(arguments: Arguments) -> Any:
         raise UserError("text and data: give one of them.")
     if chosen.svg is not None and chosen.svg.suffix.lower() != ".svg":
         raise UserError(f"svg={chosen.svg}: the heat map is written as .svg.")
+    for key, file in (("out", chosen.out), ("svg", chosen.svg)):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UserError(f"{key}={file}: there is no folder {file.parent}. Make it first.")
     arguments.say(f"run       {located(chosen.run, chosen.runs)}")
     model = opened(chosen.run, chosen.runs, chosen.device)
     draw = None if chosen.temperature is None else Draw(chosen.temperature, None, None, chosen.seed)
@@ -97,10 +100,13 @@ def run(arguments: Arguments) -> Any:
     with _sink(chosen, arguments) as write:
         for one in each(model, _lines(chosen) if waits else sources, how, 1 if waits else AT_ONCE):
             found.append(one)
-            write(_shown(one, chosen))
-            for remark in remarks(model, [one.source]) if waits else ():
+            write(_shown(one, chosen, len(found)))
+            for remark in remarks(model, [one.source], len(found)) if waits else ():
                 notes.append(f"line {len(found)}: {remark}")
                 arguments.say(f"note      {notes[-1]}")
+    if not found:
+        notes.append("no line came: nothing was written")
+        arguments.say(f"note      {notes[-1]}")
     for remark in cut_short(found):
         notes.append(remark)
         arguments.say(f"note      {remark}")
@@ -118,6 +124,8 @@ def _lines(chosen: Keys) -> Iterator[str]:
         try:
             lines = chosen.data.read_bytes().decode("utf-8-sig").split("\n")
             yield from (line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1]))
+        except FileNotFoundError:
+            raise UserError(f"data={chosen.data}: there is no such file.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"data={chosen.data}: can't be read as UTF-8 text ({error}).") from error
     else:
@@ -156,13 +164,14 @@ class _sink:  # noqa: N801 - used as a function
             print(text, file=self.file or sys.stdout, flush=True)
 
 
-def _shown(one: Any, chosen: Keys) -> str:
-    """A source's texts as lines: alone, or numbered by their scores."""
+def _shown(one: Any, chosen: Keys, number: int) -> str:
+    """A source's texts as lines: alone, or of several with their scores and, where sources are lines, the line's number."""
     if chosen.nbest == 1:
         said = _line(one.texts[0])
     else:
-        both = zip(one.scores, one.texts, strict=True)
-        said = "\n".join(f"{score:9.4f}  {_line(text)}" for score, text in both)
+        before = "" if chosen.text is not None else f"{number:>5} "
+        both = zip(one.scores, one.texts, strict=True)  # rounded, then + 0: no -0.0000
+        said = "\n".join(f"{before}{round(score, 4) + 0:9.4f}  {_line(text)}" for score, text in both)
     return f"{said}\n{one.alignment.text()}" if chosen.alignment and one.alignment is not None else said
 
 

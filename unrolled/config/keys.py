@@ -110,6 +110,7 @@ def describe(kind: Any) -> str:
     if origin in (Union, UnionType):
         named = [name for a in arguments if get_origin(a) is Literal for name in get_args(a)]
         others = [describe(a) for a in arguments if get_origin(a) is not Literal]
+        others = [each for each in others if each not in named]
         return " or ".join([describe(Literal[tuple(named)])] * bool(named) + others)
     if origin in (list, tuple, set, frozenset) and arguments:
         if origin is tuple and Ellipsis not in arguments:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.datasets import sets
+from unrolled.datasets.aligned import line_aligned
 from unrolled.datasets.assemble import seconds
 from unrolled.datasets.characters import Characters
 from unrolled.datasets.duplicates import key_of
@@ -153,9 +154,11 @@ def deal_given(
 
 
 def own_of(path: Path) -> Mapping[str, str]:
-    """What a named set says of its columns; of other data nothing."""
+    """What a named set says of its columns, and that files line by line are translations; of other data nothing."""
     wanted = sets.of(path)
-    return wanted.reads if wanted else {}
+    if wanted:
+        return wanted.reads
+    return {"task": "translate"} if line_aligned(path) else {}
 
 
 def _sequences(rows: Rows, asked: Asked) -> tuple[Rows, tuple[str, ...]]:

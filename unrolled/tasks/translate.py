@@ -204,10 +204,13 @@ class Translate(Answering):
         if seen:
             what = {"characters": "characters", "symbols": "symbols"}.get(self.codec.kind, "words")
             how = "spelled byte by byte" if what == "characters" else "read as unknown"
-            some = " ".join(name for name, _ in seen.most_common(SHOWN)) + (
-                " ..." if len(seen) > SHOWN else ""
+            some = " ".join(name if name.strip() else repr(name) for name, _ in seen.most_common(SHOWN))
+            more = " ..." if len(seen) > SHOWN else ""
+            told.append(
+                f"{sum(map(bool, unknown))} sources hold {what} that training hadn't ({some}{more}): {how}"
             )
-            told.append(f"{sum(map(bool, unknown))} sources hold {what} that training hadn't ({some}): {how}")
+            if any(name != name.lower() and not [*unknown_in(self.codec, name.lower())] for name in seen):
+                told.append("training had them in lower case: try that")
         long = [row for row, x in zip(rows, inputs, strict=True) if len(x) > self.lengths.source > 0]
         if long:
             told.append(

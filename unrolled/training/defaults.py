@@ -12,6 +12,7 @@ from unrolled.training.recipe import ModelChoice, Recipe
 # With the evaluations without gain that end it sooner.
 BUDGET = {"cpu": ("5m", 6), "cuda": ("10m", 6), "mps": ("10m", 6)}
 EVALUATIONS = 20  # in a run
+SHARE = 0.25  # of a time budget, that its evaluations take beside it at most, where 20 would take more
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,11 @@ class Labelled:
         """Training targets."""
         return self._examples["train"].count
 
+    @property
+    def rows(self) -> int:
+        """Training sequences."""
+        return len(self._examples["train"])
+
     def amounts(self) -> str:
         train, valid, test = (self._examples[part] for part in PARTS)
         return (

@@ -17,6 +17,9 @@ class Listened(Paired):
     "Listen, Attend and Spell"), where `Transcripts` is for one model and CTC: `model.attention=` chooses.
     """
 
+    verb: str = "predict"
+    verb_keys: tuple[str, ...] = ("data=YOUR_FILE",)
+
     def _chosen_codecs(self, asked: Recipe) -> PairCodecs:
         if asked.joint:
             raise UserError(

@@ -62,6 +62,11 @@ class Material(Protocol):
         ...
 
     @property
+    def rows(self) -> int:
+        """Training rows: documents, sequences, pairs."""
+        ...
+
+    @property
     def chosen(self) -> list[Chosen]:
         """What was found out about the data, with reasons."""
         ...

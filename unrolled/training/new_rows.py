@@ -15,7 +15,7 @@ from unrolled.datasets.rows import SERIES, Rows, raw_rows
 from unrolled.datasets.standard import Values
 from unrolled.datasets.together import Together
 from unrolled.datasets.understand import BESIDE
-from unrolled.errors import UserError, unknown
+from unrolled.errors import UserError, nearest
 from unrolled.tasks.answering import Answering
 from unrolled.training.progress import aloud
 from unrolled.training.run import Run
@@ -111,4 +111,7 @@ def _lengths_told(rows: Iterable[Record], task: Answering, data: str) -> Iterato
 def _there(names: Sequence[str], row: Record, data: str) -> None:
     for name in names:
         if name not in row:
-            raise unknown(f"column of {data}: this run reads", name, [n for n in row if n not in BESIDE])
+            there = [n for n in row if n not in BESIDE]
+            near = nearest(name, there)
+            hint = f" Is {near!r} meant? Rename it." if near else ""
+            raise UserError(f"{data}: this run reads the column {name!r}; there is {', '.join(there)}.{hint}")

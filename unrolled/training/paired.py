@@ -44,14 +44,15 @@ if TYPE_CHECKING:
 
 VALIDATED = 1000  # validation rows written for along the way; of more, evenly chosen ones stand for all
 SAMPLED = 8  # validation rows whose texts are kept for people to watch
+LONGER, LONG_SOURCE = 20, 500  # times the mean, and steps, from which a source is told to be long
 SMOOTHING = 0.1  # of sentences; short answers are exact or wrong
 
 
 class Paired:
     """A table of sources and the texts to be written for them, ready for a model. `asked`: the recipe as it was given."""
 
-    verb: str = "predict"
-    verb_keys: tuple[str, ...] = ("data=YOUR_FILE",)
+    verb: str = "translate"
+    verb_keys: tuple[str, ...] = ("YOUR TEXT",)
     reads: Reads = "pairs"
     unit: str = "tokens"
 
@@ -82,6 +83,7 @@ class Paired:
         self._pairs, self._left = self._encoded(task)
         self._task = self._measured(task)
         self._tell_of_held_out()
+        self._tell_of_long()
         valid = len(self._pairs["valid"])
         self.few = valid < LEAST_HELD
         if self.few and valid:
@@ -134,6 +136,15 @@ class Paired:
             pairs = self._pairs[part]
             self.notes += [f"{part}: {remark}" for remark in self._task.remarks(rows, pairs.inputs)]
 
+    def _tell_of_long(self) -> None:
+        """That a few training pairs are far longer than all others: their steps take as much longer."""
+        lengths = self._pairs["train"].lengths
+        if lengths.max() > LONGER * lengths.mean() and lengths.max() > LONG_SOURCE:
+            self.notes.append(
+                f"the longest training source has {lengths.max():,} steps, {lengths.max() / lengths.mean():.0f} times the "
+                "mean: what holds it takes as much longer. Leave such rows out unless they are meant."
+            )
+
     def _rows(self, part: str) -> Iterator[Record]:
         """The rows that were encoded."""
         left = self._left[part]
@@ -150,6 +161,11 @@ class Paired:
 
     @property
     def epoch(self) -> int:
+        """Training's target tokens."""
+        return self._pairs["train"].count
+
+    @property
+    def rows(self) -> int:
         """Training pairs."""
         return len(self._pairs["train"])
 

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from unrolled import durable
@@ -15,7 +16,7 @@ from unrolled.errors import NumericalFailure, RunFailed
 from unrolled.training import checkpoint as checkpoints
 from unrolled.training.budget import Budget
 from unrolled.training.card import card
-from unrolled.training.defaults import EVALUATIONS
+from unrolled.training.defaults import EVALUATIONS, SHARE
 from unrolled.training.device import environment
 from unrolled.training.folder import Lock, Metrics, make, make_at, settings_text, write_json
 from unrolled.training.loop import Hooks, steps
@@ -170,7 +171,9 @@ class Session:
 
     def evaluate(self) -> float:
         """The objective on the validation split."""
+        begun = perf_counter()
         found = self.score("valid")
+        self._space_out(perf_counter() - begun)
         self.valid = found.to_dict()
         return found.objective
 
@@ -243,6 +246,19 @@ class Session:
             progress.evaluate_every = self.recipe.evaluate_every
         elif progress.plan.total is not None and not progress.evaluate_every:
             progress.evaluate_every = max(1, progress.plan.total // EVALUATIONS)
+
+    def _space_out(self, cost: float) -> None:
+        """While a time budget's steps are few for what an evaluation costs, evaluations come more seldom."""
+        progress = self.learner.progress
+        plan = progress.plan
+        if (
+            self.recipe.evaluate_every is None
+            and plan.seconds is not None
+            and plan.total
+            and progress.seconds
+        ):
+            least = ceil(cost / SHARE * progress.step / progress.seconds)
+            progress.evaluate_every = max(progress.evaluate_every, min(least, plan.total))
 
     def _extend(self, given: Recipe) -> None:
         """Adds `budget=+...` to the plan from where the run stands."""

@@ -103,10 +103,7 @@ def filled_in(recipe: Recipe, material: Material, device: str) -> tuple[Recipe, 
     """The recipe with what was found out about its data and every open key decided, and the latter decisions."""
     recipe = replace(recipe, **{choice.key: choice.value for choice in material.chosen})
     small = (
-        material.reads != "text"
-        and material.epoch < SMALL
-        and recipe.batch is None
-        and recipe.accumulate == 1
+        material.reads != "text" and material.rows < SMALL and recipe.batch is None and recipe.accumulate == 1
     )
     if small:
         recipe = replace(recipe, batch=FEW)
@@ -114,7 +111,7 @@ def filled_in(recipe: Recipe, material: Material, device: str) -> tuple[Recipe, 
     filled, chosen = fill(recipe, kinds, device, material.reads)
     if filled.patience and recipe.evaluate_every is None and filled.batch and material.reads != "text":
         # Rows are gone through quickly: asked a few times each pass or two, a plateau is seen when it is there.
-        passes = 2 * material.epoch // filled.batch
+        passes = 2 * material.rows // filled.batch
         filled = replace(filled, evaluate_every=max(LEAST_BETWEEN, min(MOST_BETWEEN, passes)))
     if small:
         chosen.append(Chosen("batch", FEW, f"fewer than {SMALL:,} training examples: more steps a pass"))

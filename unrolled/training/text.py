@@ -50,6 +50,11 @@ class Text:
         return max(self.corpus.train.count - 1, 1)
 
     @property
+    def rows(self) -> int:
+        """Training documents."""
+        return self.corpus.train.documents
+
+    @property
     def chosen(self) -> list[Chosen]:
         codec = self.facts["codec"]
         asked = [] if codec["reason"] == AS_ASKED else [Chosen("codec", codec["kind"], codec["reason"])]

@@ -69,6 +69,8 @@ def _open(wanted: Recipe, came: dict[str, str], talk: Talk, dry_run: bool) -> Se
     talk.say(
         f"resume    {run.name} from step {step} of {session.learner.progress.plan.total or '?'} in {session.path}"
     )
+    if not run.finished and wanted.budget != "auto":
+        talk.say(f"budget    what was left of the old one, then {wanted.budget.removeprefix('+')} more")
     return session
 
 
@@ -141,7 +143,8 @@ def _predicted(setup: Setup) -> str:
     if plan.total is None:
         asked = Budget.parse(setup.recipe.budget)
         shown = pretty_seconds(asked.amount)
-        return f"{shown} of optimizer steps; how many fit is measured in its first 5 %; {_memory(weights)}"
+        fit = "evaluations come on top; how many steps fit is measured in the first 5 %"
+        return f"{shown} of optimizer steps, {fit}; {_memory(weights)}"
     seconds = 0.0
     for _ in range(2):  # the first one fills caches
         began = perf_counter()

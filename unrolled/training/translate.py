@@ -211,10 +211,11 @@ def _looked(model: Seq2Seq, source: np.ndarray, tokens: Sequence[int]) -> Alignm
     )
 
 
-def remarks(model: Seq2Seq, texts: Sequence[str]) -> list[str]:
-    """What is to be said of sources unlike training's: unknown characters, longer ones."""
+def remarks(model: Seq2Seq, texts: Sequence[str], first: int = 1) -> list[str]:
+    """What is to be said of sources unlike training's: unknown characters, longer ones. first: the number of the first."""
     task = model.task
-    rows = [{"origin": f"line {n}", task.inputs[0]: text} for n, text in enumerate(texts, 1) if text.strip()]
+    lines = enumerate(texts, first)
+    rows = [{"origin": f"line {n}", task.inputs[0]: text} for n, text in lines if text.strip()]
     found: list[str] = task.remarks(
         rows, [np.asarray(task.codec.encode(row[task.inputs[0]])) for row in rows]
     )
