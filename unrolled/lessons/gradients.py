@@ -146,10 +146,12 @@ def table(cases: list[Case]) -> Table:
         ]
         for case in cases
     ]  # fmt: skip
-    best = max(range(len(cases)), key=lambda i: cases[i].right)
+    most = max(case.right for case in cases)
+    best = [i for i, case in enumerate(cases) if case.right == most]
     return Table(
         ["network", "a step multiplies by", "verdict before training", "largest gradient norm met", "recalled"], rows,
         f"Recalled: the share of 256 new sequences whose first symbol is named after {LENGTH} steps; guessing is right in "
         f"{1 / SYMBOLS:.0%}. Clipped: to a norm of {CLIP:g}.",
-        title="Which cure helps against what", highlight=best, highlight_label="recalls best",
+        title="Which cure helps against what", highlight=best[0] if len(best) == 1 else None,
+        highlight_label="recalls best",
     )  # fmt: skip
