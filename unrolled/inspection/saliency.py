@@ -41,9 +41,10 @@ class Saliency(Finding):
     gap: float = 0.0
     agreement: Checked = Checked(None, None)
     words: bool = field(default=True, repr=False)
+    between: str = field(default="", repr=False)  # tokens, where they are written
 
     def to_dict(self) -> dict[str, Any]:
-        return {k: v for k, v in super().to_dict().items() if k != "words"}
+        return {k: v for k, v in super().to_dict().items() if k not in ("words", "between")}
 
     def _top(self, count: int = 5) -> list[tuple[str, float]]:
         order = sorted(range(len(self.scores)), key=lambda i: -abs(self.scores[i]))[:count]
@@ -73,10 +74,7 @@ class Saliency(Finding):
         )
         made: list[Section] = []
         if self.words:
-            spaced = [
-                token if token.endswith(("\n", " ")) or len(token) == 1 else f"{token} "
-                for token in self.tokens
-            ]
+            spaced = [f"{token}{self.between}" for token in self.tokens]
             made.append(
                 ColouredText(
                     spaced, [s / most for s in self.scores], "against", "for", title="What the answer came from",
@@ -126,7 +124,7 @@ def saliency(held: Held, points: int = POINTS) -> Saliency:
     return Saliency(
         tokens=_names(one), scores=scores.tolist(), answer=_answer(one, chosen, end), value=end, base=nothing,
         gap=abs(float(scores.sum()) - whole) / max(abs(whole), 1e-9), agreement=agreement,
-        words=isinstance(one.model.embedder, TokenEmbedder), notes=one.notes,
+        words=isinstance(one.model.embedder, TokenEmbedder), between=_between(one), notes=one.notes,
     )  # fmt: skip
 
 
@@ -163,6 +161,13 @@ def _answer(held: Held, chosen: int, value: float) -> str:
     else:
         name = f"“{codec.names[chosen]}”" if hasattr(codec, "names") else f"symbol {chosen}"
     return f"The answer: {name}, with probability {exp(value):.2f}"
+
+
+def _between(held: Held) -> str:
+    """What stands between two tokens: characters and byte pairs hold their own spaces."""
+    task = held.model.task
+    codec = task.answers if isinstance(held.model, Seq2Seq) else task.codec
+    return "" if getattr(codec, "kind", "") in ("characters", "bytes", "bpe", "abc") else " "
 
 
 def _names(held: Held) -> list[str]:
