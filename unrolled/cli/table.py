@@ -36,6 +36,7 @@ VERBS = {
     "export": Verb("use", "a run's model as files that need no torch: ONNX, a page, C; proved equal"),
     "serve": Verb("use", "runs behind HTTP: completions, answers to rows, streams that keep their state"),
     "inspect": Verb("understand", "look inside a run: which tokens lie together, and a map of them"),
+    "studio": Verb("understand", "a local page: runs as they train, read token by token, side by side"),
     "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
     "config": Verb("understand", "show, explain and compare settings"),
 }
