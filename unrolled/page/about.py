@@ -20,7 +20,7 @@ def about(run: Run) -> dict[str, Any]:
         "command": _text(run.path / "command.txt").strip(),
         "config": _text(run.path / "config.toml"),
         "environment": _object(run.path / "env.json"),
-        "data": _object(run.path / "data.json"),
+        "facts": _object(run.path / "data.json"),
         "test": run.test, "valid": run.valid, "baseline": run.baseline, "naive": run.naive,
         "extends": run.extends, "plan": run.plan,
     }  # fmt: skip

@@ -43,7 +43,7 @@ def studio(
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         place = "" if opened is None else f"/run/{quote(opened, safe='')}"
         aloud(f"studio    {folder}")
-        print(f"http://{shown}:{port}/#token={token}{place}", flush=True)
+        print(f"http://{shown}:{port}/#token={quote(token, safe='')}{place}", flush=True)
         app = guarded(Studio(folder, device), port=port, token=token, hosts=(host, *hosts))
         config = uvicorn.Config(
             app, log_level="critical", access_log=False, lifespan="off", ws="none", proxy_headers=False,
