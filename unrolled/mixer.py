@@ -132,7 +132,11 @@ _listeners: list[Callable[[str, Tensor], None]] = []
 
 
 def note(name: str, value: Tensor) -> None:
-    """Names an internal of a reference computation (a gate, a state, weights). Nothing happens unless one listens."""
+    """Names an internal of a reference computation (a gate, a state, weights). Nothing happens unless one listens.
+
+    value: one step (B, units), a stretch (B, T, units) or attention's weights (B, heads, T, S). Note the very tensor that
+    the computation goes on with, a recurrent state step by step, or its gradient isn't the whole.
+    """
     for listener in _listeners:
         listener(name, value)
 

@@ -55,7 +55,7 @@ class MinGRU(Mixer):
             a, b = select(~layout.start, a), select(layout.valid, b)
             a = torch.where(layout.valid[..., None], a, 1.0)
         scan = linear_scan_reference if listening() else linear_scan
+        note("update", z)
+        note("candidate", candidate)
         h = scan(a, b, before)
-        for name, value in (("update", z), ("candidate", candidate), ("hidden", h)):
-            note(name, value)
         return self.out(h.to(x.dtype)), None if state is None else last(h)

@@ -93,6 +93,7 @@ class Pool(Mixer):
 
     def _attention(self, x: Tensor, state: AttentionState, layout: Layout | None) -> tuple[Tensor, State]:
         score = self.score(x).to(state.best.dtype)  # (B, T, 1)
+        note("score", score)
         x = x.to(state.total.dtype)
         best = _running_max(score, state.best, layout)
         previous = torch.cat([state.best[:, None], best[:, :-1]], 1)

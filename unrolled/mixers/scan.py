@@ -16,6 +16,8 @@ from torch import Tensor
 from torch._higher_order_ops.scan import scan
 from torch.utils._pytree import tree_map
 
+from unrolled.mixer import note
+
 
 def linear_scan(
     a: Float[Tensor, "batch time width"],
@@ -33,10 +35,11 @@ def linear_scan(
 
 
 def linear_scan_reference(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
-    """The equation as a loop over time."""
+    """The equation as a loop over time. Names each state for a probe: what later steps make of it is its own gradient."""
     outputs = []
     for a_t, b_t in zip(a.unbind(1), b.unbind(1), strict=True):
         h = a_t * h + b_t
+        note("hidden", h)
         outputs.append(h)
     return torch.stack(outputs, 1) if outputs else b
 

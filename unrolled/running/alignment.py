@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrolled.errors import UserError
-from unrolled.mixer import Mixer, listen
+from unrolled.mixer import Mixer
 from unrolled.model.core import Core
 from unrolled.running.continuation import Continuation, rows_of
 from unrolled.running.hypotheses import padded
+from unrolled.running.overhear import overheard
 from unrolled.state import Memory, State
 
 if TYPE_CHECKING:
@@ -35,53 +35,35 @@ def align(
         raise UserError("align: this model has no cross-attention, so there are no weights to show.")
     if len(tokens) != rows_of(state):
         raise UserError(f"align: got {len(tokens)} sequences for a state of {rows_of(state)} rows.")
-    heard: list[list[Tensor]] = [[] for _ in looking]
+    heard: dict[str, list[Tensor]] = {path: [] for path in looking}
+
+    def hear(path: str, name: str, value: Tensor) -> None:
+        for layer in looking:
+            if name == "weights" and (path == layer or path.startswith(f"{layer}.")):
+                heard[layer].append(value)
+
     training = model.training
     model.eval()
     try:
         real = next(_memories(state)).filled.sum(1).tolist()
-        with ExitStack() as stack:
-            for part, weights in zip(looking, heard, strict=True):
-                stack.enter_context(_overheard(part, weights))
+        with overheard(model.core, hear):
             ids, lengths = padded([list(one) for one in tokens], model.core.anchor.device)
             Continuation(model, state).begin(ids, lengths)
     finally:
         model.train(training)
-    layers = [torch.cat(weights, 2).float().mean(1) for weights in heard]  # (R, T, S) each
+    layers = [torch.cat(weights, 2).float().mean(1) for weights in heard.values()]  # (R, T, S) each
     mean = torch.stack(layers).mean(0).cpu()
     return [each[:length, :steps].clone() for each, length, steps in zip(mean, lengths, real, strict=True)]
 
 
-def _looking(core: Core) -> Iterator[Mixer]:
-    """The layers that look at a source, whatever they do it with inside."""
-    for layer in core.layers:
+def _looking(core: Core, above: str = "") -> Iterator[str]:
+    """Where the layers stand that look at a source, whatever they do it with inside."""
+    for number, layer in enumerate(core.layers):
+        path = f"{above}layers.{number}"
         if isinstance(layer, Core):
-            yield from _looking(layer)
+            yield from _looking(layer, f"{path}.")
         elif isinstance(layer, Mixer) and layer.conditioned:
-            yield layer
-
-
-@contextmanager
-def _overheard(part: Mixer, weights: list[Tensor]) -> Iterator[None]:
-    """Within the block `weights` receives what this mixer, and no other, names so."""
-    with ExitStack() as stack:
-        inside = ExitStack()
-
-        def hear(name: str, value: Tensor) -> None:
-            if name == "weights":
-                weights.append(value)
-
-        def enter(*_: object) -> None:
-            inside.enter_context(listen(hear))
-
-        def leave(*_: object) -> None:
-            inside.close()
-
-        before: Callable[..., None] = enter
-        after: Callable[..., None] = leave
-        stack.callback(part.register_forward_pre_hook(before).remove)
-        stack.callback(part.register_forward_hook(after, always_call=True).remove)
-        yield
+            yield path
 
 
 def _memories(state: State) -> Iterator[Memory]:
