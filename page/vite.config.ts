@@ -38,7 +38,7 @@ export default defineConfig({
     modulePreload: false,
     cssCodeSplit: false,
     rollupOptions: {
-      output: { entryFileNames: 'app.js', assetFileNames: 'app.[ext]', inlineDynamicImports: true },
+      output: { entryFileNames: 'app.js', assetFileNames: 'app.[ext]', codeSplitting: false },
     },
   },
 });

@@ -148,6 +148,8 @@ class Glass:
                 told["surprise"] = _surprise(prediction, told["ids"])
             else:
                 told["answers"] = _answers(opened.task, prediction)
+                if opened.task.kind == "transcribe":
+                    told["heard"] = _growing(opened.task, prediction)
             if asked.sample is not None and asked.ids is None:
                 told["truth"] = self._passages(run, opened)[asked.sample].truth
             return told
@@ -295,3 +297,13 @@ def _answers(task: Any, prediction: Tensor) -> list[list[float]]:
     return [[float(f"{value:.4g}") for value in row] for row in said[:, :CLASSES].tolist()]
 
 
+
+
+def _growing(task: Any, prediction: Tensor) -> list[str]:
+    """The transcript after each step."""
+    said = task.settled(prediction.double()).numpy()
+    memo, texts = None, []
+    for step, answer in zip(said, task.shown(said), strict=True):
+        answer, memo = task.continued(answer, step, memo)
+        texts.append(str(answer[task.target]))
+    return texts

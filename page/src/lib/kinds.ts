@@ -110,6 +110,7 @@ export interface Reading {
   layers: Layer[];
   surprise?: number[];
   answers?: number[][];
+  heard?: string[];
   truth?: string;
   said?: string;
   source?: string[];

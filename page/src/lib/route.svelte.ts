@@ -1,5 +1,9 @@
 /** Where the page is: the fragment, as #/run/NAME/glass. */
 
+import { begin } from './api';
+
+begin(); // the token leaves the address before that is read
+
 export interface Place {
   view: string;
   names: string[];
