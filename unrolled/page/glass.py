@@ -29,6 +29,7 @@ WRITTEN = 48  # tokens that a box shows before anybody types
 MODELS = 3  # held in memory
 READINGS = 12  # whose predictions are held, for the sliders
 CLASSES = 40  # of which the probabilities are shown
+COLUMNS = 96  # of steps that are numbers
 
 
 class Asked(BaseModel):
@@ -270,11 +271,14 @@ def _labels(task: Any, ids: list[int], begun: bool, codec: Any = None) -> list[s
 
 
 def _image(steps: Tensor) -> dict[str, Any]:
-    """(T, D) numbers, each column scaled to 0 ... 1, at most 96 evenly chosen columns."""
-    values = steps[:, [i * steps.shape[1] // min(96, steps.shape[1]) for i in range(min(96, steps.shape[1]))]].double()
-    low, high = values.amin(), values.amax()
-    return {"columns": values.shape[1], "of": steps.shape[1], "low": float(low), "high": float(high),
-            "values": ((values - low) / (high - low + 1e-12)).mul(255).round().long().tolist()}  # fmt: skip
+    """(T, D) numbers from 0 to 255: of the columns that change, at most `COLUMNS`, evenly chosen."""
+    values = steps.double().cpu()
+    changing = torch.nonzero(values.amax(0) > values.amin(0))[:, 0].tolist() or list(range(values.shape[1]))
+    count = min(COLUMNS, len(changing))
+    shown = values[:, [changing[i * len(changing) // count] for i in range(count)]]
+    low, high = float(shown.min()), float(shown.max())
+    grey = ((shown - low) / (high - low + 1e-12)).mul(255).round().long().tolist()
+    return {"columns": count, "of": values.shape[1], "low": low, "high": high, "values": grey}
 
 
 def _surprise(prediction: Tensor, ids: list[int]) -> list[float]:

@@ -76,7 +76,7 @@ def heard(model: Any, trace: Trace, known: int) -> list[dict[str, Any]]:
 def _settle(layer: dict[str, Any]) -> None:
     """The output is left out where it is the state itself, or says no more than the weights do."""
     names = {value["name"] for value in layer["values"]}
-    if names & {"hidden", "output", "pooled"} or not names - {"y"} and layer["kind"] == "pool":
+    if names & {"hidden", "output", "pooled"} or "weights" in layer:
         layer["values"] = [value for value in layer["values"] if value["name"] != "y"]
 
 

@@ -46,7 +46,7 @@ def _row(task: Any, number: int, steps: np.ndarray, target: Any) -> Passage:
     if hasattr(task.codec, "token_text") and steps.ndim == 1:
         label = _short(spelt(task.codec, steps[:LABEL]))
     else:
-        label = f"{number + 1}: {len(steps)} steps"
+        label = f"sequence {number + 1}, {len(steps)} steps"
     return Passage(steps, label, truth)
 
 

@@ -25,6 +25,9 @@ export interface Film {
   source: boolean;
   tracks: Track[];
   attention: Attention | null;
+  /** Which unit stands where: units keep their places while a sequence grows. */
+  order: number[];
+  sorted: string;
 }
 
 function numbers(packed: Packed): Float32Array {
@@ -35,12 +38,26 @@ function numbers(packed: Packed): Float32Array {
   return found;
 }
 
-function film(layer: Layer): Film {
+/** Units that remember long stand together, and so do those that forget: what their gate is in the mean, once. */
+function ordered(layer: Layer, tracks: Track[]): { order: number[]; sorted: string } {
+  const gates: Record<string, [string, number]> = { lstm: ['forget', -1], gru: ['update', -1], mingru: ['update', 1] };
+  const [name, sign] = gates[layer.kind] ?? [tracks.find((one) => ['hidden', 'output', 'pooled', 'y'].includes(one.name))?.name ?? '', -1];
+  const by = tracks.find((one) => one.name === name);
+  if (!by) return { order: [], sorted: '' };
+  const means = Array.from({ length: by.units }, (_, unit) => by.rows.reduce((sum, row) => sum + row[unit]!, 0));
+  const order = means.map((_, unit) => unit).sort((a, b) => sign * (means[a]! - means[b]!));
+  return { order, sorted: layer.kind in gates ? 'units that remember longest on top' : '' };
+}
+
+function film(layer: Layer, known: Film | undefined): Film {
   const tracks = layer.values.map((value) => {
     const all = numbers(value);
     const rows = Array.from({ length: value.steps }, (_, t) => all.subarray(t * value.units, (t + 1) * value.units));
-    return { name: value.name, share: value.share, units: value.units, of: value.of, rows, most: largest(rows) };
+    const share = value.share && (value.name !== 'output' || layer.kind === 'lstm');
+    return { name: value.name, share, units: value.units, of: value.of, rows, most: largest(rows) };
   });
+  const { order, sorted } = known?.order.length ? known : ordered(layer, tracks);
+  for (const track of tracks) if (track.units === order.length) track.rows = track.rows.map((row) => Float32Array.from(order, (unit) => row[unit]!));
   let attention: Attention | null = null;
   if (layer.weights) {
     const { heads, of, cross, width, steps } = layer.weights;
@@ -52,7 +69,7 @@ function film(layer: Layer): Film {
     });
     attention = { heads, of, cross, rows };
   }
-  return { path: layer.path, kind: layer.kind, source: layer.source, tracks, attention };
+  return { path: layer.path, kind: layer.kind, source: layer.source, tracks, attention, order, sorted };
 }
 
 function largest(rows: Float32Array[]): number {
@@ -63,7 +80,7 @@ function largest(rows: Float32Array[]): number {
 
 /** The films after a reading: its steps from `known` on take the place of what stood there. */
 export function spliced(before: Film[], said: Reading): Film[] {
-  const fresh = said.layers.map(film);
+  const fresh = said.layers.map((layer) => film(layer, before.find((one) => one.path === layer.path)));
   if (said.known === 0) return fresh;
   return fresh.map((layer) => {
     const old = before.find((one) => one.path === layer.path);
@@ -108,6 +125,7 @@ const PLAIN: Record<string, string> = {
 };
 
 /** A value's name in words; a convolution's output is no gate. */
-export function words(track: { name: string; share: boolean }): string {
+export function words(track: { name: string; share: boolean }, kind: string): string {
+  if (kind === 'ffn' && track.name === 'hidden') return 'inner units';
   return track.name === 'output' && !track.share ? 'output' : (PLAIN[track.name] ?? track.name);
 }

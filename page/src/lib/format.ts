@@ -20,7 +20,7 @@ export function figure(value: number | null | undefined): string {
 
 export function percent(value: number): string {
   const share = 100 * value;
-  return share >= 99.95 ? '100 %' : share >= 10 ? `${share.toFixed(0)} %` : share >= 0.1 ? `${share.toFixed(1)} %` : share > 0 ? '<0.1 %' : '0 %';
+  return share >= 99.95 ? '100 %' : share >= 9.95 ? `${share.toFixed(0)} %` : share >= 0.1 ? `${share.toFixed(1)} %` : share > 0 ? '<0.1 %' : '0 %';
 }
 
 export function duration(seconds: number): string {
