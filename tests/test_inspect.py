@@ -21,12 +21,13 @@ from tiny_runs import Heard, tiny
 import unrolled
 from unrolled.cli.main import main
 from unrolled.errors import UserError
-from unrolled.inspection.embeddings import PAGE, frequent, telling
+from unrolled.inspection.embeddings import frequent, telling
 from unrolled.inspection.geometry import by_chance, cosines, directions, neighbours, plane
 from unrolled.training.run import Run
 from unrolled.training.train import train
 
 torch.set_num_threads(1)
+PAGE = "inspect-embeddings.html"
 GOOD, BAD = ("good", "great", "lovely", "fine"), ("bad", "awful", "poor", "dull")
 CLOUD = arrays(
     np.float64, st.tuples(st.integers(2, 12), st.integers(1, 6)), elements=st.floats(-9, 9, width=16)
@@ -139,11 +140,11 @@ def test_a_model_that_writes_has_a_table_too(place: Path, tmp_path: Path) -> Non
     assert ranked[:5] == [letter for letter, _ in Counter(data).most_common(5)] and len(ranked) == len(
         set(ranked)
     )
-    every = unrolled.inspect(run)
+    every = unrolled.inspect(run, "embeddings")
     assert 0 < len(every.neighbours) <= 12 and every.mapped == min(200, every.tokens - 1)
     (place / "tunes.abc").unlink()
     try:
-        assert "the data can't be read" in unrolled.inspect(run).notes[0]
+        assert "the data can't be read" in unrolled.inspect(run, "embeddings").notes[0]
     finally:
         (place / "tunes.abc").write_text(data, encoding="utf-8")
 
@@ -178,8 +179,10 @@ def test_mistakes_are_told(
 
 def test_a_run_that_reads_numbers_has_no_table(tmp_path: Path) -> None:
     run = train(data="digits", budget="1steps", runs=str(tmp_path), talk=Heard(), **{"model.width": 8})
-    with pytest.raises(UserError, match="has no table of tokens"):
-        unrolled.inspect(run)
+    with pytest.raises(
+        UserError, match=r"embeddings: not of .*: it reads numbers \(.*It has: gradients, memory"
+    ):
+        unrolled.inspect(run, "embeddings")
 
 
 def test_the_command_prints_neighbours_one_document_or_the_page(

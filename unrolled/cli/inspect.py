@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from unrolled.cli.arguments import Arguments
 
 EXAMPLES = (
-    "unrolled inspect @last embeddings",
+    "unrolled inspect @last",
+    "unrolled inspect @last gradients",
+    'unrolled inspect @last attention text="The dog chased the ball because it was excited."',
     "unrolled inspect @best embeddings words=good,bad count=12",
 )
 WORDS = ("run", "what")
@@ -22,14 +24,24 @@ class Keys:
 
     run: str = field(default="@last", metadata={"help": "@last, @best, a name or its beginning, or a folder"})
     what: str = field(
-        default="embeddings", metadata={"help": "embeddings: which tokens lie together, and a map of them"}
+        default="",
+        metadata={
+            "help": "gradients, memory, states, attention, saliency, units, position, calibration, confusion, embeddings; "
+            "without one: what the model is made of, and which of these it has"
+        },
     )
     words: tuple[str, ...] = field(
         default=(), metadata={"help": "whose neighbours; the most frequent tokens' if none is named"}
     )
-    count: int = field(default=8, metadata={"help": "neighbours of each", "at_least": 1})
+    count: int = field(default=8, metadata={"help": "how many of each are listed", "at_least": 1})
+    text: str = field(default="", metadata={"help": "looked at in place of the run's held-out data"})
+    split: Literal["test", "valid", "train"] = field(
+        default="test", metadata={"help": "the part of the data that is looked at"}
+    )
+    rows: int = field(default=16, metadata={"help": "sequences that are looked at", "at_least": 1})
+    steps: int = field(default=128, metadata={"help": "steps of each, at most", "at_least": 2})
     out: str | None = field(
-        default=None, metadata={"help": "where the page is written, instead of the run's folder"}
+        default=None, metadata={"help": "where the page and its pictures go, instead of the run's folder"}
     )
     runs: str = field(default="runs", metadata={"help": "the folder that holds the run folders"})
 
@@ -48,7 +60,7 @@ def run(arguments: Arguments) -> Any:
 
 
 def show(result: Any) -> str:
-    """The neighbours, and where the page is."""
+    """What was found, and where the page is."""
     return str(result.text())
 
 

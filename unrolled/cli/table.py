@@ -35,7 +35,9 @@ VERBS = {
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
     "export": Verb("use", "a run's model as files that need no torch: ONNX, a page, C; proved equal"),
     "serve": Verb("use", "runs behind HTTP: completions, answers to rows, streams that keep their state"),
-    "inspect": Verb("understand", "look inside a run: which tokens lie together, and a map of them"),
+    "inspect": Verb(
+        "understand", "look inside a run: gradients, memory, states, attention, units, embeddings"
+    ),
     "studio": Verb("understand", "a local page: runs as they train, read token by token, side by side"),
     "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
     "config": Verb("understand", "show, explain and compare settings"),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,16 @@ from unrolled.datasets.rows import Rows, continues
 from unrolled.datasets.samples import resolve
 from unrolled.datasets.words import UNKNOWN, Words
 from unrolled.errors import UserError, nearest, positive
+from unrolled.inspection.finding import Finding
 from unrolled.inspection.geometry import Plane, by_chance, neighbours, plane
 from unrolled.model import Model, TokenEmbedder
-from unrolled.report import Dot, Scatter, Section, Sentence, Table, page, write
+from unrolled.report import Dot, Scatter, Section, Sentence, Table
 from unrolled.report.heat import visible
 from unrolled.training.run import Run
 
 READ = 2_000_000  # characters of the data that are counted to find its frequent tokens
 MAPPED = 200  # tokens on the map
 LISTED = 12  # tokens whose neighbours are listed where none is named
-PAGE = "inspect-embeddings.html"
 
 
 @dataclass(frozen=True)
@@ -37,46 +36,54 @@ class Neighbour:
     cosine: float
 
 
-@dataclass(frozen=True)
-class Embeddings:
+@dataclass(frozen=True, kw_only=True)
+class Embeddings(Finding):
     """What was found in a run's table. chance: the cosine that the nearest of as many random vectors would have.
 
     mapped: tokens on the map; shares: of their variance along its two axes.
     """
 
-    run: str
+    title = "Embeddings"
+
     tokens: int
     width: int
     mapped: int
     shares: tuple[float, float]
     chance: float
     neighbours: dict[str, list[Neighbour]]
-    notes: list[str]
-    page: str
+    asked: bool = field(default=False, repr=False)
+    map: Scatter | None = field(default=None, repr=False)
 
-    def text(self) -> str:
+    def to_dict(self) -> dict[str, Any]:
+        return {k: v for k, v in super().to_dict().items() if k not in ("asked", "map")}
+
+    def lines(self) -> list[str]:
         """A line a token: its neighbours, nearest first."""
         wide = max((len(visible(token)) for token in self.neighbours), default=0)
         lines = []
         for token, found in self.neighbours.items():
             near = "  ".join(f"{visible(n.token)} {n.cosine:.2f}" for n in found)
             lines.append(f"{visible(token):<{wide}}  {near}")
-        lines += [
+        return [
+            *lines,
             "",
             f"chance    {self.chance:.2f}: the nearest of as many random vectors; less says nothing",
         ]
-        return "\n".join([*lines, *(f"note      {note}" for note in self.notes), f"page      {self.page}"])
+
+    def lead(self) -> str:
+        return lead(self)
+
+    def blocks(self) -> list[Section]:
+        return [*([self.map] if self.map else []), *sections(self, self.asked)]
 
 
-def embeddings(run: Run, words: Sequence[str] = (), count: int = 8, out: str | None = None) -> Embeddings:
+def embeddings(run: Run, model: Model, words: Sequence[str] = (), count: int = 8) -> Embeddings:
     """The nearest neighbours of `words` (where none is named: of those frequent tokens that have the closest), `count`
-    each, and a page with these and a map of the most frequent tokens, `inspect-embeddings.html` in the run's folder or in
-    `out`.
+    each, and a map of the most frequent tokens.
 
     Raises UserError for a run without a table of tokens, and for a word that is not in it (nearest named).
     """
     positive("inspect", count=count)
-    model = run.model()
     table = table_of(model, run.name)
     codec, notes = model.task.codec, list[str]()
     ranked = frequent(run, model, notes)
@@ -88,23 +95,19 @@ def embeddings(run: Run, words: Sequence[str] = (), count: int = 8, out: str | N
         for token in dict.fromkeys(asked or [t for t in ranked[:MAPPED] if telling(names[t], codec)])
     }
     kept = list(near) if asked else sorted(near, key=lambda t: -near[t][0][1] if near[t] else 0)[:LISTED]
-    found = {names[t]: [Neighbour(names[i], cosine) for i, cosine in near[t]] for t in kept}
     shown = [*dict.fromkeys([*asked, *ranked[:MAPPED]])]
     flat = plane(table[shown])
-    made = Embeddings(
-        run=run.name,
+    return Embeddings(
         tokens=len(table),
         width=table.shape[1],
         mapped=len(shown),
         shares=flat.shares,
         chance=by_chance(len(among) - 1, table.shape[1]),
-        neighbours=found,
+        neighbours={names[t]: [Neighbour(names[i], cosine) for i, cosine in near[t]] for t in kept},
         notes=notes,
-        page=str(Path(out or run.path) / PAGE),
+        asked=bool(asked),
+        map=chart(flat, shown, names, set(asked)),
     )
-    map_ = chart(flat, shown, names, set(asked))
-    write(made.page, page(f"Embeddings of {run.name}", lead(made), [map_, *sections(made, bool(asked))]))
-    return made
 
 
 def table_of(model: Model, name: str) -> NDArray[np.float32]:

@@ -1,32 +1,177 @@
-"""`inspect`: one look inside a run, by name."""
+"""`inspect`: looks inside a run, by name; without a name, what the model is made of and what else can be looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
 
-from unrolled.errors import unknown
-from unrolled.inspection.embeddings import Embeddings, embeddings
+from unrolled.errors import UserError, unknown
+from unrolled.inspection.attention_maps import attention_maps
+from unrolled.inspection.embeddings import embeddings
+from unrolled.inspection.finding import Finding
+from unrolled.inspection.gradient_flow import gradient_flow
+from unrolled.inspection.held_out import ROWS, STEPS
+from unrolled.inspection.memory_length import memory_length
+from unrolled.inspection.states import KEEPS, states
+from unrolled.inspection.subject import Subject
+from unrolled.inspection.summary import Summary, layers_of, state_sizes
+from unrolled.mixer import Mixer
+from unrolled.mixers import MIXERS
+from unrolled.model import Model, TokenEmbedder
+from unrolled.report import page, write
 from unrolled.training.run import Run
 
-LOOKS = {"embeddings": embeddings}
+Parts = set[str]  # the kinds of mixer in a model
+
+
+class Look(NamedTuple):
+    """One way to look. lacks: why it isn't of a model, "" where it is; find: does it."""
+
+    shows: str
+    lacks: Callable[[Model], str]
+    find: Callable[[Subject], Finding]
+
+
+def kinds_in(model: Model) -> Parts:
+    """The kinds of mixer that a model's core holds, at any depth."""
+    names = {type_: kind for kind, type_ in MIXERS.items()}
+    return {
+        names.get(type(part), type(part).__name__.lower())
+        for part in model.core.modules()
+        if isinstance(part, Mixer)
+    }
+
+
+def _nothing(model: Model) -> str:
+    return ""
+
+
+def _no_path(model: Model) -> str:
+    layers = [part for part in model.core.layers if isinstance(part, Mixer) and part.sublayer]
+    return "" if any(part.reach.past for part in layers) else "none of its layers looks back"
+
+
+def _no_later(model: Model) -> str:
+    return "it sees whole sequences, so no answer comes later than an input" if model.reach.future else ""
+
+
+def _no_state(model: Model) -> str:
+    kinds = kinds_in(model)
+    return "" if kinds & {*KEEPS, "rnn", "pool"} else "its layers keep no state of their own"
+
+
+def _no_attention(model: Model) -> str:
+    return "" if kinds_in(model) & {"attention", "cross", "bahdanau"} else "it has no attention"
+
+
+def _no_table(model: Model) -> str:
+    return (
+        ""
+        if isinstance(model.embedder, TokenEmbedder)
+        else f"it reads numbers ({model.task.codec.kind}), not tokens"
+    )
+
+
+LOOKS = {
+    "gradients": Look(
+        "how much of the last answer's gradient arrives at earlier steps, layer by layer: vanishing, exploding, healthy",
+        _no_path,
+        lambda on: gradient_flow(on.held()),
+    ),
+    "memory": Look(
+        "one input changed or taken out: for how many steps answers remember it",
+        _no_later,
+        lambda on: memory_length(on.held()),
+    ),
+    "states": Look(
+        "how large states are, stuck and saturated units, gates and how long they keep",
+        _no_state,
+        lambda on: states(on.held()),
+    ),
+    "attention": Look(
+        "which step looks at which, head by head, and whether that is what mattered",
+        _no_attention,
+        lambda on: attention_maps(on.held(1, 64)),
+    ),
+    "embeddings": Look(
+        "which tokens lie together, and a map of them",
+        _no_table,
+        lambda on: embeddings(on.run, on.model, on.words, on.count),
+    ),
+}
+SUMMARY = "summary"
+
+
+def available(model: Model) -> dict[str, str]:
+    """Each look by name: "" where the model has what it shows, else why not."""
+    return {name: look.lacks(model) for name, look in LOOKS.items()}
+
+
+def summary(on: Subject) -> Summary:
+    """What the run's model is made of, and which looks it has; of a run without a saved model what there is of it."""
+    run = on.run
+    score = f", {run.unit} {run.score:.4f}" if run.score is not None else ""
+    bare = Summary(data=run.data, task=run.recipe.task, step=run.step, score=score)
+    try:
+        model = on.model
+    except UserError as error:
+        return replace(bare, notes=[str(error)], lacks=dict.fromkeys(LOOKS, "no model was saved yet"))
+    sizes = state_sizes(model)
+    why = available(model)
+    past = model.reach.past
+    return replace(
+        bare, parameters=model.parameter_count(), layers=layers_of(model), reach=int(past) if isfinite(past) else None,
+        context=[tokens for tokens, _ in sizes], bytes=[size for _, size in sizes],
+        looks={name: LOOKS[name].shows for name, reason in why.items() if not reason},
+        lacks={name: reason for name, reason in why.items() if reason},
+    )  # fmt: skip
 
 
 def inspect(
     run: Run | str = "@last",
-    what: str = "embeddings",
+    what: str = "",
     *,
     words: Sequence[str] = (),
     count: int = 8,
+    text: str = "",
+    split: str = "test",
+    rows: int = ROWS,
+    steps: int = STEPS,
     out: str | None = None,
     runs: str = "runs",
-) -> Embeddings:
-    """Looks inside a run and writes a page into its folder, or into `out`.
+) -> Finding:
+    """Looks inside a run and writes a page and its pictures into the run's folder, or into `out`.
 
-    what: embeddings: the nearest neighbours of `words` (of the most frequent tokens where none is named), `count` each,
-    and a map of the most frequent tokens. Raises UserError for an unknown look or run, a run that has nothing to look at
-    there, and an unknown word.
+    what: one of `LOOKS`; without one what the model is made of and which looks it has (with `words`, their neighbours).
+    text: looked at in place of the run's own held-out data, of which `split` says the part, `rows` how many sequences and
+    `steps` how much of each. words, count: whose neighbours, and how many of each.
+
+    Raises UserError for an unknown look or run, and a run that has nothing to look at there.
     """
-    if what not in LOOKS:
-        raise unknown("look", what, LOOKS)
+    what = what or ("embeddings" if words else SUMMARY)
+    if what not in (*LOOKS, SUMMARY):
+        raise unknown("look", what, [*LOOKS, SUMMARY])
     found = Run.open(run, runs) if isinstance(run, str) else run
-    return LOOKS[what](found, words, count, out)
+    on = Subject(found, tuple(words), count, text, split, rows, steps)
+    if what == SUMMARY:
+        made: Finding = summary(on)
+    else:
+        if why := LOOKS[what].lacks(on.model):
+            has = [name for name, reason in available(on.model).items() if not reason]
+            raise UserError(f"{what}: not of {found.name}: {why}. It has: {', '.join(has)}.")
+        made = LOOKS[what].find(on)
+    return drawn(replace(made, run=found.name), what, Path(out or found.path))
+
+
+def drawn(finding: Finding, what: str, folder: Path) -> Finding:
+    """The finding with its page and its pictures in a folder, `inspect-WHAT.html` and `inspect-WHAT.svg`, -2 ..."""
+    pictures = []
+    for number, text in enumerate(finding.charts(), 1):
+        name = f"inspect-{what}{'' if number == 1 else f'-{number}'}.svg"
+        pictures.append(str(write(folder / name, text)))
+    made = replace(finding, page=str(folder / f"inspect-{what}.html"), pictures=pictures)
+    write(made.page, page(f"{made.title}: {made.run}", made.lead(), made.blocks()))
+    return made

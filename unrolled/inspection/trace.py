@@ -91,6 +91,10 @@ class Trace:
         """Everything of this name, a layer each."""
         return tuple(one for one in self.heard if one.name == name)
 
+    def kind_of(self, layer: str) -> str:
+        """What stands there: its kind."""
+        return next(one.kind for one in self.heard if one.layer == layer)
+
     def notes(self) -> list[str]:
         """What was left out of the trace, a sentence each."""
         return [said for one in self.heard if (said := one.said())]
