@@ -116,7 +116,8 @@ def thinned(
     highest, in their order, so that no peak is lost (and the ends stay). x rises, but for NaN, which is left out.
     """
     real = np.isfinite(x) & np.isfinite(y)
-    x, y = x[real], y[real]
+    if not real.all():
+        x, y = x[real], y[real]
     if low is not None or high is not None:
         first = max(0, np.searchsorted(x, -np.inf if low is None else low, "left") - 1)  # the lines go on outside
         x, y = x[first:], y[first:]
@@ -127,9 +128,12 @@ def thinned(
     span = x[-1] - x[0] or 1.0
     bucket = np.minimum(((x - x[0]) / span * width).astype(np.int64), width - 1)
     begins = np.flatnonzero(np.diff(bucket, prepend=-1))
-    order = np.lexsort((y, bucket))  # within each stretch from the lowest to the highest
-    ends = np.append(begins[1:], len(x)) - 1
-    kept = np.unique(np.concatenate([order[begins], order[ends], [0, len(x) - 1]]))
+    counts = np.diff(begins, append=len(x))
+    found = [np.array([0, len(x) - 1])]
+    for extreme in (np.minimum, np.maximum):
+        places = np.flatnonzero(y == np.repeat(extreme.reduceat(y, begins), counts))
+        found.append(places[np.flatnonzero(np.diff(bucket[places], prepend=-1))])  # the first of equal ones
+    kept = np.unique(np.concatenate(found))
     return x[kept], y[kept]
 
 
