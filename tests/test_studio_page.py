@@ -51,6 +51,9 @@ class Seen:
 
     def __init__(self, page: Page, address: str) -> None:
         self.page, self.address = page, address
+        page.ask("Page.navigate", url="about:blank")
+        page.run("1")
+        page.events.clear()
         for domain in ("Page", "Network", "Runtime"):
             page.ask(f"{domain}.enable")
         page.ask("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
@@ -63,13 +66,18 @@ class Seen:
 
     def open(self, place: str, ready: str) -> None:
         self.page.ask("Page.navigate", url="about:blank")
-        self.page.open(f"{self.address}{place}", ready)
+        self.page.ask("Page.navigate", url=f"{self.address}{place}")
+        self.wait(ready)
 
     def run(self, script: str) -> Any:
         return self.page.run(script)
 
     def wait(self, script: str, seconds: float = 20) -> None:
-        until(lambda: self.run(f"Boolean({script})"), seconds)
+        try:
+            until(lambda: self.run(f"Boolean({script})"), seconds)
+        except AssertionError:
+            shown = self.run("location.hash + '\\n' + document.body.innerText.slice(0, 3000) + window.broken.join('\\n')")
+            raise AssertionError(f"never came: {script}\n{shown}") from None
 
     def press(self, key: str) -> None:
         self.run(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{ key: {json.dumps(key)}, bubbles: true }}))")
@@ -191,7 +199,7 @@ def test_a_text_is_written_token_by_token_by_keyboard_alone(runs: Path, browser:
         seen.wait(f"{step} === 2")
         likeliest = "document.querySelector('aside li .label').textContent"
         seen.wait(f"document.querySelector('aside li .label') && {likeliest}")
-        seen.run("document.querySelector('#temperature').value = 0; document.querySelector('#temperature').dispatchEvent(new Event('input'))")
+        seen.run("document.querySelector('#temperature').value = 0; document.querySelector('#temperature').dispatchEvent(new Event('input', { bubbles: true }))")
         seen.wait("document.querySelector('aside').textContent.includes('1 of')")
         first = seen.run(likeliest)
         seen.press("1")
@@ -199,7 +207,7 @@ def test_a_text_is_written_token_by_token_by_keyboard_alone(runs: Path, browser:
         assert seen.run("document.querySelectorAll('.chips li')[2].textContent.trim()") == first
         seen.press("End")
         box = "document.querySelector('.source input')"
-        seen.run(f"{box}.value = 'T:a reel'; {box}.dispatchEvent(new Event('input'))")
+        seen.run(f"{box}.value = 'T:a reel'; {box}.dispatchEvent(new Event('input', {{ bubbles: true }}))")
         seen.wait(f"{tokens} === 9 && {step} === 9")
         seen.press("t")
         seen.wait(READY["training"])
@@ -218,7 +226,7 @@ def test_without_the_token_it_asks_for_it(runs: Path, browser: Page) -> None:
         seen.axe()
         box = "document.querySelector('form.token input')"
         token = address.split("token=")[1]
-        seen.run(f"{box}.value = '{token}'; {box}.dispatchEvent(new Event('input')); document.querySelector('form.token button').click()")
+        seen.run(f"{box}.value = '{token}'; {box}.dispatchEvent(new Event('input', {{ bubbles: true }})); document.querySelector('form.token button').click()")
         seen.wait(ROWS)
         assert seen.run("window.broken") == []
 
@@ -240,8 +248,9 @@ def test_five_hundred_runs_and_a_million_points(tmp_path: Path, browser: Page) -
         seen.open("/run/lstm-tunes-7/training", READY["training"])
         drawn = "Number(/drawn in (\\d+) ms/.exec(document.querySelector('.facts.num').textContent)[1])"
         found = []
-        for _ in range(4):
-            time.sleep(2.6)  # it draws anew by itself
+        for number in range(6):
+            seen.run(f"document.querySelectorAll('.seg button')[{number % 2}].click()")
+            time.sleep(0.8)
             found.append(seen.run(drawn))
         assert "1.00 M" in seen.run("document.querySelector('.facts.num').textContent")
         assert min(found) <= 150

@@ -127,9 +127,11 @@ def _one(app: FastAPI, studio: Studio) -> None:
         """Its curves as far as it came, with as many points as the screen shows."""
         found = studio.index.find(run)
         curve = studio.curves.of(found.path)
-        draw = partial(_drawn, curve, x=x, width=width, window=window, low=low, high=high)
+        draw = partial(_drawn, curve, x=x, window=window, low=low, high=high)
+        small = max(100, width // 3)  # loss and validation have the whole width
         return {
-            "row": row(found, ""), "curves": {name: draw(name) for name in COLUMNS}, "speed": _speed(curve, x, width),
+            "row": row(found, ""), "curves": {name: draw(name, width=width if name in ("loss", "valid") else small) for name in COLUMNS},
+            "speed": _speed(curve, x, small),
             "events": curve.events[-200:], "points": curve.count(), "failed": studio.resumed.failed(run),
         }  # fmt: skip
 
