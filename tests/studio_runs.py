@@ -31,13 +31,17 @@ def studio(folder: Path) -> Iterator[tuple[str, httpx.Client]]:
     listening = listening_on("127.0.0.1", 0)
     port = listening.getsockname()[1]
     app = guarded(Studio(folder), port=port, token=TOKEN)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=2)
+    )
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     until(lambda: server.started)
     headers = {"authorization": f"Bearer {TOKEN}"}
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, trust_env=False
+        ) as client:
             yield f"http://127.0.0.1:{port}/#token={TOKEN}", client
     finally:
         server.should_exit = True
@@ -56,7 +60,9 @@ def run_at(folder: Path, lines: int = 20, task: str = "generate", **changes: Any
     """A run's folder as training leaves it, but for its model."""
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(WRITTEN | changes))
-    (folder / "config.toml").write_text(f'data = "tunes"  # command line\ntask = "{task}"  # the data is text\nlr = 0.01\n')
+    (folder / "config.toml").write_text(
+        f'data = "tunes"  # command line\ntask = "{task}"  # the data is text\nlr = 0.01\n'
+    )
     (folder / "command.txt").write_text("unrolled train data=tunes\n")
     rows = [metrics_row(step) for step in range(1, lines + 1)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -38,12 +38,18 @@ def test_the_built_page_is_that_of_its_source() -> None:
     found = hashlib.sha256()
     for name in files:
         found.update(f"{name}\0".encode() + (PAGE / name).read_bytes() + b"\0")
-    assert (BUILT / "stamp.txt").read_text().strip() == found.hexdigest(), "cd page && npm ci && npm run build"
+    assert (BUILT / "stamp.txt").read_text().strip() == found.hexdigest(), (
+        "cd page && npm ci && npm run build"
+    )
     for name, _ in FILES.values():
         assert 0 < (BUILT / name).stat().st_size < 300_000
     lock = (PAGE / "package-lock.json").read_text("utf-8")
     assert '"resolved"' not in lock, "npm install --omit-lockfile-registry-resolved"
-    assert all(ch not in "^~*" for v in json.loads((PAGE / "package.json").read_text())["devDependencies"].values() for ch in v)
+    assert all(
+        ch not in "^~*"
+        for v in json.loads((PAGE / "package.json").read_text())["devDependencies"].values()
+        for ch in v
+    )
 
 
 def test_the_page_is_free_and_says_nothing_and_all_else_needs_the_token(tmp_path: Path) -> None:
@@ -53,14 +59,32 @@ def test_the_page_is_free_and_says_nothing_and_all_else_needs_the_token(tmp_path
         for path in FILES:
             said = stranger.get(path)
             assert said.status_code == 200 and "secret-run" not in said.text
-        paths = ["/api/runs", "/api/run?run=secret-run-1", "/api/live?run=secret-run-1", "/api/glass?run=secret-run-1", "/x"]
+        paths = [
+            "/api/runs",
+            "/api/run?run=secret-run-1",
+            "/api/live?run=secret-run-1",
+            "/api/glass?run=secret-run-1",
+            "/x",
+        ]
         assert {stranger.get(path).status_code for path in paths} == {401}
-        posts = ["/api/stop", "/api/resume", "/api/compare", "/api/glass/read", "/api/glass/next", "/api/look"]
+        posts = [
+            "/api/stop",
+            "/api/resume",
+            "/api/compare",
+            "/api/glass/read",
+            "/api/glass/next",
+            "/api/look",
+        ]
         assert {stranger.post(path, json={"run": "secret-run-1"}).status_code for path in posts} == {401}
         assert stranger.get(f"/api/runs?token={TOKEN}").status_code == 401
         assert client.get("/api/runs").json()["runs"][0]["name"] == "secret-run-1"
         assert client.get("/api/runs", headers={"host": "evil.example"}).status_code == 421
-        assert client.post("/api/stop", json={"run": "x"}, headers={"origin": "https://evil.example"}).status_code == 403
+        assert (
+            client.post(
+                "/api/stop", json={"run": "x"}, headers={"origin": "https://evil.example"}
+            ).status_code
+            == 403
+        )
         assert client.get("/api/openapi.json").status_code == 404 and client.get("/docs").status_code == 404
         stranger.close()
 
@@ -70,19 +94,46 @@ def test_the_policy_allows_nothing_from_elsewhere_and_nothing_inline(tmp_path: P
     with studio(tmp_path / "runs") as (_, client):
         for path in ("/", "/app.js", "/api/runs", "/nothing"):
             headers = client.get(path).headers
-            policy = {part.split()[0]: part.split()[1:] for part in headers["content-security-policy"].split(";")}
-            assert policy["default-src"] == ["'none'"] and policy["script-src"] == ["'self'"] == policy["style-src"]
+            policy = {
+                part.split()[0]: part.split()[1:] for part in headers["content-security-policy"].split(";")
+            }
+            assert (
+                policy["default-src"] == ["'none'"]
+                and policy["script-src"] == ["'self'"] == policy["style-src"]
+            )
             assert policy["connect-src"] == ["'self'"] and policy["frame-ancestors"] == ["'none'"]
             assert headers["x-content-type-options"] == "nosniff" and headers["cache-control"] == "no-store"
     page = (BUILT / "index.html").read_text("utf-8")
-    assert "<style" not in page and page.count("<script") == 1 and 'src="/app.js"' in page and " on" not in page.split("<body")[1]
+    assert (
+        "<style" not in page
+        and page.count("<script") == 1
+        and 'src="/app.js"' in page
+        and " on" not in page.split("<body")[1]
+    )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["../outside", "..", ".", "", "/", "a-1/../../outside", "a-1/checkpoints", "%2e%2e/outside", "linked", "a-1\0", "A-1", "~",
-     "a-1/", "./a-1", "hidden/.b-1", "..\\outside", "x" * 400],
-)  # fmt: skip
+    [
+        "../outside",
+        "..",
+        ".",
+        "",
+        "/",
+        "a-1/../../outside",
+        "a-1/checkpoints",
+        "%2e%2e/outside",
+        "linked",
+        "a-1\0",
+        "A-1",
+        "~",
+        "a-1/",
+        "./a-1",
+        "hidden/.b-1",
+        "..\\outside",
+        "x" * 400,
+    ],
+)
 def test_a_name_opens_only_what_the_list_shows(tmp_path: Path, name: str) -> None:
     run_at(tmp_path / "outside")
     runs = tmp_path / "runs"
@@ -91,8 +142,13 @@ def test_a_name_opens_only_what_the_list_shows(tmp_path: Path, name: str) -> Non
     (runs / "linked").symlink_to(tmp_path / "outside")
     with studio(runs) as (_, client):
         assert [row["name"] for row in client.get("/api/runs").json()["runs"]] == ["a-1"]
-        asked = [client.get(path, params={"run": name}) for path in ("/api/run", "/api/live", "/api/samples", "/api/glass")]
-        asked += [client.post(path, json={"run": name}) for path in ("/api/stop", "/api/resume", "/api/glass/read")]
+        asked = [
+            client.get(path, params={"run": name})
+            for path in ("/api/run", "/api/live", "/api/samples", "/api/glass")
+        ]
+        asked += [
+            client.post(path, json={"run": name}) for path in ("/api/stop", "/api/resume", "/api/glass/read")
+        ]
         assert {reply.status_code for reply in asked} == {422}
         assert client.post("/api/compare", json={"runs": ["a-1", name]}).status_code == 422
     absolute = Index(runs)
@@ -111,7 +167,11 @@ def test_runs_come_and_change_and_go(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "a-1", tmp_path / os.fsdecode(b"odd-\xff"), dirs_exist_ok=True)
     rows = index.rows()
     assert [(row["name"], row["state"]) for row in rows] == [("a-1", "finished"), ("race-1/b-1", "stopped")]
-    assert rows[0]["score"] == 2.0 and rows[0]["baseline"] == {"name": "5-gram", "value": 2.2} and rows[0]["task"] == "generate"
+    assert (
+        rows[0]["score"] == 2.0
+        and rows[0]["baseline"] == {"name": "5-gram", "value": 2.2}
+        and rows[0]["task"] == "generate"
+    )
     assert rows[1]["step"] == 20 and rows[1]["latest"] == 3 / 20 and rows[1]["score"] is None
     told = json.loads((tmp_path / "a-1" / "result.json").read_text())
     (tmp_path / "a-1" / "result.json").write_text(json.dumps(told | {"step": 41}))
@@ -140,11 +200,17 @@ def test_a_curve_follows_its_file_and_its_cuts(tmp_path: Path) -> None:
     lines = [json.dumps(metrics_row(step)) + "\n" for step in range(1, 31)]
     path.write_text("".join(lines[:10]) + lines[10][:9])
     curve.update()
-    assert curve.points("loss")[:, 0].tolist() == [1, 2, 3, 4, 6, 7, 8, 9] and curve.points("valid")[:, 0].tolist() == [5, 10]
+    assert curve.points("loss")[:, 0].tolist() == [1, 2, 3, 4, 6, 7, 8, 9] and curve.points("valid")[
+        :, 0
+    ].tolist() == [5, 10]
     with open(path, "a") as file:
-        file.write(lines[10][9:] + "[1]\n{oops\n\n" + '{"step": 12, "nonfinite": 3}\n{"step": "x"}\n' + lines[12])
+        file.write(
+            lines[10][9:] + "[1]\n{oops\n\n" + '{"step": 12, "nonfinite": 3}\n{"step": "x"}\n' + lines[12]
+        )
     curve.update()
-    assert curve.points("loss")[-2:, 0].tolist() == [11, 13] and curve.events == [{"step": 12, "what": "not finite"}]
+    assert curve.points("loss")[-2:, 0].tolist() == [11, 13] and curve.events == [
+        {"step": 12, "what": "not finite"}
+    ]
     path.write_text("".join(lines[:6]))  # the run went back
     curve.update()
     assert curve.points("loss")[:, 0].tolist() == [1, 2, 3, 4, 6] and curve.events == []
@@ -213,7 +279,12 @@ def test_it_tells_a_run_from_a_folder_of_runs(tmp_path: Path, monkeypatch: pytes
     runs = str(tmp_path / "runs")
     assert where(None, runs) == (tmp_path / "runs", None)
     assert where(runs, "elsewhere") == (tmp_path / "runs", None)
-    assert where("a-1", runs) == (tmp_path / "runs", "a-1") == where("@last", runs) == where(f"{runs}/a-1", "elsewhere")
+    assert (
+        where("a-1", runs)
+        == (tmp_path / "runs", "a-1")
+        == where("@last", runs)
+        == where(f"{runs}/a-1", "elsewhere")
+    )
     for run, folder in (("b-1", runs), (None, "nowhere")):
         with pytest.raises(UserError):
             where(run, folder)
@@ -223,7 +294,11 @@ def test_the_command_prints_its_address_and_ends_when_told(tmp_path: Path) -> No
     run_at(tmp_path / "a-1")
     command = [sys.executable, "-m", "unrolled", "studio", str(tmp_path / "a-1"), "port=0"]
     made = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     try:
         assert made.stdout is not None
@@ -233,7 +308,9 @@ def test_the_command_prints_its_address_and_ends_when_told(tmp_path: Path) -> No
         until_up: Any = None
         for _ in range(200):
             try:
-                until_up = httpx.get(f"{base}/api/runs", headers={"authorization": f"Bearer {token}"}, trust_env=False)
+                until_up = httpx.get(
+                    f"{base}/api/runs", headers={"authorization": f"Bearer {token}"}, trust_env=False
+                )
                 break
             except httpx.ConnectError:
                 time.sleep(0.05)

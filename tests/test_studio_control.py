@@ -25,9 +25,29 @@ HERE = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 def training(place: Path, runs: Path, *words: str) -> subprocess.Popen[str]:
     """`unrolled train` with steps enough to be stopped."""
-    keys = ["model=lstm", "model.width=16", "batch=4", "length=16", "budget=60000steps", "evaluate_every=2000", "log_every=5",
-            "codec=characters", "dtype=float32", "device=cpu", "patience=0"]  # fmt: skip
-    command = [sys.executable, "-m", "unrolled", "train", f"data={place / 'tunes.abc'}", f"runs={runs}", *keys, *words]
+    keys = [
+        "model=lstm",
+        "model.width=16",
+        "batch=4",
+        "length=16",
+        "budget=60000steps",
+        "evaluate_every=2000",
+        "log_every=5",
+        "codec=characters",
+        "dtype=float32",
+        "device=cpu",
+        "patience=0",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "unrolled",
+        "train",
+        f"data={place / 'tunes.abc'}",
+        f"runs={runs}",
+        *keys,
+        *words,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=HERE)
 
 
@@ -47,7 +67,9 @@ def test_a_training_appears_moves_and_is_stopped_as_by_ctrl_c(place: Path, tmp_p
             until(lambda: rows()[0]["step"] > step, 10)
             assert time.monotonic() - begun < 2
             live = client.get("/api/live", params={"run": name}).json()
-            assert live["curves"]["loss"]["x"] and live["row"]["state"] == "running" and live["failed"] is None
+            assert (
+                live["curves"]["loss"]["x"] and live["row"]["state"] == "running" and live["failed"] is None
+            )
             assert client.post("/api/resume", json={"run": name}).status_code == 422, "it trains already"
             assert client.post("/api/stop", json={"run": name}).json() == {"process": made.pid}
             _, said = made.communicate(timeout=60)
@@ -90,12 +112,23 @@ def bystander() -> Any:
     made.wait()
 
 
-def test_no_other_process_is_signalled(tmp_path: Path, bystander: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_process_is_signalled(
+    tmp_path: Path, bystander: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = run_at(tmp_path / "a-1", finished=False)
     sent: list[int] = []
     real = os.kill
     monkeypatch.setattr(os, "kill", lambda pid, number: real(pid, 0) if number == 0 else sent.append(pid))
-    for text in (f"pid {bystander.pid}", "pid 1", "pid 0", "pid -1", "pid 99999999", "", "pid x", f"{bystander.pid}"):
+    for text in (
+        f"pid {bystander.pid}",
+        "pid 1",
+        "pid 0",
+        "pid -1",
+        "pid 99999999",
+        "",
+        "pid x",
+        f"{bystander.pid}",
+    ):
         (folder / ".lock").write_text(text)
         assert running(folder) is None, "nobody holds the lock"
         with pytest.raises(UserError, match="nothing trains it"):
@@ -131,7 +164,9 @@ def test_a_comparison_is_stopped_as_a_whole(tmp_path: Path) -> None:
         "signal.signal(signal.SIGINT, lambda *_: sys.exit(130)); print('ready', flush=True); time.sleep(60)"
     )
     members = [run_at(tmp_path / "race-1" / name, finished=False) for name in ("a-1", "b-1")]
-    made = subprocess.Popen([sys.executable, "-c", code, *map(str, members)], stdout=subprocess.PIPE, text=True, env=HERE)
+    made = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, members)], stdout=subprocess.PIPE, text=True, env=HERE
+    )
     try:
         assert made.stdout is not None and made.stdout.readline() == "ready\n"
         assert {running(member) for member in members} == {made.pid}

@@ -52,7 +52,11 @@ def test_what_is_shown_of_a_writer_is_what_it_does(glass: Any, kind: str) -> Non
     ids = [int(i) for i in model.task.codec.encode("abc fed\ngab")]
     box = glass(model)
     said = box.read(RUN, Asked(run="x", ids=ids))
-    assert said["ids"] == [0, *ids] and said["labels"][1:4] == ["a", "b", "c"] and said["known"] == said["cut"] == 0
+    assert (
+        said["ids"] == [0, *ids]
+        and said["labels"][1:4] == ["a", "b", "c"]
+        and said["known"] == said["cut"] == 0
+    )
     with torch.no_grad():
         logits = model(torch.tensor([[0, *ids]]))[0][0]
     bits = -logits[:-1].double().log_softmax(-1)[range(len(ids)), ids] / np.log(2)
@@ -63,7 +67,9 @@ def test_what_is_shown_of_a_writer_is_what_it_does(glass: Any, kind: str) -> Non
     for (path, name), value in shown.items():
         true = trace.find(path, name).value[0]
         drawn = unpacked(value, value["steps"], value["units"])
-        np.testing.assert_allclose(drawn, true[:, [i * true.shape[1] // value["units"] for i in range(value["units"])]], atol=1e-4)
+        np.testing.assert_allclose(
+            drawn, true[:, [i * true.shape[1] // value["units"] for i in range(value["units"])]], atol=1e-4
+        )
     for layer in said["layers"]:
         if "weights" in layer:
             packed = layer["weights"]
@@ -82,14 +88,23 @@ def test_a_token_more_is_the_last_column_of_the_whole(glass: Any, kind: str) -> 
         for x, y in zip(a["values"], b["values"], strict=True):
             assert y["steps"] == 1
             all_steps = unpacked(x, 6, x["units"])
-            np.testing.assert_allclose(all_steps[5:], unpacked(y, 1, y["units"]), atol=2e-4 * max(1, np.abs(all_steps).max()))
+            np.testing.assert_allclose(
+                all_steps[5:], unpacked(y, 1, y["units"]), atol=2e-4 * max(1, np.abs(all_steps).max())
+            )
 
 
 def test_the_state_of_a_wide_layer_is_sampled_evenly() -> None:
     model = writer_of("lstm", width=UNITS * 2)
     told = heard(model, probe(model, torch.tensor([[0, 1, 2]])), 0)
     assert {(value["units"], value["of"]) for value in told[0]["values"]} == {(UNITS, 2 * UNITS)}
-    assert [value["name"] for value in told[0]["values"]] == ["input", "forget", "candidate", "output", "cell", "hidden"]
+    assert [value["name"] for value in told[0]["values"]] == [
+        "input",
+        "forget",
+        "candidate",
+        "output",
+        "cell",
+        "hidden",
+    ]
     assert [layer["kind"] for layer in layers_of(model)] == ["lstm", "lstm"]
 
 
@@ -99,7 +114,9 @@ def test_answers_after_each_step_are_those_of_predict(glass: Any, task: str, rea
     model = model_of(task_of(task, reads), "gru").eval()
     steps = np.asarray(model.task.steps(TEXTS[1] if reads == "text" else SERIES[1]))
     said = glass(model, [Passage(steps, "one", "so")]).read(RUN, Asked(run="x", sample=0))
-    wanted = model.task.said(np.stack([model(torch.from_numpy(steps)[None])[0][0].detach().numpy()])[0].astype(np.float64))
+    wanted = model.task.said(
+        np.stack([model(torch.from_numpy(steps)[None])[0][0].detach().numpy()])[0].astype(np.float64)
+    )
     np.testing.assert_allclose(said["answers"], wanted, rtol=2e-3, atol=1e-4)
     assert said["truth"] == "so" and len(said["labels"]) == len(steps)
     assert (said["ids"] is None) == (reads == "series") == ("input" in said)
@@ -108,7 +125,10 @@ def test_answers_after_each_step_are_those_of_predict(glass: Any, task: str, rea
 def test_a_text_is_read_as_a_sample_is(glass: Any) -> None:
     model = model_of(task_of("classify"), "bilstm")
     box = glass(model, [Passage(np.asarray(model.task.steps("a cat sat")), "a cat sat")])
-    typed, picked = box.read(RUN, Asked(run="x", text="a cat sat", known=2)), box.read(RUN, Asked(run="x", sample=0))
+    typed, picked = (
+        box.read(RUN, Asked(run="x", text="a cat sat", known=2)),
+        box.read(RUN, Asked(run="x", sample=0)),
+    )
     assert typed["answers"] == picked["answers"] and typed["labels"] == ["a", "cat", "sat"]
     assert typed["known"] == 0, "what comes after changes what came before"
     assert box.open(RUN)["classes"] == ["bad", "good", "so"]
@@ -125,7 +145,14 @@ def test_what_cannot_be_read_is_refused_in_words(glass: Any) -> None:
             series.read(RUN, asked)
     with pytest.raises(UserError, match="draws no tokens"):
         series.next(RUN, Asked(run="x", ids=[1]))
-    for wrong in ({"ids": [1] * (MOST + 1)}, {"temperature": -1}, {"top_p": 0}, {"top_k": 0}, {"path": "/etc"}, {"sample": -1}):
+    for wrong in (
+        {"ids": [1] * (MOST + 1)},
+        {"temperature": -1},
+        {"top_p": 0},
+        {"top_k": 0},
+        {"path": "/etc"},
+        {"sample": -1},
+    ):
         with pytest.raises(ValueError):
             Asked(run="x", **wrong)
 
@@ -144,7 +171,10 @@ def test_a_prediction_that_is_no_number_is_said_to_be_none(glass: Any) -> None:
 
 
 knobs = st.builds(
-    Draw, st.sampled_from([0.0, 0.3, 1.0, 1.7]), st.sampled_from([None, 1, 3, 50]), st.sampled_from([None, 0.2, 0.7, 1.0])
+    Draw,
+    st.sampled_from([0.0, 0.3, 1.0, 1.7]),
+    st.sampled_from([None, 1, 3, 50]),
+    st.sampled_from([None, 0.2, 0.7, 1.0]),
 )
 
 
@@ -160,7 +190,9 @@ def test_the_odds_are_those_by_which_tokens_are_drawn(values: list[float], draw:
     np.testing.assert_allclose(counted.numpy(), share.numpy(), atol=1e-3)
     told = following(logits, draw, 0.37, str)
     assert told["drawn"] == int(pick_at(logits[None], draw, torch.tensor([0.37]))[0])
-    assert told["possible"] == int((share > 0).sum()) and sum(one["p"] for one in told["tokens"]) == pytest.approx(1)
+    assert told["possible"] == int((share > 0).sum()) and sum(
+        one["p"] for one in told["tokens"]
+    ) == pytest.approx(1)
 
 
 def test_a_run_is_opened_with_something_to_look_at(place: Path, tmp_path: Path) -> None:
@@ -194,8 +226,19 @@ def test_a_run_is_opened_with_something_to_look_at(place: Path, tmp_path: Path) 
 
 def test_blocks_become_plain_data() -> None:
     nan = float("nan")
-    blocks = [Table(["a"], [[np.float32(1.5)], [nan]], "c"), LineChart([Series("s", {"x": (1, 2)}, [nan, np.int64(2)])], "y"), Heatmap(np.eye(2))]  # fmt: skip
+    blocks = [
+        Table(["a"], [[np.float32(1.5)], [nan]], "c"),
+        LineChart([Series("s", {"x": (1, 2)}, [nan, np.int64(2)])], "y"),
+        Heatmap(np.eye(2)),
+    ]
     told = plain(blocks)
     assert told[0]["rows"] == [[1.5], [None]] and told[0]["kind"] == "Table"
-    assert told[1]["series"][0] == {"kind": "Series", "name": "s", "xs": {"x": [1, 2]}, "ys": [None, 2], "low": None, "high": None}
+    assert told[1]["series"][0] == {
+        "kind": "Series",
+        "name": "s",
+        "xs": {"x": [1, 2]},
+        "ys": [None, 2],
+        "low": None,
+        "high": None,
+    }
     assert told[2]["values"] == [[1.0, 0.0], [0.0, 1.0]]

@@ -30,7 +30,8 @@ class Keys:
     host: str = field(default="127.0.0.1", metadata={"help": "the address it listens on"})
     port: int = field(default=8300, metadata={"help": "0 = any that is free", "at_least": 0})
     token: str | None = field(
-        default=None, metadata={"help": f"what the page must show; better set {TOKEN}; - = a new one each time"}
+        default=None,
+        metadata={"help": f"what the page must show; better set {TOKEN}; - = a new one each time"},
     )
     hosts: tuple[str, ...] = field(default=(), metadata={"help": "names others may call this machine by"})
     device: str = field(default="cpu", metadata={"help": "where the glass box computes: cpu, cuda, mps"})

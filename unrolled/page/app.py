@@ -92,7 +92,11 @@ def _lists(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/runs", response_model=None)
     def runs() -> dict[str, Any]:
         """What the list says of each."""
-        return {"folder": studio.index.folder.resolve().name, "version": __version__, "runs": studio.index.rows()}
+        return {
+            "folder": studio.index.folder.resolve().name,
+            "version": __version__,
+            "runs": studio.index.rows(),
+        }
 
     @app.post("/api/compare", response_model=None)
     def compare(body: Several) -> dict[str, Any]:
@@ -129,8 +133,9 @@ def _one(app: FastAPI, studio: Studio) -> None:
         curve = studio.curves.of(found.path)
         draw = partial(_drawn, curve, x=x, window=window, low=low, high=high)
         small = max(100, width // 3)  # loss and validation have the whole width
+        curves = {name: draw(name, width=width if name in ("loss", "valid") else small) for name in COLUMNS}
         return {
-            "row": row(found, ""), "curves": {name: draw(name, width=width if name in ("loss", "valid") else small) for name in COLUMNS},
+            "row": row(found, ""), "curves": curves,
             "speed": _speed(curve, x, small),
             "events": curve.events[-200:], "points": curve.count(), "failed": studio.resumed.failed(run),
         }  # fmt: skip
@@ -182,7 +187,13 @@ def _inside(app: FastAPI, studio: Studio) -> None:
 
 
 def _drawn(
-    curve: Curve, name: str, x: str, width: int, window: int, low: float | None = None, high: float | None = None
+    curve: Curve,
+    name: str,
+    x: str,
+    width: int,
+    window: int,
+    low: float | None = None,
+    high: float | None = None,
 ) -> dict[str, Any]:
     points = curve.points(name)
     column = 0 if x == "step" else 1
@@ -198,7 +209,9 @@ def _speed(curve: Curve, x: str, width: int) -> dict[str, Any]:
     with_time = points[points[:, 1] == points[:, 1]]
     steps, seconds = (with_time[1:, i] - with_time[:-1, i] for i in (0, 1))
     forward = (seconds > 0) & (steps > 0)
-    xs, ys = thinned(with_time[1:, 0 if x == "step" else 1][forward], steps[forward] / seconds[forward], width)
+    xs, ys = thinned(
+        with_time[1:, 0 if x == "step" else 1][forward], steps[forward] / seconds[forward], width
+    )
     return {"x": _plain(xs), "y": _plain(ys)}
 
 
@@ -206,11 +219,14 @@ def _plain(values: Any) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
 
 
-def guarded(
-    studio: Studio, *, port: int, token: str, hosts: tuple[str, ...] = ()
-) -> files.Sealed:
+def guarded(studio: Studio, *, port: int, token: str, hosts: tuple[str, ...] = ()) -> files.Sealed:
     """The whole application as a server runs it. The page's own files need no token: they say nothing of any run."""
     gate = Gate(
-        application(studio), port=port, hosts=hosts, token=token, limits=Limits(body=BODY), free=tuple(files.FILES)
+        application(studio),
+        port=port,
+        hosts=hosts,
+        token=token,
+        limits=Limits(body=BODY),
+        free=tuple(files.FILES),
     )
     return files.Sealed(gate)

@@ -62,7 +62,9 @@ class Curve:
                 if isinstance(value, int | float):
                     found[name].append((step, seconds, value))
             if "nonfinite" in row or "rewound_over" in row:
-                self.events.append({"step": step, "what": "rewound" if "rewound_over" in row else "not finite"})
+                self.events.append(
+                    {"step": step, "what": "rewound" if "rewound_over" in row else "not finite"}
+                )
         for name, new in found.items():
             if new:
                 self._points[name] = np.concatenate([self._points[name], np.asarray(new, np.float64).T], 1)
@@ -119,7 +121,9 @@ def thinned(
     if not real.all():
         x, y = x[real], y[real]
     if low is not None or high is not None:
-        first = max(0, np.searchsorted(x, -np.inf if low is None else low, "left") - 1)  # the lines go on outside
+        first = max(
+            0, np.searchsorted(x, -np.inf if low is None else low, "left") - 1
+        )  # the lines go on outside
         x, y = x[first:], y[first:]
         last = np.searchsorted(x, np.inf if high is None else high, "right") + 1
         x, y = x[:last], y[:last]

@@ -138,12 +138,16 @@ class Glass:
             trace = probe(opened.model, steps, only=())
             known = min(asked.known, steps.shape[1] - 1) if opened.model.reach.future == 0 else 0
             prediction = trace.prediction[0]
-            told = {"known": known, "cut": cut, "layers": heard(opened.model, trace, known)}
+            told: dict[str, Any] = {"known": known, "cut": cut, "layers": heard(opened.model, trace, known)}
             if steps.ndim == 2:
                 ids = steps[0].tolist()
                 told |= {"ids": ids, "labels": _labels(opened.task, ids, opened.writes)}
             else:
-                told |= {"ids": None, "labels": [str(i + 1) for i in range(steps.shape[1])], "input": _image(steps[0])}
+                told |= {
+                    "ids": None,
+                    "labels": _numbered(steps.shape[1]),
+                    "input": _image(steps[0]),
+                }
             if opened.writes:
                 self._keep(opened, (None, tuple(told["ids"][1:])), prediction)
                 told["surprise"] = _surprise(prediction, told["ids"])
@@ -200,10 +204,12 @@ class Glass:
         trace = probe(model, ids.to(device), source=raw)
         prediction = trace.prediction[0]
         self._keep(opened, (asked.sample, asked.text, tuple(written)), prediction)
+        read = [BOUNDARY, *written]
+        spelt = source.ndim == 1
         told: dict[str, Any] = {
-            "known": 0, "cut": 0, "layers": heard(model, trace, 0), "ids": ids[0].tolist(),
-            "labels": _labels(task, ids[0].tolist(), True, task.answers), "surprise": _surprise(prediction, ids[0].tolist()),
-            "source": _labels(task, source.tolist(), False) if source.ndim == 1 else [str(i + 1) for i in range(len(source))],
+            "known": 0, "cut": 0, "layers": heard(model, trace, 0), "ids": read,
+            "labels": _labels(task, read, True, task.answers), "surprise": _surprise(prediction, read),
+            "source": _labels(task, source.tolist(), False) if spelt else _numbered(len(source)),
             "said": task.answers.decode(written),
         }  # fmt: skip
         if asked.sample is not None:
@@ -270,6 +276,10 @@ def _labels(task: Any, ids: list[int], begun: bool, codec: Any = None) -> list[s
     return ["▸", *names[1:]] if begun else names
 
 
+def _numbered(steps: int) -> list[str]:
+    return [str(i + 1) for i in range(steps)]
+
+
 def _image(steps: Tensor) -> dict[str, Any]:
     """(T, D) numbers from 0 to 255: of the columns that change, at most `COLUMNS`, evenly chosen."""
     values = steps.double().cpu()
@@ -299,8 +309,6 @@ def _answers(task: Any, prediction: Tensor) -> list[list[float]]:
     """(T, C): what the model would say had the sequence ended at each step."""
     said = task.settled(prediction.double())
     return [[float(f"{value:.4g}") for value in row] for row in said[:, :CLASSES].tolist()]
-
-
 
 
 def _growing(task: Any, prediction: Tensor) -> list[str]:

@@ -138,7 +138,9 @@ def _inside(folder: Path) -> list[Path]:
             return sorted(
                 folder / entry.name
                 for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False) and _sayable(entry.name)
+                if not entry.name.startswith(".")
+                and entry.is_dir(follow_symlinks=False)
+                and _sayable(entry.name)
             )
     except OSError:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,15 @@ def layers_of(model: Any) -> list[dict[str, Any]]:
             kind = _kind(part)
             found.append({
                 "path": path, "kind": kind, "width": part.width, "parameters": sum(p.numel() for p in part.parameters()),
-                "past": None if past == float("inf") else int(past), "future": None if future == float("inf") else int(future),
+                "past": _steps(past), "future": _steps(future),
                 "equation": EQUATIONS.get(kind, ""), "heads": getattr(part, "heads", None),
             })  # fmt: skip
     return found
+
+
+def _steps(reach: float) -> int | None:
+    """None where there is no end to it."""
+    return None if isinf(reach) else int(reach)
 
 
 def _kind(part: Mixer) -> str:
@@ -61,7 +67,8 @@ def heard(model: Any, trace: Trace, known: int) -> list[dict[str, Any]]:
         if not isinstance(part, Mixer) or isinstance(part, Core):
             continue
         layer = told.setdefault(
-            one.layer, {"path": one.layer, "kind": one.kind, "source": one.layer.startswith("source"), "values": []}
+            one.layer,
+            {"path": one.layer, "kind": one.kind, "source": one.layer.startswith("source"), "values": []},
         )
         first = 0 if layer["source"] else known
         if one.name == "weights":
@@ -108,4 +115,8 @@ def _packed(value: Tensor) -> dict[str, Any]:
     plain = torch.nan_to_num(value.double(), 0.0, 0.0, 0.0).numpy()
     scale = float(np.abs(plain).max(initial=0.0)) / 32_767 or 1.0
     whole = np.round(plain / scale).astype("<i2")
-    return {"scale": scale, "steps": value.shape[-2], "data": base64.b64encode(whole.tobytes()).decode("ascii")}
+    return {
+        "scale": scale,
+        "steps": value.shape[-2],
+        "data": base64.b64encode(whole.tobytes()).decode("ascii"),
+    }

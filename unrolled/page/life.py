@@ -15,8 +15,10 @@ from unrolled.errors import UserError
 
 try:
     import fcntl
+
+    LOCKS = True
 except ImportError:  # Windows: whether a run is being written can't be told, so nothing is ever signalled
-    fcntl = None  # type: ignore[assignment]
+    LOCKS = False
 
 SAID = 2_000  # characters of what a failed start said
 
@@ -26,7 +28,7 @@ def running(folder: Path) -> int | None:
 
     The file .lock names it, but only the lock itself proves it: the system frees that however the process ends.
     """
-    if fcntl is None:
+    if not LOCKS:
         return None
     try:
         with open(folder / ".lock", "rb") as file:
@@ -74,7 +76,9 @@ def stop(folder: Path, name: str) -> int:
     try:
         os.kill(process, signal.SIGINT)
     except OSError as error:
-        raise UserError(f"{name}: process {process} can't be stopped from here ({error.strerror}).") from error
+        raise UserError(
+            f"{name}: process {process} can't be stopped from here ({error.strerror})."
+        ) from error
     return process
 
 

@@ -42,5 +42,7 @@ def following(logits: Tensor, draw: Draw, uniform: float | None, name: Any) -> d
         "of": len(logits),
     }
     if uniform is not None:
-        told["drawn"] = int(pick_at(logits[None], draw, torch.tensor([min(uniform, BELOW)], dtype=torch.float32))[0])
+        told["drawn"] = int(
+            pick_at(logits[None], draw, torch.tensor([min(uniform, BELOW)], dtype=torch.float32))[0]
+        )
     return told

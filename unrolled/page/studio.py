@@ -56,7 +56,9 @@ def where(run: str | None, runs: str) -> tuple[Path, str | None]:
     """The folder of runs, and the run at which the page opens. Raises UserError where there is no such thing."""
     if run is None:
         if not Path(runs).is_dir():
-            raise UserError(f"runs={runs}: no such folder. Begin with: unrolled train, or name the folder of your runs.")
+            raise UserError(
+                f"runs={runs}: no such folder. Begin with: unrolled train, or name the folder of your runs."
+            )
         return Path(runs), None
     path = Path(run).expanduser()
     if not run.startswith("@") and path.is_dir() and not (path / "result.json").is_file():
