@@ -337,6 +337,30 @@ def test_a_kind_of_ones_own_is_heard() -> None:
     assert not listening()
 
 
+def test_other_threads_are_not_heard() -> None:
+    from threading import Thread, current_thread, main_thread
+
+    model, other = writer_of("gru"), writer_of("lstm")
+    x = torch.ones(1, 4, dtype=torch.int64)
+
+    def meanwhile(said: Tensor) -> Tensor:
+        return said.sum()
+
+    class Between(Mixer):
+        def forward(self, x: Tensor, state: Any = None, layout: Any = None) -> tuple[Tensor, Any]:
+            for each in (model, other) if current_thread() is main_thread() else ():
+                thread = Thread(target=lambda each=each: each(torch.ones(1, 9, dtype=torch.int64)))
+                thread.start()
+                thread.join()
+            return x, state
+
+    model.core.layers.append(Between(16))
+    model.core.norms.append(torch.nn.Identity())
+    trace = probe(model, x, loss=meanwhile)
+    assert {one.value.shape[1] for one in trace.heard} == {4}
+    assert all(one.kind != "lstm" for one in trace.heard)
+
+
 def test_wrong_use_is_refused() -> None:
     model = writer_of("rnn")
     x = torch.ones(1, 4, dtype=torch.int64)

@@ -22,6 +22,7 @@ from unrolled.errors import RunFailed, UserError
 from unrolled.report import (
     Cards,
     Code,
+    ColouredText,
     Definitions,
     Dot,
     Heatmap,
@@ -103,6 +104,7 @@ def everything(name: str, value: float = 1.5) -> list[Section]:
         Tune(name, [], title=name),
         Sample(name, name, name, name),
         Code(name, name, name),
+        ColouredText([name, name], [value, -1.0], name, name, name, name),
         Definitions([(name, name), (name, value, name)], name, name),
         Cards([(name, name)], name),
         Heatmap([[1, value], [0, 3]], [name, name], [name, name], name, name, name, name),
@@ -210,6 +212,8 @@ def test_empty_things_say_so() -> None:
         Heatmap([[1.0], [1.0, 2.0]]),
         HiddenLines([]),
         Definitions([]),
+        ColouredText([], []),
+        ColouredText(["lost"], []),
     ]
     text = page("", "", empty)
     assert not Reader(text).wrong

@@ -26,6 +26,7 @@ _HOMES = {
     "SequenceRegressor": "unrolled.estimators",
     "Source": "unrolled.state",
     "Stream": "unrolled.running.stream",
+    "Trace": "unrolled.inspection.trace",
     "build": "unrolled.model",
     "compare": "unrolled.comparison.race",
     "demo": "unrolled.comparison.demo",
@@ -39,6 +40,7 @@ _HOMES = {
     "load": "unrolled.training.run",
     "predict": "unrolled.training.predict",
     "preset": "unrolled.model",
+    "probe": "unrolled.inspection.probe",
     "reproduce": "unrolled.comparison.reproduce",
     "serve": "unrolled.serving.serve",
     "to_torch": "unrolled.model",
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from unrolled.estimators import SequenceClassifier, SequenceRegressor
     from unrolled.exports.export import export
     from unrolled.inspection.inspect import inspect
+    from unrolled.inspection.probe import probe
+    from unrolled.inspection.trace import Trace
     from unrolled.layout import Layout
     from unrolled.lessons.tour import learn
     from unrolled.mixer import Mixer
@@ -82,6 +86,7 @@ __all__ = [
     "SequenceRegressor",
     "Source",
     "Stream",
+    "Trace",
     "build",
     "compare",
     "demo",
@@ -96,6 +101,7 @@ __all__ = [
     "load",
     "predict",
     "preset",
+    "probe",
     "reproduce",
     "serve",
     "state",

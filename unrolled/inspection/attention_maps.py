@@ -79,12 +79,12 @@ class AttentionMaps(Finding):
         held = best.mean.chance is not None and best.mean.chance < 0.05
         if held and gain > 0:
             return (
-                f"{best.layer} looks where it matters: its weights rank earlier steps as taking them out does "
-                f"({_signed(best.mean)}), better than closeness alone ({_signed(self.recency)})."
+                f"{best.layer} looks where it matters: its weights rank earlier steps as taking them out "
+                f"does ({_bare(best.mean)}), better than closeness alone ({_bare(self.recency)})."
             )
         return (
-            "Where these layers look is not what mattered: no map ranks steps better than mere closeness "
-            f"({_signed(best.mean)} against {_signed(self.recency)}). Read the maps with care."
+            "No map tells more of what mattered than mere closeness does: taking out what a layer looks at moves the "
+            f"answer no more than taking out what is near ({_bare(best.mean)} against {_bare(self.recency)})."
         )
 
     def blocks(self) -> list[Section]:
@@ -93,6 +93,7 @@ class AttentionMaps(Finding):
             made.append(
                 Heatmap(
                     self.rollout, self.tokens, self.sources, title="Rollout: through all layers", low=0.0,
+                    high=_bright(self.rollout),
                     row_label="the step that looks", column_label="what it sees, in the end",
                     caption="Each layer's weights, the mean of its heads, averaged with the path around the layer, "
                     f"multiplied through. Agreement with deleting the word: {_signed(self.rolled)}.",
@@ -286,6 +287,12 @@ def _looks_at_source(held: Held, one: Heard) -> bool:
     return source is not None and getattr(held.model.get_submodule(one.layer), "conditioned", False)
 
 
+def _bright(rows: list[list[float]]) -> float:
+    """The brightest colour stands for what 1 % of the later steps exceed: the first ones have little to share among."""
+    later = np.array(rows[len(rows) // 4 :])
+    return float(np.quantile(later[later > 0], 0.99)) if (later > 0).any() else 1.0
+
+
 def _tokens(tokens: Sequence[Sequence[str]], count: int) -> list[str]:
     return list(tokens[0]) if tokens else [str(t) for t in range(count)]
 
@@ -296,6 +303,10 @@ def _source_tokens(held: Held, count: int) -> list[str]:
         return [str(s) for s in range(count)]
     assert codec is not None
     return [codec.token_text(int(i)) for i in source[0]]
+
+
+def _bare(check: Checked) -> str:
+    return "unknown" if check.agreement is None else f"{check.agreement:+.2f}"
 
 
 def _signed(check: Checked) -> str:

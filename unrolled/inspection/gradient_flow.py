@@ -109,7 +109,7 @@ class GradientFlow(Finding):
         most = max(self.layers, key=lambda one: one.left)
         return (
             f"The gradient through time is {self.verdict}: of what reaches {most.layer} ({most.kind}) near the last step, "
-            f"{_share(most.left)} is left {self.steps - 1} steps before."
+            f"{_share(most.left)} {'is left' if most.left < 10 else 'stands'} {self.steps - 1} steps before."
         )
 
     def blocks(self) -> list[Section]:
@@ -255,4 +255,4 @@ def _drawn(norms: list[float | None]) -> list[float | None]:
 
 
 def _share(left: float) -> str:
-    return f"{left:.0%}" if 0.01 <= left < 10 else f"{left:.1e} times"
+    return f"{100 * left:.2g} %" if left < 10 else f"{left:,.0f} times as much"

@@ -10,21 +10,24 @@ from typing import NamedTuple
 
 from unrolled.errors import UserError, unknown
 from unrolled.inspection.attention_maps import attention_maps
+from unrolled.inspection.by_position import by_position
 from unrolled.inspection.embeddings import embeddings
 from unrolled.inspection.finding import Finding
 from unrolled.inspection.gradient_flow import gradient_flow
 from unrolled.inspection.held_out import ROWS, STEPS
 from unrolled.inspection.memory_length import memory_length
+from unrolled.inspection.mistakes import calibration, confusion
+from unrolled.inspection.saliency import saliency
 from unrolled.inspection.states import KEEPS, states
 from unrolled.inspection.subject import Subject
 from unrolled.inspection.summary import Summary, layers_of, state_sizes
+from unrolled.inspection.units import units
 from unrolled.mixer import Mixer
 from unrolled.mixers import MIXERS
 from unrolled.model import Model, TokenEmbedder
+from unrolled.model.ctc import CTCHead
 from unrolled.report import page, write
 from unrolled.training.run import Run
-
-Parts = set[str]  # the kinds of mixer in a model
 
 
 class Look(NamedTuple):
@@ -35,7 +38,7 @@ class Look(NamedTuple):
     find: Callable[[Subject], Finding]
 
 
-def kinds_in(model: Model) -> Parts:
+def kinds_in(model: Model) -> set[str]:
     """The kinds of mixer that a model's core holds, at any depth."""
     names = {type_: kind for kind, type_ in MIXERS.items()}
     return {
@@ -67,6 +70,28 @@ def _no_attention(model: Model) -> str:
     return "" if kinds_in(model) & {"attention", "cross", "bahdanau"} else "it has no attention"
 
 
+def _no_answer(model: Model) -> str:
+    return "its answer belongs to no one step" if isinstance(model.head, CTCHead) else ""
+
+
+def _no_places(model: Model) -> str:
+    if model.task.kind == "generate" or (model.task.kind == "classify" and not model.reach.future):
+        return ""
+    return "it neither goes on with text nor names a class while it reads"
+
+
+def _no_probabilities(model: Model) -> str:
+    return "" if model.task.kind in ("generate", "classify") else f"its task is {model.task.kind}"
+
+
+def _no_classes(model: Model) -> str:
+    return "" if model.task.kind == "classify" else "it doesn't answer with one class a row"
+
+
+def _no_text(model: Model) -> str:
+    return "" if model.task.kind == "generate" else "it doesn't go on with text"
+
+
 def _no_table(model: Model) -> str:
     return (
         ""
@@ -95,6 +120,23 @@ LOOKS = {
         "which step looks at which, head by head, and whether that is what mattered",
         _no_attention,
         lambda on: attention_maps(on.held(1, 64)),
+    ),
+    "saliency": Look(
+        "which inputs the last answer came from (integrated gradients), and how far to trust that",
+        _no_answer,
+        lambda on: saliency(on.held(1, 128)),
+    ),
+    "position": Look(
+        "how good answers are by how much was read before: what context is worth",
+        _no_places,
+        by_position,
+    ),
+    "calibration": Look("whether it is right as often as it is sure", _no_probabilities, calibration),
+    "confusion": Look("which class is taken for which, and the surest mistakes", _no_classes, confusion),
+    "units": Look(
+        "units that track something one can name: position in the line, quotes, bar lines; with text coloured by them",
+        _no_text,
+        units,
     ),
     "embeddings": Look(
         "which tokens lie together, and a map of them",

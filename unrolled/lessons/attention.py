@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unrolled.datasets.pairs import Pairs
 from unrolled.datasets.store import Ragged
 from unrolled.inspection.by_length import judge, written
+from unrolled.inspection.probe import probe
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.pairs import Sides, days, rehearse
-from unrolled.mixer import listen
 from unrolled.mixers.cross import CrossAttention
 from unrolled.model import Seq2Seq
 from unrolled.report import Heatmap, Section, Table
@@ -104,20 +103,17 @@ def example(model: Seq2Seq, sides: Sides) -> tuple[NDArray[np.int64], tuple[int,
 
 def watched(model: Seq2Seq, source: NDArray[np.int64], said: Sequence[int]) -> list[Look]:
     """The numbers of each step of writing `said`, and of the step that closes it, as a probe hears them."""
-    weights: list[Tensor] = []
-
-    def hear(name: str, value: Tensor) -> None:
-        if name == "weights":
-            weights.append(value[0, 0, 0])
-
-    looks, cross = [], cross_of(model)
-    with torch.no_grad(), listen(hear):
-        state = model.read_source(torch.from_numpy(source)[None])
-        for token in (0, *said):
-            prediction, state = model.read(torch.tensor([[token]]), state)
-            decoder, memory = state.core[0].hidden[0], state.core[1]
+    cross, read = cross_of(model), torch.from_numpy(source)[None]
+    trace = probe(model, torch.tensor([[0, *said]]), source=read)
+    last = len(model.core.layers) - 1
+    states = trace.find(f"core.layers.{last - 1}", "hidden").value[0]
+    weights = trace.find(f"core.layers.{last}", "weights").value[0, 0]
+    looks = []
+    with torch.no_grad():
+        encoder = model.read_source(read).core[last].values[0, 0]
+        for decoder, weight, prediction in zip(states, weights, trace.prediction[0], strict=True):
             query = decoder if cross.query is None else cross.query(decoder)
-            heard = (decoder, query, memory.values[0, 0], weights[-1], prediction[0])
+            heard = (decoder, query, encoder, weight, prediction)
             looks.append(Look(*(value.double().numpy() for value in heard)))
     return looks
 

@@ -6,14 +6,13 @@ from math import log
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from unrolled.datasets.codecs import Ids
+from unrolled.inspection.probe import probe
 from unrolled.lessons.corpora import Corpus, in_header, tunes
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import practise
-from unrolled.mixer import listen
 from unrolled.model import Model, build, preset
 from unrolled.report import Heatmap, LineChart, Section, Series, Table
 from unrolled.tasks.ngram import joined
@@ -81,13 +80,11 @@ def without_forgetting(model: Model) -> None:
 
 def read(model: Model, stream: Ids) -> tuple[dict[str, np.ndarray], float]:
     """What a probe hears while the model reads (T,) ids: name -> (T, units); and its bits per character."""
-    heard: dict[str, list[Tensor]] = {}
     x, y = torch.from_numpy(stream[:-1])[None], torch.from_numpy(stream[1:])
-    with torch.no_grad(), listen(lambda name, value: heard.setdefault(name, []).append(value[0])):
-        logits, _ = model(x, model.start(1))
-    nats = float(F.cross_entropy(logits[0], y, reduction="sum"))
+    trace = probe(model, x, model.start(1), only=["core.layers.0"])
+    nats = float(F.cross_entropy(trace.prediction[0], y, reduction="sum"))
     characters = int((stream[1:] != 0).sum())
-    return {k: torch.stack(v).numpy() for k, v in heard.items()}, nats / log(2) / characters
+    return {one.name: one.value[0].numpy() for one in trace.heard}, nats / log(2) / characters
 
 
 def by_character(gate: np.ndarray, stream: Ids, corpus: Corpus) -> dict[str, float]:

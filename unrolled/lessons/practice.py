@@ -33,6 +33,7 @@ class Practice:
     seconds: float
     skipped: int  # steps whose gradient wasn't finite
     unit: str = "tokens"  # what the items are
+    largest: float = 0.0  # gradient norm met, before it was clipped
 
     def __str__(self) -> str:
         cut = f", {self.skipped} skipped" if self.skipped else ""
@@ -47,14 +48,16 @@ def drill(
     limit: float,
     lr: float,
     unit: str = "tokens",
+    clip: float = CLIP,
 ) -> Practice:
     """Lowers `loss(step)` -> (mean loss, items it is the mean of); stops after `limit` seconds at the latest.
 
     The learning rate decays as steps or time run out, whichever comes first, so a slow machine ends well too.
+    clip: the gradient's norm is scaled down to it; inf leaves it as it is.
     """
     optimizer = adamw(model, lr, (0.9, 0.99), 0.01)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    begun, done, items, skipped = perf_counter(), 0, 0, 0
+    begun, done, items, skipped, largest = perf_counter(), 0, 0, 0, 0.0
     model.train()
     for step in range(steps):
         progress = max(step / steps, (perf_counter() - begun) / limit)
@@ -65,12 +68,14 @@ def drill(
         optimizer.zero_grad()
         mean.backward()  # type: ignore[no-untyped-call]
         done, items = step + 1, items + count
-        if isfinite(float(clip_grad_norm_(parameters, CLIP))):
+        norm = float(clip_grad_norm_(parameters, clip))
+        if isfinite(norm):
+            largest = max(largest, norm)
             optimizer.step()
         else:
             skipped += 1
     model.eval()
-    return Practice(done, items, perf_counter() - begun, skipped, unit)
+    return Practice(done, items, perf_counter() - begun, skipped, unit, largest)
 
 
 def practise(

@@ -6,15 +6,14 @@ from math import log
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from unrolled.datasets.codecs import Ids
+from unrolled.inspection.probe import probe
 from unrolled.layout import Layout
 from unrolled.lessons.corpora import Corpus, in_header, tunes
 from unrolled.lessons.outcome import Figure, Outcome
 from unrolled.lessons.practice import practise
-from unrolled.mixer import listen
 from unrolled.model import Model, build, preset
 from unrolled.report import Heatmap, HiddenLines
 
@@ -69,10 +68,9 @@ def run(size: float, broken: bool = False) -> Outcome:
 
 def hidden_states(model: Model, ids: Ids) -> np.ndarray:
     """(T, units): the state after each token of a document, heard from the cell itself by a probe."""
-    heard: list[Tensor] = []
-    with torch.no_grad(), listen(lambda name, value: heard.append(value[0]) if name == "hidden" else None):
-        model(torch.from_numpy(np.concatenate(([0], ids)))[None])
-    return torch.stack(heard[1:]).numpy()  # the first state follows the boundary, not a character
+    heard = probe(model, torch.from_numpy(np.concatenate(([0], ids)))[None], only=["hidden"])
+    states: np.ndarray = heard.find("core.layers.0", "hidden").value[0, 1:].numpy()
+    return states  # the first state follows the boundary, not a character
 
 
 def unrolled_gap(model: Model, ids: Ids) -> float:

@@ -21,8 +21,8 @@ FOLDER = Path(__file__).parent / "stops"
 SECTIONS = ("Why", "Equation", "Break it on purpose", "Flashcards", "Glossary")
 # The way through the course.
 ORDER = (
-    "rnn", "unrolled-bptt", "gates", "state-in-a-file", "next-word", "embeddings", "order", "bottleneck", "attention",
-    "images-as-sequences", "music",
+    "rnn", "unrolled-bptt", "gates", "gradients", "state-in-a-file", "next-word", "embeddings", "order", "bottleneck",
+    "attention", "attention-maps", "images-as-sequences", "music",
 )  # fmt: skip
 
 

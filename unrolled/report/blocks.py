@@ -10,6 +10,7 @@ from unrolled.report.kinds import (
     Cards,
     Cell,
     Code,
+    ColouredText,
     Definitions,
     Heatmap,
     HiddenLines,
@@ -110,6 +111,39 @@ def sample(section: Sample) -> Markup:
     given = tag("mark", section.prompt, title="the prompt") if section.prompt else ""
     text = tag("pre", given, section.text, class_="sample", dir="auto", tabindex=0)
     return tag("figure", text, _caption(section.caption))
+
+
+def coloured(section: ColouredText) -> Markup:
+    """The text, its pieces' grounds coloured; neighbours of one colour share an element, hover tells the number."""
+    parts: list[Markup] = []
+    run, held = "", 0
+    for token, value in zip(section.tokens, section.values, strict=False):
+        level = 0 if value is None or not finite([value]) else round(10 * max(-1.0, min(1.0, value)))
+        if level != held and run:
+            parts.append(_ground(run, held))
+            run = ""
+        run, held = run + clean(token), level
+    parts += [_ground(run, held)] if run else [Markup("")]
+    key = tag(
+        "div",
+        _ground(section.low, -8),
+        Markup(" "),
+        tag("span", "0", class_="soft"),
+        Markup(" "),
+        _ground(section.high, 8),
+        class_="tint-key",
+    )
+    text = tag("pre", *parts, class_="sample tint", dir="auto", tabindex=0)
+    return tag("figure", key, text, _caption(section.caption))
+
+
+def _ground(text: str, level: int) -> Markup:
+    """Text on a ground of one of 21 levels, -10 ... 10."""
+    if not level:
+        return tag("span", text)
+    return tag(
+        "span", text, class_=f"tint-{'n' if level < 0 else 'p'}{abs(level)}", title=f"{level / 10:.1f}"
+    )
 
 
 def code(section: Code) -> Markup:
@@ -214,6 +248,8 @@ def render(section: Section, index: int) -> Markup:
             return table(section)
         case Sample():
             return sample(section)
+        case ColouredText():
+            return coloured(section)
         case Code():
             return code(section)
         case Definitions():

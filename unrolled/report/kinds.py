@@ -114,6 +114,20 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class ColouredText:
+    """A text whose pieces carry a number each, -1 ... 1: how strongly its ground is coloured, one way or the other. NaN and
+    None are plain. low, high: what the two ends of the scale mean.
+    """
+
+    tokens: Sequence[str]
+    values: Sequence[float | None]
+    low: str = "-1"
+    high: str = "1"
+    title: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Code:
     """A command or program to copy."""
 
@@ -194,4 +208,4 @@ class Scatter:
 
 
 Chart = LineChart | IntervalChart | Tune | Heatmap | HiddenLines | Scatter
-Section = Sentence | Table | Sample | Code | Definitions | Cards | Chart
+Section = Sentence | Table | Sample | ColouredText | Code | Definitions | Cards | Chart
