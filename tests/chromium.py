@@ -23,6 +23,7 @@ class Page:
 
     def __init__(self, socket: Any) -> None:
         self._socket, self._number = socket, 0
+        self.events: list[dict[str, Any]] = []  # what the browser told by itself, of what it was asked to
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the protocol and its answer."""
@@ -33,6 +34,7 @@ class Page:
             if said.get("id") == self._number:
                 assert "error" not in said, said
                 return dict(said["result"])
+            self.events.append(said)
 
     def run(self, script: str) -> Any:
         """The value of a script, awaited."""

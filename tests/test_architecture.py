@@ -34,7 +34,8 @@ ORDER = [
     ["training"],
     ["inspection"],  # looks at runs; the lessons look with it
     ["exports"],
-    ["comparison", "estimators", "serving", "page", "lessons"],
+    ["comparison", "estimators", "serving", "lessons"],
+    ["page"],  # behind serving's gate
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

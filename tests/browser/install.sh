@@ -6,4 +6,4 @@ if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; th
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends chromium
 fi
-npm install --ignore-scripts --no-save --prefix . onnxruntime-web@1.30.0
+npm install --ignore-scripts --no-save --prefix . onnxruntime-web@1.30.0 axe-core@4.12.1

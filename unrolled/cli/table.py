@@ -38,6 +38,7 @@ VERBS = {
     "inspect": Verb(
         "understand", "look inside a run: gradients, memory, states, attention, units, embeddings"
     ),
+    "studio": Verb("understand", "a local page: runs as they train, read token by token, side by side"),
     "learn": Verb("understand", "the course: each stop trains, draws its picture and writes a page"),
     "config": Verb("understand", "show, explain and compare settings"),
 }

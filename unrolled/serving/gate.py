@@ -69,8 +69,10 @@ class Gate:
     def __init__(
         self, app: App, *, port: int, hosts: Iterable[str] = (), origins: Iterable[str] = (),
         token: str | None = None, limits: Limits | None = None, holding: Holding | None = None,
+        free: Iterable[str] = OPEN,
     ) -> None:  # fmt: skip
         limits = limits or Limits()
+        self.free = frozenset(free)  # paths that need no token: they tell nothing
         self.app, self.body, self.seconds = app, limits.body, limits.timeout
         self.holding = holding or Holding(limits.held)
         self.token = None if token is None else token.encode()
@@ -108,7 +110,7 @@ class Gate:
         named = any(key == b"origin" for key, _ in headers)
         if named and self._one(headers, b"origin") not in self.origins:
             return 403, "requests from this origin aren't allowed: see origins= of unrolled serve"
-        if self.token is not None and scope["path"] not in OPEN and not self._shown(headers):
+        if self.token is not None and scope["path"] not in self.free and not self._shown(headers):
             return 401, "no valid token: send the header Authorization: Bearer TOKEN"
         length = [value for key, value in headers if key == b"content-length"]
         if length and (len(length) > 1 or not length[0].isdigit()):
