@@ -48,7 +48,11 @@ def test_convolutions_remember_what_they_declare(layers: int) -> None:
     torch.manual_seed(layers)
     model = spread(build(preset("conv", 11, width=16, layers=layers)))
     found = memory_length(held(model, steps=80))
-    assert found.seen == found.declared == model.reach.past == 2 * (2**layers - 1)
+    reach = 2 * (2**layers - 1)
+    assert found.seen == found.declared == model.reach.past == reach
+    # Beyond its reach a step that was taken out isn't missed either: what follows stands where it stood.
+    assert found.deleted[1] and found.deleted[reach]
+    assert all((effect or 0) < 1e-12 for effect in found.deleted[reach + 1 :])
 
 
 def test_a_window_over_words_and_a_feed_forward() -> None:
@@ -110,3 +114,12 @@ def test_one_that_looks_ahead_is_refused() -> None:
     )
     with pytest.raises(UserError, match="sees whole sequences"):
         memory_length(held(build(spec)))
+
+
+def test_the_smallest_effect_is_seen() -> None:
+    """A last tap of 1e-9 beside others of 1: in float32 it would round away."""
+    torch.manual_seed(0)
+    model = build(preset("window", 11, width=8, layers=1))
+    with torch.no_grad():
+        model.core.layers[0].get_parameter("weight")[:, :8] *= 1e-9  # the oldest of 16
+    assert memory_length(held(model)).seen == 15

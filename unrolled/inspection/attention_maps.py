@@ -21,6 +21,7 @@ from unrolled.report.heat import visible
 Matrix = NDArray[np.float64]
 LONGEST = 64  # steps of what is looked at
 SHUFFLES = 500
+MARGIN = 0.02  # of agreement: what is closer than this to closeness is no better
 FEW = 4  # earlier steps that a step needs, so that their order says something
 
 
@@ -77,7 +78,7 @@ class AttentionMaps(Finding):
         best = max(self.layers, key=lambda one: one.mean.agreement or -2.0)
         gain = (best.mean.agreement or 0.0) - max(self.recency.agreement or 0.0, 0.0)
         held = best.mean.chance is not None and best.mean.chance < 0.05
-        if held and gain > 0:
+        if held and gain > MARGIN:
             return (
                 f"{best.layer} looks where it matters: its weights rank earlier steps as taking them out "
                 f"does ({_bare(best.mean)}), better than closeness alone ({_bare(self.recency)})."
@@ -88,7 +89,8 @@ class AttentionMaps(Finding):
         )
 
     def blocks(self) -> list[Section]:
-        made: list[Section] = [self._model_view()]
+        alone = len(self.layers) == 1 and len(self.layers[0].heads) == 1
+        made: list[Section] = [] if alone else [self._model_view()]
         if self.rollout is not None:
             made.append(
                 Heatmap(
@@ -115,16 +117,14 @@ class AttentionMaps(Finding):
             for one in self.layers
             for number, head in enumerate(one.heads)
         ]
-        beside = [
-            ["rollout", self.rolled.agreement, self.rolled.chance],
-            ["closeness", self.recency.agreement, None],
-        ]
+        through = [["rollout", self.rolled.agreement, self.rolled.chance]] if self.rollout is not None else []
+        beside = [*through, ["closeness", self.recency.agreement, None]]
         table = Table(
             ["map", "agreement", "as good by chance"], [*rows, *beside],
             "Rank correlation of a step's weights with how far its answer moves when each earlier step is taken out, "
             "the mean over steps; and the share of maps, shuffled within their rows, that agree as well. Closeness: "
             "'the nearer, the more', in the same check.",
-            title="The check", muted=[len(rows) + 1], notes=self.notes,
+            title="The check", muted=[len(rows) + len(through)], notes=self.notes,
         )  # fmt: skip
         return [*made, table]
 
