@@ -95,7 +95,10 @@ def test_a_token_more_is_the_last_column_of_the_whole(glass: Any, kind: str) -> 
 
 def test_the_state_of_a_wide_layer_is_sampled_evenly() -> None:
     model = writer_of("lstm", width=UNITS * 2)
-    told = heard(model, probe(model, torch.tensor([[0, 1, 2]])), 0)
+    trace = probe(model, torch.tensor([[0, 1, 2]]))
+    told = heard(model, trace, 0)
+    shown = unpacked(told[0]["values"][1], 3, UNITS)
+    np.testing.assert_allclose(shown, trace.find(told[0]["path"], "forget").value[0, :, ::2], atol=1e-4)
     assert {(value["units"], value["of"]) for value in told[0]["values"]} == {(UNITS, 2 * UNITS)}
     assert [value["name"] for value in told[0]["values"]] == [
         "input",
