@@ -60,6 +60,12 @@ def test_a_run_says_what_it_chose_and_stands_beside_its_rivals(run: Run) -> None
     assert "wanted:" in next((run.path / "samples").glob("*.txt")).read_text("utf-8")
 
 
+def test_a_notebook_shows_a_run(run: Run) -> None:
+    shown = replace(run, name="<script>alert(1)</script>")._repr_html_()
+    assert run.test is not None and f"{run.test['value']:.4f}" in shown and run.verdict.split(":")[0] in shown
+    assert "<svg" in shown and "<script" not in shown and "&lt;script&gt;" in shown
+
+
 def test_predictions_are_texts_and_the_same_whatever_the_batch(run: Run, tmp_path: Path) -> None:
     rows = [{"word": word} for word in ("abc", "f", "deadbeef", "cab")]
     one = un.predict(run, rows, batch=1).rows

@@ -13,6 +13,7 @@ from time import time_ns
 from typing import Any
 
 from unrolled.errors import UserError
+from unrolled.report.markup import tag
 from unrolled.training.budget import Budget
 from unrolled.training.folder import write_json
 
@@ -114,6 +115,12 @@ class Comparison:
     measure: str = "bits per character"
     better: str = "lower"  # or higher: the figures that are better
     others: list[Baseline] = field(default_factory=list)  # rivals weaker than `baseline`
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table, the verdict and the notes."""
+        from unrolled.comparison.words import table
+
+        return str(tag("pre", table(self)))
 
     @property
     def answers(self) -> bool:

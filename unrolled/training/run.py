@@ -148,6 +148,12 @@ class Run:
 
         return generate(self.model(), prompt, **options)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from unrolled.training.display import shown
+
+        return shown(self)
+
 
 def _last_or_best(name: str, runs: Path) -> Run:
     known = Run.all(runs)
