@@ -18,6 +18,7 @@ from unrolled.cli.main import main
 from unrolled.datasets.sampler import Batch
 from unrolled.errors import UserError
 from unrolled.inspection.by_position import stretches
+from unrolled.inspection.gradient_flow import gradient_flow
 from unrolled.inspection.held_out import Held, said_of
 from unrolled.inspection.inspect import LOOKS, available
 from unrolled.inspection.saliency import saliency
@@ -201,6 +202,15 @@ def test_the_command_prints_a_summary_one_document_or_the_page(
     assert document["verb"] == "inspect" and document["memory"] >= 0 and document["pictures"]
     assert main(["inspect", "@last", "states", f"runs={tmp_path}", "-q"]) == 0
     assert Path(capsys.readouterr().out.strip()).is_file()
+
+
+@pytest.mark.parametrize("kind", ["classify", "classify_several", "tag", "regress"])
+def test_a_text_of_ones_own_for_every_kind_of_answer(kind: str) -> None:
+    held = said_of(model_of(task_of(kind), "gru"), "the cat sat")
+    flow = gradient_flow(held)
+    assert flow.steps >= 3 and flow.layers[0].norms[0]
+    with pytest.raises(UserError, match="reads numbers"):
+        said_of(model_of(task_of("regress", "series"), "gru"), "abc")
 
 
 @pytest.mark.parametrize("kind", ["classify_several", "tag", "regress"])

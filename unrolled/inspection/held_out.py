@@ -20,6 +20,7 @@ from unrolled.inspection.trace import Trace
 from unrolled.layout import Layout
 from unrolled.model import Model, Seq2Seq
 from unrolled.model.ctc import CTCHead
+from unrolled.model.heads import LabelHead, NumberHead
 from unrolled.running.raw import steps_of
 from unrolled.training.corpus import prepare
 from unrolled.training.resume import same_data
@@ -144,14 +145,31 @@ def said_of(model: Model, text: Any) -> Held:
     """One sequence that a person gave. Raises UserError for a model that can't read it, and for nothing."""
     if isinstance(model, Seq2Seq):
         raise UserError(
-            "this run reads a source and writes a text: give it none here, or look at `alignment`."
+            "text=: this run writes a text for a source, and a look needs both. Leave it out: held-out pairs are looked at."
+        )
+    if model.embedder.sides != 2:
+        raise UserError(
+            f"text=: this run reads numbers ({model.task.codec.kind}). Leave it out: held-out rows are looked at."
         )
     x = steps_of(model, text, begins=True)[None]
     if x.shape[1] < 2:
         raise UserError(f"{text!r}: got {x.shape[1] - 1} tokens; expected at least one.")
-    x = x.float() if x.is_floating_point() else x.long()
-    y = torch.cat([x[:, 1:], x[:, :1]], 1) if model.task.kind == "generate" else torch.zeros(1)
-    return Held(model, Batch(x, y))
+    return Held(model, Batch(x.long(), _answer(model, x.long())))
+
+
+def _answer(model: Model, x: Tensor) -> Tensor:
+    """What stands for the answer to a text that has none: the next tokens, or what the model itself says; of numbers the
+    mean, since a loss against what it says would have no gradient.
+    """
+    if model.task.kind == "generate":
+        return torch.cat([x[:, 1:], x[:, :1]], 1)
+    with torch.no_grad():
+        said: Tensor = model(x)[0]
+    if isinstance(model.head, NumberHead):
+        return torch.zeros_like(said[:, -1])
+    if isinstance(model.head, LabelHead) and model.head.several:
+        return (said[:, -1] > 0).to(said)
+    return said.argmax(-1) if getattr(model.head, "stepwise", False) else said[:, -1].argmax(-1)
 
 
 def _layout(lengths: Tensor | None, x: Tensor) -> Layout | None:
