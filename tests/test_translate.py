@@ -13,6 +13,7 @@ from typing import Any
 
 import jaxtyping
 import pytest
+import torch
 
 import unrolled as un
 from unrolled.cli.main import main
@@ -89,6 +90,16 @@ def test_the_best_of_several_come_with_scores(run: Run, capsys: pytest.CaptureFi
     drawn = un.translate(run, "abc", nbest=2, draw=None, prefix="f", shortest=3).lines[0]
     assert all(text.startswith("f") for text in drawn.texts)
     assert all("a" not in text for text in un.translate(run, "abc", nbest=3, forbidden=("a",)).lines[0].texts)
+
+
+def test_no_text_is_empty_unless_it_may_be(run: Run) -> None:
+    model = run.model()
+    with torch.no_grad():
+        model.head.scores.bias[0] += 50  # it would close at once
+    steps = [model.task.codec.encode(text) for text in ("abc", "d")]
+    assert all(len(best.tokens) == 1 for (best,) in model.task.hypotheses(model, steps))
+    assert all(len(best.tokens) == 0 for (best,) in model.task.hypotheses(model, steps, shortest=0))
+    assert all(one.texts == [""] for one in un.translate(model, ["abc", "d"], shortest=0).lines)  # type: ignore[arg-type]
 
 
 def test_where_each_token_looked(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

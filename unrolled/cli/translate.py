@@ -40,7 +40,10 @@ class Keys:
     length_penalty: float | None = field(
         default=None, metadata={"help": "0 prefers short texts, 1 divides by the length", "at_least": 0.0}
     )
-    shortest: int = field(default=0, metadata={"help": "tokens before which no text ends", "at_least": 0})
+    shortest: int = field(
+        default=1,
+        metadata={"help": "tokens before which no text ends; 0 = a text may be empty", "at_least": 0},
+    )
     longest: int | None = field(
         default=None,
         metadata={"help": "tokens after which each ends; unless given by the source's length", "at_least": 1},

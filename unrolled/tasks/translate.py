@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST = 2**18  # source steps of one call, padding included
 TIES = 1e-3  # of the nats a token, in what a run lowers: they decide while the metric stands still, as BLEU does at 0
+SHORTEST = 1  # tokens of a text unless told otherwise: none of training's is empty
 SHOWN = 5  # unknown characters that are named
 
 
@@ -85,7 +86,7 @@ class Translate(Answering):
 
     def limit(self, source: int, options: Mapping[str, Any]) -> int:
         """The tokens at which a text is closed unless `longest` is given: what is asked for fits in."""
-        shortest, prefix = int(options.get("shortest", 0)), options.get("prefix", ())
+        shortest, prefix = int(options.get("shortest", SHORTEST)), options.get("prefix", ())
         return max(self.lengths.longest(source), shortest) + len(prefix)
 
     def settled(self, raw: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ class Translate(Answering):
         """
         from unrolled.running.decode import decode
 
-        options: dict[str, Any] = {"beam": self.beam, "forbidden": self.forbidden} | how
+        options: dict[str, Any] = {"beam": self.beam, "forbidden": self.forbidden, "shortest": SHORTEST} | how
         longest: int | None = options.pop("longest", None)
         names: Sequence[int] = options.pop("names", range(len(inputs)))
         found: list[list[Hypothesis]] = [[]] * len(inputs)

@@ -18,6 +18,7 @@ from unrolled.report import Heatmap, svg
 from unrolled.running.alignment import align
 from unrolled.running.sampling import Draw
 from unrolled.tasks import Translate
+from unrolled.tasks.translate import SHORTEST
 from unrolled.training.device import choose_device
 from unrolled.training.progress import aloud
 from unrolled.training.run import Run
@@ -95,7 +96,7 @@ class How:
     beam: int | None = None
     nbest: int = 1
     length_penalty: float | None = None
-    shortest: int = 0
+    shortest: int = SHORTEST
     longest: int | None = None
     prefix: str = ""
     forbidden: tuple[str, ...] = ()

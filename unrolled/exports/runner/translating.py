@@ -38,6 +38,8 @@ def translate(runner: Runner, codec: Any, target: Any, value: Any) -> str:
         logits = stream.push(token)
         if runner.told["target"]["kind"] == "symbols":
             logits[1] = -math.inf  # the unknown symbol says nothing
+        if not said:
+            logits[0] = -math.inf  # no text of training's was empty
         token = int(logits.argmax())
         if token == 0:
             break
