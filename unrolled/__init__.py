@@ -39,6 +39,7 @@ _HOMES = {
     "load": "unrolled.training.run",
     "predict": "unrolled.training.predict",
     "preset": "unrolled.model",
+    "pretrained": "unrolled.transfer.pretrained",
     "reproduce": "unrolled.comparison.reproduce",
     "serve": "unrolled.serving.serve",
     "to_torch": "unrolled.model",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from unrolled.training.run import Run, load
     from unrolled.training.train import train
     from unrolled.training.translate import translate
+    from unrolled.transfer.pretrained import pretrained
 
 __all__ = [
     "MIXERS",
@@ -96,6 +98,7 @@ __all__ = [
     "load",
     "predict",
     "preset",
+    "pretrained",
     "reproduce",
     "serve",
     "state",

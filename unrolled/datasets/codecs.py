@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, Self
 from unrolled.datasets.abc_tokens import AbcTokens
 from unrolled.datasets.bpe import Bpe
 from unrolled.datasets.characters import Bytes, Characters
+from unrolled.datasets.imported import ImportedTokenizer
 from unrolled.datasets.readers import Record, kind_of
 from unrolled.datasets.spelling import BOUNDARY, Ids
 from unrolled.errors import UserError, unknown
@@ -59,6 +60,7 @@ CODECS: dict[str, type[Codec]] = {
     "characters": Characters,
     "bpe": Bpe,
     "abc": AbcTokens,
+    "tokenizer": ImportedTokenizer,
 }
 
 
