@@ -240,6 +240,11 @@ def test_a_tokenizer_of_another_model_is_noticed(folder: Path) -> None:
     edited(folder, bos_token_id=25)
     with pytest.raises(UserError, match="begin with the id 25, which the tokenizer doesn't have"):
         pretrained(folder)
+    edited(folder, bos_token_id=None, eos_token_id=None)
+    with pytest.raises(UserError, match="nothing says where a text ends"):
+        pretrained(folder)
+    edited(folder, eos_token_id=[2, 1])
+    assert tokenizer(folder).first == 2
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match="tokenizer.json: not a tokenizer"):
         pretrained(folder)

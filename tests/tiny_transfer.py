@@ -84,7 +84,7 @@ def word_tokenizer(folder: Path, vocabulary: int, specials: tuple[int, ...], wra
 
     names = {number: f"<{number}>" if number in specials else f"w{number}" for number in range(vocabulary)}
     made = Tokenizer(models.WordLevel({name: number for number, name in names.items()}, unk_token="w9"))
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     made.add_special_tokens([AddedToken(names[number], special=True) for number in specials])
     if wrapped:

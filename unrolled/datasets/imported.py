@@ -22,7 +22,8 @@ class ImportedTokenizer:
 
     vocabulary: rows of the model's table, at least as many as tokens; wrapped: texts get the special tokens that the
     tokenizer puts around them ([CLS], [SEP]). A special token that stands in a text is text. Texts come back exactly only
-    where the tokenizer keeps everything, which those that lower case don't.
+    where the tokenizer keeps everything, which those that lower case don't. One that marks the spaces between words (not
+    bytes, as GPT-2's) decodes as what a text goes on with: with the space before the first word.
     """
 
     kind: ClassVar[str] = "tokenizer"
@@ -33,6 +34,7 @@ class ImportedTokenizer:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.encode_special_tokens = True
+        self._before = [] if wrapped else before(tokenizer)
         largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         if largest >= vocabulary:
             raise UserError(
@@ -79,7 +81,8 @@ class ImportedTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         array = within(as_ids(ids), self.size)
         theirs = self.turned(array[array != BOUNDARY])
-        return str(self._tokenizer.decode(theirs.tolist(), skip_special_tokens=True))
+        held = len(self._tokenizer.decode(self._before))
+        return str(self._tokenizer.decode([*self._before, *theirs.tolist()]))[held:]
 
     def token_text(self, token: int) -> str:
         if token == BOUNDARY:
@@ -102,3 +105,10 @@ class ImportedTokenizer:
 
         tokenizer = Tokenizer.from_str(json.dumps(saved["tokenizer"]))
         return cls(tokenizer, saved["vocabulary"], saved["first"], saved["wrapped"])
+
+
+def before(tokenizer: Tokenizer) -> list[int]:
+    """Ids to decode others behind, so that these keep the space before them; none where each token has its own text."""
+    word: list[int] = tokenizer.encode("a", add_special_tokens=False).ids
+    alone = tokenizer.decode(word)
+    return [] if tokenizer.decode(word * 2) == alone * 2 else word

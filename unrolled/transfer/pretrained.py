@@ -86,6 +86,11 @@ def tokenizer(source: str | Path) -> ImportedTokenizer:
         raise UserError(
             f"{file}: not there. Other kinds of tokenizer files (vocab.txt, *.model) are not read."
         )
+    if family.context and all(config.told.get(key) is None for key in ("bos_token_id", "eos_token_id")):
+        raise UserError(
+            f"{config.source}: neither bos_token_id nor eos_token_id is named, so nothing says where a text ends. Say "
+            "one of them there."
+        )
     return ImportedTokenizer.read(
         file, config.size("vocab_size"), family.first(config), wrapped=family.context is None
     )
