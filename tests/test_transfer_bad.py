@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_transfer import edited, word_tokenizer
 
-from tests.tiny_transfer import edited, word_tokenizer
 from unrolled.errors import MissingExtra, UserError
 from unrolled.model import build
 from unrolled.transfer import FAMILIES, NotAtHand, pretrained, tokenizer

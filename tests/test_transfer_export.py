@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import jaxtyping
 import numpy as np
 import pytest
 import torch
+from serve_runs import serving
+from tiny_transfer import READERS, WRITERS, saved, theirs, word_tokenizer
 
 import unrolled as un
-from tests.tiny_transfer import READERS, WRITERS, saved, theirs, word_tokenizer
 from unrolled.datasets.codecs import codec_from_dict
 from unrolled.datasets.imported import ImportedTokenizer
 from unrolled.errors import UserError
@@ -106,6 +108,17 @@ def test_pieces_of_a_text_are_the_text(tmp_path: Path) -> None:
         assert whole.lstrip(" ") == text
         pieces = Pieces(codec)
         assert "".join(pieces.push(token) for token in ids) + pieces.flush() == whole
+
+
+def test_a_server_completes_with_it(model: Model) -> None:
+    with (
+        serving({"llama": model}) as (_, address, _),
+        httpx.Client(base_url=address, trust_env=False) as client,
+    ):
+        asked = {"model": "llama", "prompt": "w5 w7", "max_tokens": 9, "temperature": 0}
+        done = client.post("/v1/completions", json=asked, timeout=60)
+    written = un.generate(model, "w5 w7", length=9, temperature=0).texts[0]
+    assert done.status_code == 200 and "w5 w7" + done.json()["choices"][0]["text"] == written
 
 
 def test_a_reader_s_texts_stand_between_its_tokens_unpadded(tmp_path: Path) -> None:

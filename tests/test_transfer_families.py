@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_transfer import READERS, WRITERS, edited, saved, theirs, word_tokenizer
 
 import unrolled as un
-from tests.tiny_transfer import READERS, WRITERS, edited, saved, theirs, word_tokenizer
 from unrolled import law
 from unrolled.layout import Layout
 from unrolled.model import Model

@@ -20,7 +20,7 @@ class Codec:
 
     def __init__(self, runner: Runner) -> None:
         saved = runner.told["codec"]
-        self.first, self.wrapped = saved["first"], saved["wrapped"]
+        self.first, self.wrapped = int(saved["first"]), bool(saved["wrapped"])
         self.tokenizer = Tokenizer.from_str(json.dumps(saved["tokenizer"]))
         self.tokenizer.encode_special_tokens = True
         word = self.tokenizer.encode("a", add_special_tokens=False).ids
