@@ -29,8 +29,9 @@ ORDER = [
     ["mixers"],
     ["law"],
     ["model"],
-    ["transfer", "running"],
+    ["running"],
     ["tasks"],
+    ["transfer"],  # gives what it loads its task
     ["training"],
     ["inspection"],  # looks at runs; the lessons look with it
     ["exports"],

@@ -39,7 +39,7 @@ def test_an_input_that_does_not_fit_is_refused(kind: str, x: object) -> None:
 
 
 @pytest.mark.parametrize("time", [1, 4])
-@pytest.mark.parametrize("kind", [k for k in ALONE if k not in ("bidirectional", "ffn", "pool")])
+@pytest.mark.parametrize("kind", [k for k in ALONE if k not in ("bidirectional", "ffn", "norm", "pool")])
 def test_a_state_that_does_not_fit_is_refused(kind: str, time: int) -> None:
     """torch.lstm reads past the end of a state of fewer rows."""
     mixer = MIXERS[kind](8)
@@ -201,6 +201,7 @@ def test_the_nearest_word_is_found_among_words_that_come_one_by_one() -> None:
         ("attention", {"heads": 0}, "heads"),
         ("attention", {"kv_heads": 0}, "kv_heads"),
         ("attention", {"window": 0}, "window"),
+        ("attention", {"size": 0}, "size"),
     ],
 )
 def test_a_size_of_nothing_is_refused_by_name(kind: str, options: dict, name: str) -> None:
@@ -250,7 +251,9 @@ def test_the_loss_keeps_float64() -> None:
         ("attention", {"heads": 2, "kv_heads": 1}, 10 * (8 * 16 + 8 * 8) + 2 * 8 * 55),
         ("attention", {"heads": 2, "window": 3}, 10 * 4 * 8 * 8 + 2 * 8 * 27),
         ("attention", {"heads": 2, "causal": False}, 10 * 4 * 8 * 8 + 2 * 8 * 100),
+        ("attention", {"heads": 2, "size": 6}, 10 * (3 * 8 * 12 + 12 * 8) + 2 * 12 * 55),
         ("positions", {}, 0),
+        ("norm", {}, 0),
         ("pool", {}, 0),
         ("pool", {"reduce": "attention"}, 10 * 8),
         ("bidirectional", {"of": "gru"}, 10 * 2 * 3 * (4 * 8 + 4 * 4)),

@@ -28,8 +28,11 @@ VARIANTS: dict[str, list[dict]] = {
         {"heads": 2, "window": 5},
         {"heads": 2, "window": 1},
         {"heads": 2, "causal": False, "rotary": False},
+        {"heads": 2, "size": 6, "rotary": 500.0, "bias": "qkv"},
     ],
-    "ffn": [{}, {"activation": "swiglu", "hidden": 12}],
+    "ffn": [{}, {"activation": "swiglu", "hidden": 12}, {"activation": "gelu_tanh", "bias": False}],
+    "norm": [{}, {"of": "rms"}],
+    "positions": [{}, {"length": 80, "offset": 3}],
     "pool": [{"reduce": how} for how in ("last", "mean", "max", "attention")],
     "bidirectional": [{"of": "gru"}, {"of": "lstm"}, {"of": "rnn"}],
 }

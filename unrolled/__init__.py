@@ -40,6 +40,7 @@ _HOMES = {
     "load": "unrolled.training.run",
     "predict": "unrolled.training.predict",
     "preset": "unrolled.model",
+    "pretrained": "unrolled.transfer.pretrained",
     "probe": "unrolled.inspection.probe",
     "reproduce": "unrolled.comparison.reproduce",
     "serve": "unrolled.serving.serve",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from unrolled.training.run import Run, load
     from unrolled.training.train import train
     from unrolled.training.translate import translate
+    from unrolled.transfer.pretrained import pretrained
 
 __all__ = [
     "MIXERS",
@@ -101,6 +103,7 @@ __all__ = [
     "load",
     "predict",
     "preset",
+    "pretrained",
     "probe",
     "reproduce",
     "serve",

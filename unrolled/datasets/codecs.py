@@ -13,11 +13,12 @@ from typing import Any, ClassVar, Protocol, Self
 from unrolled.datasets.abc_tokens import AbcTokens
 from unrolled.datasets.bpe import Bpe
 from unrolled.datasets.characters import Bytes, Characters
+from unrolled.datasets.imported import ImportedTokenizer
 from unrolled.datasets.readers import Record, kind_of
 from unrolled.datasets.spelling import BOUNDARY, Ids
 from unrolled.errors import UserError, unknown
 
-__all__ = ["BOUNDARY", "CODECS", "Codec", "Ids", "choose", "codec_from_dict"]
+__all__ = ["BOUNDARY", "CODECS", "IMPORTED", "Codec", "Ids", "choose", "codec_from_dict"]
 
 DISTINCT = 256  # characters: with more, most of them are rare and BPE's bytes serve better
 LARGE = 5_000_000  # bytes from which BPE's shorter sequences pay
@@ -60,17 +61,20 @@ CODECS: dict[str, type[Codec]] = {
     "bpe": Bpe,
     "abc": AbcTokens,
 }
+# Those that come with weights and are never fitted.
+IMPORTED: dict[str, type[Codec]] = {"tokenizer": ImportedTokenizer}
 
 
 def codec_from_dict(saved: Mapping[str, Any]) -> Codec:
-    """The codec that `to_dict` described. Raises UserError for a kind that isn't in `CODECS` or an incomplete
+    """The codec that `to_dict` described. Raises UserError for a kind that is in neither table, or an incomplete
     record.
     """
     kind = str(saved.get("kind"))
-    if kind not in CODECS:
-        raise unknown("codec", kind, CODECS)
+    known = CODECS | IMPORTED
+    if kind not in known:
+        raise unknown("codec", kind, known)
     try:
-        return CODECS[kind].from_dict(saved)
+        return known[kind].from_dict(saved)
     except (KeyError, TypeError) as error:
         raise UserError(
             f"the saved {kind} codec is damaged: {error!r}. Expected what to_dict() wrote."

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from unrolled.datasets.codecs import CODECS
+from unrolled.datasets.codecs import CODECS, IMPORTED
 from unrolled.datasets.items import Items
 from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN
 from unrolled.datasets.standard import Values
@@ -37,7 +37,7 @@ class InputCodec(Protocol):
         """The codec that `to_dict` described."""
 
 
-TOKENS: dict[str, Any] = {**CODECS, Words.kind: Words, Items.kind: Items, Symbols.kind: Symbols}
+TOKENS: dict[str, Any] = CODECS | IMPORTED | {Words.kind: Words, Items.kind: Items, Symbols.kind: Symbols}
 SINGLE: dict[str, Any] = {**TOKENS, Values.kind: Values, **MEDIA_CODECS}  # those that read one column
 INPUTS: dict[str, Any] = {**SINGLE, Together.kind: Together}
 OF = {
@@ -72,7 +72,7 @@ def suits(codec: str, reading: Reading) -> None:
     kind = reading.kinds[0]
     if len(reading.kinds) > 1:
         return
-    text = codec in TOKENS and codec != Items.kind
+    text = codec in TOKENS and codec not in (Items.kind, *IMPORTED)
     can = {
         "text": text or codec == Items.kind, "category": text or codec == Items.kind, "tokens": codec == Items.kind,
         "series": codec in (Values.kind, *OF_COLUMN["image"]), "number": codec == Values.kind,

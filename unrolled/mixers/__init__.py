@@ -14,6 +14,7 @@ from unrolled.mixers.convolution import CausalConv
 from unrolled.mixers.cross import CrossAttention
 from unrolled.mixers.feedforward import FeedForward
 from unrolled.mixers.linear import MinGRU
+from unrolled.mixers.norm import Norm
 from unrolled.mixers.pool import Pool
 from unrolled.mixers.positions import LearnedPositions
 from unrolled.mixers.recurrent import GRU, LSTM, RNN
@@ -31,6 +32,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "bahdanau": Bahdanau,
     "ffn": FeedForward,
     "positions": LearnedPositions,
+    "norm": Norm,
     "pool": Pool,
     "bidirectional": Bidirectional,
 }
@@ -52,6 +54,7 @@ __all__ = [
     "LearnedPositions",
     "MinGRU",
     "Mixer",
+    "Norm",
     "Pool",
     "Window",
 ]

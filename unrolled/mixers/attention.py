@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import inf, sqrt
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,7 +24,9 @@ class Attention(Mixer):
 
     heads: query heads; kv_heads: key and value heads, shared by groups of query heads (Ainslie et al. 2023,
     arXiv:2305.13245); window: how many tokens back, itself included, it may look (Beltagy et al. 2020,
-    arXiv:2004.05150, sec. 3.1); rotary: turn queries and keys by position (Su et al. 2021, arXiv:2104.09864, eq. 34).
+    arXiv:2004.05150, sec. 3.1); rotary: turn queries and keys by position (Su et al. 2021, arXiv:2104.09864, eq. 34), a
+    number: by angles of another base than 10,000; size: of a head, width / heads unless given; bias: of all maps, or
+    "qkv" of all but the last (Qwen2, arXiv:2407.10671, sec. 2.2.1).
     Causal attention remembers in Slots, windowed in a Tail; attention that is not causal can't stream.
     """
 
@@ -36,27 +39,39 @@ class Attention(Mixer):
         kv_heads: int | None = None,
         causal: bool = True,
         window: int | None = None,
-        rotary: bool = True,
-        bias: bool = False,
+        rotary: bool | float = True,
+        bias: bool | Literal["qkv"] = False,
         scale: float | None = None,
+        size: int | None = None,
     ) -> None:
         super().__init__(width, inputs=inputs)
         kv_heads = heads if kv_heads is None else kv_heads
-        positive("Attention", heads=heads, kv_heads=kv_heads, window=1 if window is None else window)
-        if width % heads or heads % kv_heads or (rotary and width // heads % 2):
+        sizes = {"window": window, "size": size}
+        positive(
+            "Attention", heads=heads, kv_heads=kv_heads, **{k: n for k, n in sizes.items() if n is not None}
+        )
+        whole = size is not None or width % heads == 0
+        size = width // heads if size is None else size
+        if not whole or heads % kv_heads or (rotary and size % 2):
             raise UserError(
-                f"Attention: got width={width}, heads={heads}, kv_heads={kv_heads}; heads must divide width (rotary: "
-                "into even parts) and kv_heads must divide heads."
+                f"Attention: got width={width}, heads={heads}, kv_heads={kv_heads}, size={size}; heads must divide width "
+                "unless size is given, kv_heads must divide heads, and rotary positions take an even size."
             )
         if window is not None and not causal:
             raise UserError(f"Attention: window={window} with causal={causal}; a window is causal.")
         self.heads, self.kv_heads = heads, kv_heads
-        self.causal, self.window, self.rotary = causal, window, rotary
-        self.size = width // heads
+        if rotary < 0 or bias not in (True, False, "qkv"):
+            raise UserError(
+                f"Attention: got rotary={rotary!r}, bias={bias!r}; rotary is true, false or the base of its angles, bias "
+                "is true, false or 'qkv'."
+            )
+        self.causal, self.window, self.rotary = causal, window, bool(rotary)
+        self.base = 10000.0 if isinstance(rotary, bool) else float(rotary)
+        self.size = size
         self.scale = 1 / sqrt(self.size) if scale is None else scale
         self.reach = Reach(inf if window is None else window - 1, 0 if causal else inf)
-        self.project = Affine(self.inputs, (heads + 2 * kv_heads) * self.size, bias=bias)
-        self.out = Affine(width, width, bias=bias)
+        self.project = Affine(self.inputs, (heads + 2 * kv_heads) * self.size, bias=bool(bias))
+        self.out = Affine(heads * self.size, width, bias=bias is True)
         for linear in (self.project, self.out):
             nn.init.xavier_uniform_(linear.weight)
 
@@ -84,7 +99,7 @@ class Attention(Mixer):
             if layout is not None:  # padding stands past the end of what may be looked up
                 position = select(layout.valid, position)
             limit = state.capacity if isinstance(state, Slots) else None
-            qk = rotate(qk, rotary_angles(position, self.size, x.dtype, limit))
+            qk = rotate(qk, rotary_angles(position, self.size, x.dtype, limit, self.base))
         q, k = qk.split((self.heads, self.kv_heads), 2)  # (B, T, H, D)
         after: State = None
         if state is None:
@@ -181,22 +196,28 @@ def attention_reference(
 
 
 def rotary_angles(
-    position: Int[Tensor, "batch time"], size: int, dtype: torch.dtype, limit: int | None = None
+    position: Int[Tensor, "batch time"],
+    size: int,
+    dtype: torch.dtype,
+    limit: int | None = None,
+    base: float = 10000.0,
 ) -> tuple[Float[Tensor, "batch time 1 size"], Float[Tensor, "batch time 1 size"]]:
-    """Cosine and signed sine of position * 10000^(-2 i / size) for both halves of a head, in float32 at least. limit: what
+    """Cosine and signed sine of position * base^(-2 i / size) for both halves of a head, in float32 at least. limit: what
     no position reaches, so that they may be looked up.
     """
     if limit is None or torch.compiler.is_compiling():
-        cos, sin = _turns(position, size, dtype).unbind(-3)
+        cos, sin = _turns(position, size, dtype, base).unbind(-3)
     else:
-        cos, sin = _table(1 << limit.bit_length(), size, dtype, position.device)[position].unbind(-3)
+        cos, sin = _table(1 << limit.bit_length(), size, dtype, position.device, base)[position].unbind(-3)
     return cos, sin
 
 
-def _turns(position: Tensor, size: int, dtype: torch.dtype) -> Float[Tensor, "*position 2 1 size"]:
+def _turns(
+    position: Tensor, size: int, dtype: torch.dtype, base: float
+) -> Float[Tensor, "*position 2 1 size"]:
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     half = size // 2
-    frequency = 10000.0 ** (-torch.arange(half, device=position.device, dtype=wide) / half)
+    frequency = base ** (-torch.arange(half, device=position.device, dtype=wide) / half)
     angle = position[..., None].to(wide) * frequency
     cos, sin = angle.cos(), angle.sin()
     both = torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)], -2)
@@ -205,11 +226,11 @@ def _turns(position: Tensor, size: int, dtype: torch.dtype) -> Float[Tensor, "*p
 
 @lru_cache(maxsize=4)
 def _table(
-    length: int, size: int, dtype: torch.dtype, device: torch.device
+    length: int, size: int, dtype: torch.dtype, device: torch.device, base: float
 ) -> Float[Tensor, "length 2 1 size"]:
     """The angles of positions 0 .. length - 1, kept: a step would compute them anew in every layer."""
     with torch.inference_mode(False), torch.no_grad():
-        return _turns(torch.arange(length, device=device), size, dtype)
+        return _turns(torch.arange(length, device=device), size, dtype, base)
 
 
 def rotate(x: Float[Tensor, "batch time heads size"], angles: tuple[Tensor, Tensor]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from jaxtyping import Float
@@ -15,14 +16,20 @@ from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, Reach, note
 from unrolled.state import State
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "swiglu": F.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "swiglu": F.silu,
+}
 
 
 class FeedForward(Mixer):
     """W_2 act(W_1 x), Vaswani et al. 2017, arXiv:1706.03762, eq. 2; `swiglu`: W_2 (silu(W_1 x) * V x), Shazeer 2020,
     arXiv:2002.05202, eq. 6.
 
-    hidden: inner width, 4 x width unless given.
+    hidden: inner width, 4 x width unless given. `gelu_tanh`: GELU by its tanh formula (Hendrycks & Gimpel 2016,
+    arXiv:1606.08415, sec. 2), which GPT-2 was trained with.
     """
 
     reach = Reach(0, 0)
@@ -33,7 +40,8 @@ class FeedForward(Mixer):
         *,
         inputs: int | None = None,
         hidden: int | None = None,
-        activation: Literal["relu", "gelu", "swiglu"] = "gelu",
+        activation: Literal["relu", "gelu", "gelu_tanh", "swiglu"] = "gelu",
+        bias: bool = True,
     ) -> None:
         super().__init__(width, inputs=inputs)
         if activation not in ACTIVATIONS:
@@ -41,8 +49,8 @@ class FeedForward(Mixer):
         self.activation = activation
         hidden = 4 * width if hidden is None else hidden
         positive("FeedForward", hidden=hidden)
-        self.widen = Affine(self.inputs, 2 * hidden if activation == "swiglu" else hidden)
-        self.narrow = Affine(hidden, width)
+        self.widen = Affine(self.inputs, 2 * hidden if activation == "swiglu" else hidden, bias=bias)
+        self.narrow = Affine(hidden, width, bias=bias)
 
     def forward(
         self, x: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None

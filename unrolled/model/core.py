@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from unrolled.errors import UserError
 from unrolled.layout import Layout, select
 from unrolled.mixer import Mixer, Reach
+from unrolled.mixers.norm import NormKind, norm_of
 from unrolled.state import Source, State
 
 Norm = Literal["before", "after"]
@@ -22,7 +23,8 @@ class Core(Mixer):
     """Sublayers one after the other.
 
     norm: "before" (x + mixer(norm x), and a last norm; Xiong et al. 2020, arXiv:2002.04745, fig. 1b), "after"
-    (norm(x + mixer x); Vaswani et al. 2017, sec. 3.1) or None. residual: add a mixer's input to its output where
+    (norm(x + mixer x); Vaswani et al. 2017, sec. 3.1) or None; norm_kind: which, "layer" or "rms", and eps, its smallest
+    variance. residual: add a mixer's input to its output where
     widths allow. dropout: probability of dropping a feature of each sublayer's output, input_dropout of the core's
     input; one mask a call for all time steps (Gal & Ghahramani 2016, arXiv:1512.05287, sec. 4), which also costs
     T times fewer random numbers.
@@ -37,6 +39,8 @@ class Core(Mixer):
         mixers: Sequence[Mixer],
         *,
         norm: Norm | None = None,
+        norm_kind: NormKind = "layer",
+        eps: float = 1e-5,
         residual: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -63,9 +67,9 @@ class Core(Mixer):
         sizes = [m.inputs if norm == "before" else m.width for m in mixers]
         wrapped = [norm is not None and m.sublayer for m in mixers]
         self.norms = nn.ModuleList(
-            nn.LayerNorm(n) if on else nn.Identity() for n, on in zip(sizes, wrapped, strict=True)
+            norm_of(norm_kind, n, eps) if on else nn.Identity() for n, on in zip(sizes, wrapped, strict=True)
         )
-        self.final = nn.LayerNorm(self.width) if norm == "before" else nn.Identity()
+        self.final = norm_of(norm_kind, self.width, eps) if norm == "before" else nn.Identity()
         past, future = (sum(m.reach[side] for m in mixers) for side in (0, 1))
         self.reach = Reach(past, future)
         self.conditioned = any(m.conditioned for m in mixers)

@@ -18,17 +18,21 @@ from unrolled.state import State
 class TokenEmbedder(nn.Module):
     """A table of vectors, one a token: raw (B, T) int64 -> (B, T, width).
 
+    types: rows of a second table, of which the first is added to every token: BERT's segments, where a text stands alone
+    (Devlin et al. 2019, arXiv:1810.04805, fig. 2).
+
     Raises UserError for an id outside the vocabulary (on a CPU; an accelerator answers with an error of its own).
     """
 
     sides: ClassVar[int] = 2  # of raw: (batch, time)
 
-    def __init__(self, vocabulary: int, width: int) -> None:
+    def __init__(self, vocabulary: int, width: int, *, types: int = 0) -> None:
         super().__init__()
-        positive("TokenEmbedder", vocabulary=vocabulary, width=width)
+        positive("TokenEmbedder", vocabulary=vocabulary, width=width, types=types or 1)
         self.vocabulary, self.width = vocabulary, width
         self.table = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.table.weight, std=width**-0.5)
+        self.types = nn.Embedding(types, width) if types else None
 
     def start(self, batch: int) -> State:
         return ()
@@ -45,12 +49,16 @@ class TokenEmbedder(nn.Module):
         if layout is not None:
             raw = select(layout.valid, raw)
         if torch.compiler.is_compiling():
-            return self.table(raw), state, layout
+            return self._looked_up(raw), state, layout
         try:
-            return self.table(raw), state, layout
+            return self._looked_up(raw), state, layout
         except IndexError:
             self.within(raw)
             raise
+
+    def _looked_up(self, raw: Tensor) -> Tensor:
+        x: Tensor = self.table(raw)
+        return x if self.types is None else x + self.types.weight[0]
 
     def within(self, raw: Int[Tensor, "batch time"]) -> None:
         """Raises UserError for an id outside the vocabulary."""

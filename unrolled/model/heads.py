@@ -24,17 +24,27 @@ class TokenHead(nn.Module):
 
     tied: the embedder's table read backwards (Press & Wolf 2017, arXiv:1608.05859); widths that differ are bridged by a
     linear map to the table's width. smoothing: the share of a target that is spread over all tokens (Szegedy et al. 2016,
-    arXiv:1512.00567, sec. 7), in training only.
+    arXiv:1512.00567, sec. 7), in training only. closes: the row of the table whose score says that a document ends, where
+    documents begin with one token and end with another; it changes places with row 0.
     """
 
     def __init__(
-        self, width: int, vocabulary: int, *, tied: nn.Embedding | None = None, smoothing: float = 0.0
+        self,
+        width: int,
+        vocabulary: int,
+        *,
+        tied: nn.Embedding | None = None,
+        smoothing: float = 0.0,
+        bias: bool = True,
+        closes: int = 0,
     ) -> None:
         super().__init__()
         positive("TokenHead", width=width, vocabulary=vocabulary)
         if not 0 <= smoothing < 1:
             raise UserError(f"TokenHead: smoothing={smoothing}; it lies in [0, 1).")
-        self.smoothing = smoothing
+        if not 0 <= closes < vocabulary:
+            raise UserError(f"TokenHead: closes={closes}; it is one of the {vocabulary} tokens.")
+        self.smoothing, self.closes = smoothing, closes
         if tied is not None and tied.num_embeddings != vocabulary:
             raise UserError(
                 f"TokenHead: tied to a table of {tied.num_embeddings} tokens, vocabulary={vocabulary}; make them equal."
@@ -42,15 +52,21 @@ class TokenHead(nn.Module):
         self.width, self.vocabulary = width, vocabulary
         table_width = width if tied is None else tied.embedding_dim
         self.bridge = None if table_width == width else Affine(width, table_width)
-        self.scores = Affine(table_width, vocabulary)
-        nn.init.zeros_(self.scores.bias)
+        self.scores = Affine(table_width, vocabulary, bias=bias)
+        if bias:
+            nn.init.zeros_(self.scores.bias)
         if tied is None:
             nn.init.xavier_uniform_(self.scores.weight)
         else:
             self.scores.weight = tied.weight
 
     def forward(self, y: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch vocabulary"]:
-        return self.scores(y if self.bridge is None else self.bridge(y))  # type: ignore[no-any-return]
+        scores: Tensor = self.scores(y if self.bridge is None else self.bridge(y))
+        if not self.closes:
+            return scores
+        at = self.closes
+        parts = (scores[..., at : at + 1], scores[..., 1:at], scores[..., :1], scores[..., at + 1 :])
+        return torch.cat(parts, -1)
 
     def loss(
         self,
@@ -155,12 +171,31 @@ class NumberHead(nn.Module):
         return total, tensor(len(target), device=total.device)
 
 
+class VectorHead(nn.Module):
+    """The core's own vectors: (..., width) -> (..., width). For what was trained to represent, and answers nothing yet."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        positive("VectorHead", width=width)
+        self.width = width
+
+    def forward(self, y: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        return y
+
+    def loss(
+        self, prediction: Tensor, target: Tensor, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+        """Raises UserError: vectors alone are neither right nor wrong."""
+        raise UserError("this model has no head that answers, so no loss: give it one for your task first.")
+
+
 def ends(prediction: Float[Tensor, "batch time size"], layout: Layout | None) -> Float[Tensor, "batch size"]:
     """What stands at each row's last real step."""
     return prediction[:, -1] if layout is None else layout.at_last(prediction, prediction[:, 0])
 
 
-Head = TokenHead | LabelHead | NumberHead | CTCHead
+Head = TokenHead | LabelHead | NumberHead | CTCHead | VectorHead
 HEADS: dict[str, type[Head]] = {
     "tokens": TokenHead, "labels": LabelHead, "numbers": NumberHead, "ctc": CTCHead,
+    "vectors": VectorHead,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unrolled.errors import MissingExtra
+from unrolled.errors import MissingExtra, UserError
 from unrolled.exports.encode import encoders
 from unrolled.exports.parity import Difference, summary
 from unrolled.exports.proof import proved
@@ -41,7 +41,14 @@ class MissingPackage(MissingExtra):
 def made(
     model: Model, described: dict[str, Any], weights: str
 ) -> tuple[dict[str, bytes], list[Difference], list[str]]:
-    """The page's files. Raises MissingPackage without onnxruntime-web, CheckFailed beyond parity."""
+    """The page's files. Raises MissingPackage without onnxruntime-web, CheckFailed beyond parity, UserError for a codec
+    that the page can't read with.
+    """
+    if (described.get("codec") or {}).get("kind") == "tokenizer":
+        raise UserError(
+            "to=browser: this model came with a tokenizer of its own, which a page can't read. Export it with to=onnx, "
+            "whose program can, or to=c."
+        )
     runtime = found()
     contents, differences, notes = proved(model, weights)
     files = {name: proto.SerializeToString(deterministic=True) for name, proto in contents.items()}

@@ -1,6 +1,7 @@
 """The stand-alone Python program of an export: put together from the pieces of this folder that a model needs.
 
-The pieces are modules: they import one another, are checked and tested as the rest, and only need numpy and onnxruntime.
+The pieces are modules: they import one another, are checked and tested as the rest, and only need numpy and onnxruntime
+(and tokenizers, where a model came with its tokenizer).
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ CODECS = {
     "abc": ("spelling", "notation"),
     "bpe": ("bpe",),
     "symbols": ("symbols",),
+    "tokenizer": ("imported",),
     **dict.fromkeys(("log_mel", "mfcc", "stacked_mel", "waveform"), ("sound",)),
     **dict.fromkeys(("values", "pixels", "pixel_steps", "patches", "frame_vectors"), ("numbers",)),
 }
 
-HEAD = '''"""Runs this model: needs numpy and onnxruntime, nothing else. Written by unrolled {version}.
+HEAD = '''"""Runs this model: needs {packages}, nothing else. Written by unrolled {version}.
 
 python run.py --help; from Python: Runner(folder), Codec(runner), Stream(runner).push(step).
 """
@@ -82,12 +84,17 @@ def program(told: dict[str, Any]) -> str:
         if name == "together":
             bodies.append(_joined(told))
     return (
-        HEAD.format(version=told["unrolled"])
+        HEAD.format(version=told["unrolled"], packages=_packages(told))
         + _imports(plain, names)
         + "\n\n\n"
         + "\n\n\n".join(bodies)
         + TAIL.format(codecs=", ".join(_named(told, several)))
     )
+
+
+def _packages(told: dict[str, Any]) -> str:
+    """What the program's user must have."""
+    return "numpy, onnxruntime and tokenizers" if "tokenizer" in _kinds(told) else "numpy and onnxruntime"
 
 
 def _named(told: dict[str, Any], several: bool) -> list[str]:

@@ -1,0 +1,49 @@
+"""Whose weights can be read: a family is two functions, `spec` and `names`, and a line in `FAMILIES`, by the `model_type`
+of its config.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from unrolled.model.spec import Spec
+from unrolled.transfer.config import Config, ends
+from unrolled.transfer.families import bert, gpt2, llama
+from unrolled.transfer.taken import Names
+
+
+class Family(NamedTuple):
+    """spec: config -> what `unrolled.model.build` takes; names: config -> which of their tensors make each of ours.
+
+    left_out: patterns of names that are known to have no counterpart; prefix: of their names in files of the whole model;
+    older: pattern -> what is said today; context: the key that says how long a text it was trained on, None of one that
+    writes no text.
+    """
+
+    spec: Callable[[Config], Spec]
+    names: Callable[[Config], Names]
+    left_out: tuple[str, ...]
+    prefix: str
+    older: dict[str, str]
+    context: str | None
+
+    def first(self, config: Config) -> int:
+        """Their id that is our 0: what begins a text, or pads one where none is written."""
+        vocabulary = config.size("vocab_size")
+        if self.context is not None:
+            return ends(config, vocabulary)[0]
+        return config.token("pad_token_id", vocabulary=vocabulary) or 0
+
+
+_GPT2 = Family(gpt2.spec, gpt2.names, gpt2.LEFT_OUT, gpt2.PREFIX, gpt2.OLDER, "n_positions")
+_LLAMA = Family(llama.spec, llama.names, llama.LEFT_OUT, llama.PREFIX, llama.OLDER, "max_position_embeddings")
+_BERT = Family(bert.spec, bert.names, bert.LEFT_OUT, bert.PREFIX, bert.OLDER, None)
+
+FAMILIES: dict[str, Family] = {
+    "gpt2": _GPT2,
+    "llama": _LLAMA,
+    "qwen2": _LLAMA,
+    "bert": _BERT,
+    "roberta": _BERT,
+}

@@ -1,0 +1,106 @@
+"""Llama (Touvron et al. 2023, arXiv:2302.13971, sec. 2.2) and what has its shape: SmolLM and Qwen2 (arXiv:2407.10671)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unrolled.errors import UserError
+from unrolled.model.spec import Spec
+from unrolled.transfer.config import Config, ends
+from unrolled.transfer.taken import Names, Taken, both, together
+
+PREFIX = "model."
+OLDER: dict[str, str] = {}
+LEFT_OUT = (r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",)  # counted anew
+
+
+def spec(config: Config) -> Spec:
+    """The model that a config.json describes."""
+    config.refuse(hidden_act="silu", pretraining_tp=1)
+    width, vocabulary = config.size("hidden_size"), config.size("vocab_size")
+    heads, kv_heads, size = _heads(config)
+    biases = _biases(config)
+    attention = {"kind": "attention", "width": width, "heads": heads, "kv_heads": kv_heads, "size": size}
+    attention |= {"rotary": _base(config), "bias": biases["attention"]}
+    ffn = {"kind": "ffn", "width": width, "hidden": config.size("intermediate_size"), "activation": "swiglu"}
+    blocks: list[dict[str, Any]] = []
+    for window in _windows(config):
+        blocks += [attention | window, ffn | {"bias": biases["ffn"]}]
+    return {
+        "embedder": {"kind": "tokens", "vocabulary": vocabulary, "width": width},
+        "core": {
+            "layers": blocks,
+            "norm": "before",
+            "norm_kind": "rms",
+            "residual": True,
+            "eps": config.number("rms_norm_eps", 1e-6),
+        },
+        "head": {
+            "kind": "tokens",
+            "tied": config.flag("tie_word_embeddings", False),
+            "bias": False,
+            "closes": ends(config, vocabulary)[1],
+        },
+    }
+
+
+def names(config: Config) -> Names:
+    """Which of their tensors make each of ours."""
+    first = ends(config, config.size("vocab_size"))[0]
+    heads, kv_heads, size = _heads(config)
+    biases, hidden = _biases(config), config.size("intermediate_size")
+    found = {"embedder.table.weight": Taken(("model.embed_tokens.weight",), first=first)}
+    for number in range(config.size("num_hidden_layers")):
+        theirs, attention, ffn = f"model.layers.{number}", 2 * number, 2 * number + 1
+        ours = f"core.layers.{attention}"
+        parts = [f"{theirs}.self_attn.{part}_proj" for part in "qkv"]
+        rows = [size * count for count in (heads, kv_heads, kv_heads)]
+        found |= both(f"core.norms.{attention}", f"{theirs}.input_layernorm", bias=False)
+        found |= together(f"{ours}.project", parts, rows, bias=bool(biases["attention"]))
+        found |= both(f"{ours}.out", f"{theirs}.self_attn.o_proj", bias=biases["attention"] is True)
+        found |= both(f"core.norms.{ffn}", f"{theirs}.post_attention_layernorm", bias=False)
+        widen = [f"{theirs}.mlp.gate_proj", f"{theirs}.mlp.up_proj"]
+        found |= together(f"core.layers.{ffn}.widen", widen, [hidden, hidden], bias=bool(biases["ffn"]))
+        found |= both(f"core.layers.{ffn}.narrow", f"{theirs}.mlp.down_proj", bias=bool(biases["ffn"]))
+    found |= both("core.final", "model.norm", bias=False)
+    if not config.flag("tie_word_embeddings", False):
+        found["head.scores.weight"] = Taken(("lm_head.weight",), first=first)
+    return found
+
+
+def _heads(config: Config) -> tuple[int, int, int]:
+    """Query heads, key and value heads, and the width of each."""
+    width, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    return heads, config.size("num_key_value_heads", heads), config.size("head_dim", max(width // heads, 1))
+
+
+def _biases(config: Config) -> dict[str, bool | str]:
+    if config.family == "qwen2":
+        return {"attention": "qkv", "ffn": False}
+    return {"attention": config.flag("attention_bias", False), "ffn": config.flag("mlp_bias", False)}
+
+
+def _base(config: Config) -> float:
+    """The base of the rotary angles, wherever this version of the config keeps it. Raises UserError for angles that are
+    stretched to longer contexts.
+    """
+    rope = config.told.get("rope_parameters") or config.told.get("rope_scaling") or {}
+    kind = (rope.get("rope_type") or rope.get("type") or "default") if isinstance(rope, dict) else rope
+    if kind != "default":
+        raise UserError(
+            f"{config.source}: the rotary positions are of type {kind!r}; only 'default' is built here."
+        )
+    return Config({"rope_theta": config.told.get("rope_theta")} | rope, config.source).number(
+        "rope_theta", 1e4
+    )
+
+
+def _windows(config: Config) -> list[dict[str, Any]]:
+    """Of each layer: how far it looks back, where that isn't all the way."""
+    layers = config.size("num_hidden_layers")
+    if not config.flag("use_sliding_window", False) or config.told.get("sliding_window") is None:
+        return [{}] * layers
+    window = {"window": config.size("sliding_window")}
+    whole = config.told.get("max_window_layers") or 0
+    kinds = config.told.get("layer_types") or ["full_attention"] * whole + ["sliding_attention"] * layers
+    return [window if kind == "sliding_attention" else {} for kind in kinds[:layers]]
