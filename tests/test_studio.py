@@ -78,13 +78,12 @@ def test_the_page_is_free_and_says_nothing_and_all_else_needs_the_token(tmp_path
         assert {stranger.post(path, json={"run": "secret-run-1"}).status_code for path in posts} == {401}
         assert stranger.get(f"/api/runs?token={TOKEN}").status_code == 401
         assert client.get("/api/runs").json()["runs"][0]["name"] == "secret-run-1"
-        assert client.get("/api/runs", headers={"host": "evil.example"}).status_code == 421
-        assert (
-            client.post(
-                "/api/stop", json={"run": "x"}, headers={"origin": "https://evil.example"}
-            ).status_code
-            == 403
-        )
+        host = client.get("/api/runs", headers={"host": "evil.example"})
+        origin = client.post("/api/stop", json={"run": "x"}, headers={"origin": "https://evil.example"})
+        assert (host.status_code, origin.status_code) == (421, 403)
+        for refused in (host, origin):
+            said = refused.json()["error"]["message"]
+            assert said.endswith("see hosts= of unrolled studio"), "the studio has no origins="
         assert client.get("/api/openapi.json").status_code == 404 and client.get("/docs").status_code == 404
         stranger.close()
 
@@ -178,6 +177,61 @@ def test_runs_come_and_change_and_go(tmp_path: Path) -> None:
     assert index.rows()[0]["step"] == 41
     shutil.rmtree(tmp_path / "a-1")
     assert [row["name"] for row in index.rows()] == ["race-1/b-1"]
+
+
+DAMAGED: list[dict[str, Any]] = [
+    {"test": [1]}, {"test": {"value": "x"}}, {"test": {}}, {"started": None}, {"plan": 3}, {"plan": {"total": "x"}},
+    {"baseline": "x"}, {"step": "x"}, {"finished": "no"}, {"test": {"value": float("nan")}}, {"kind": 3},
+    {"valid": {"value": 1, "interval": "ab"}}, {"seconds": 10**400}, {"verdict": None},
+]  # fmt: skip
+
+
+def test_one_damaged_run_is_left_out_and_the_others_are_listed(tmp_path: Path) -> None:
+    run_at(tmp_path / "sound-1")
+    for number, damage in enumerate(DAMAGED):
+        run_at(tmp_path / f"damaged-{number}", **damage)
+    run_at(tmp_path / "deep-1")
+    (tmp_path / "deep-1" / "result.json").write_text("[" * 100_000)
+    live = run_at(tmp_path / "live-1", finished=False, test=None)
+    (live / "metrics.jsonl").write_text('{"step": 1, "loss": NaN, "seconds": 1e999}\n')
+    with studio(tmp_path) as (_, client):
+        rows = client.get("/api/runs").json()["runs"]
+        assert {row["name"] for row in rows} == {"sound-1", "live-1"}
+        assert client.get("/api/run", params={"run": "damaged-0"}).status_code == 422
+
+
+def test_runs_are_listed_once_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [run_at(tmp_path / f"a-{number}").name for number in range(3)]
+    scans: list[Path] = []
+    real = Index._folders
+    monkeypatch.setattr(Index, "_folders", lambda self: scans.append(self.folder) or real(self))
+    with studio(tmp_path) as (_, client):
+        said = client.post("/api/compare", json={"runs": names}).json()
+        assert [run["name"] for run in said["runs"]] == names and len(scans) == 1
+        assert client.get("/api/run", params={"run": "a-1"}).json()["task"] == "generate" and len(scans) == 2
+        many = client.post("/api/compare", json={"runs": [f"x-{number}" for number in range(25)]})
+        assert many.status_code == 422 and "expected 2 to 24" in many.text and len(scans) == 2
+
+
+def test_what_is_no_number_leaves_the_rest_of_a_curve_whole(tmp_path: Path) -> None:
+    folder = run_at(tmp_path / "a-1", lines=0)
+    rows = [metrics_row(step) for step in (1, 2, 3, 4, 6, 7)]
+    rows[1]["loss"], rows[2]["seconds"] = float("nan"), "soon"
+    rows[3]["norm"], rows[4]["loss"] = 10**400, "x"
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows) + f'{{"step": 1{"0" * 400}, "loss": 1}}\n'
+    )
+    with studio(tmp_path) as (_, client):
+        said = client.get("/api/live", params={"run": "a-1", "window": 5}).json()["curves"]
+        assert said["loss"]["x"] == [1, 3, 4, 7] and len(said["norm"]["x"]) == 5
+        assert said["loss"]["y"][-1] == pytest.approx(np.mean([4 / 3, 1, 4 / 7]), rel=1e-5)
+        timed = client.get("/api/live", params={"run": "a-1", "x": "seconds"}).json()["curves"]
+        assert timed["loss"]["x"] == [0.1, 0.4, 0.7]
+
+
+def test_the_page_claims_nothing_of_machines() -> None:
+    """With host=0.0.0.0 it is read on others."""
+    assert "stays on this machine" not in (BUILT / "app.js").read_text("utf-8")
 
 
 def test_five_hundred_runs_are_listed_at_once(tmp_path: Path) -> None:

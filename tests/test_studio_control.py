@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from studio_runs import run_at, studio, until
 
-from unrolled.errors import UserError
-from unrolled.page.life import BUDGET, Resumed, running, stop
+from unrolled.errors import RunFailed, UserError
+from unrolled.page.life import BUDGET, Resumed, Stops, running
+from unrolled.training.folder import Lock
 from unrolled.training.run import Run
 
 ROOT = Path(__file__).parent.parent
@@ -132,23 +133,23 @@ def test_no_other_process_is_signalled(
         (folder / ".lock").write_text(text)
         assert running(folder) is None, "nobody holds the lock"
         with pytest.raises(UserError, match="nothing trains it"):
-            stop(folder, "a-1")
+            Stops().stop(folder, "a-1")
     (folder / ".lock").write_text(f"pid {bystander.pid}")
     with open(folder / ".lock", "rb") as held:  # held, but not by the process that it names
         fcntl.flock(held, fcntl.LOCK_EX)
         assert running(folder) == bystander.pid
         with pytest.raises(UserError, match="nothing trains it"):
-            stop(folder, "a-1")
+            Stops().stop(folder, "a-1")
         assert sent == []
         (folder / ".lock").write_text(f"pid {os.getpid()}")
-        assert stop(folder, "a-1") == os.getpid() and sent == [os.getpid()]
+        assert Stops().stop(folder, "a-1") == os.getpid() and sent == [os.getpid()]
     (folder / ".lock").unlink()
     assert running(folder) is None
 
 
 def test_more_budget_is_an_amount_and_nothing_else(tmp_path: Path) -> None:
     folder = run_at(tmp_path / "a-1")
-    resumed = Resumed(tmp_path)
+    resumed = Resumed()
     for budget in ("5m", "+5m out=/tmp/x", "+", "@last", "+5m\n", "--debug", "+1e9m", "+5 m", "runs=/"):
         with pytest.raises(UserError, match="expected more of it"):
             resumed.resume(folder, "a-1", budget)
@@ -170,9 +171,102 @@ def test_a_comparison_is_stopped_as_a_whole(tmp_path: Path) -> None:
     try:
         assert made.stdout is not None and made.stdout.readline() == "ready\n"
         assert {running(member) for member in members} == {made.pid}
-        assert stop(members[0], "race-1/a-1") == made.pid and made.wait(20) == 130
+        assert Stops().stop(members[0], "race-1/a-1") == made.pid and made.wait(20) == 130
         assert {running(member) for member in members} == {None}
     finally:
         made.kill()
         made.communicate()
-    assert json.loads((members[0] / "result.json").read_text())["finished"] is False and signal.SIGINT == 2
+    assert json.loads((members[0] / "result.json").read_text())["finished"] is False
+
+
+class Starting:
+    """A training that has begun and holds no lock yet."""
+
+    made: list[Any] = []
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.made.append(self)
+        self.pid, self.returncode = len(self.made), 0
+        self.code: int | None = None
+
+    def poll(self) -> int | None:
+        return self.code
+
+
+def test_five_clicks_begin_one_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_at(tmp_path / "a-1")
+    monkeypatch.setattr(Starting, "made", [])
+    monkeypatch.setattr(subprocess, "Popen", Starting)
+    resumed = Resumed()
+    refused: list[str] = []
+
+    def click() -> None:
+        try:
+            resumed.resume(folder, "a-1", "+5m")
+        except UserError as error:
+            refused.append(str(error))
+
+    clicks = [threading.Thread(target=click) for _ in range(5)]
+    for one in clicks:
+        one.start()
+    for one in clicks:
+        one.join()
+    assert len(Starting.made) == 1 and refused == ["a-1: process 1 goes on with it already."] * 4
+    resumed.resume(run_at(tmp_path / "b-1"), "b-1", None)
+    Starting.made[0].code = 0
+    resumed.resume(folder, "a-1", "+5m")
+    assert len(Starting.made) == 3, "once it has ended, another may begin"
+    for one in Starting.made:
+        one.code = 0
+    assert resumed.failed("a-1") is None is resumed.failed("b-1") and not resumed._begun
+
+
+def test_a_second_click_on_stop_signals_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second SIGINT would end the training without saving, whichever of its runs is asked about."""
+    first, second = (run_at(tmp_path / name, finished=False) for name in ("a-1", "b-1"))
+    sent: list[int] = []
+    real = os.kill
+    monkeypatch.setattr(os, "kill", lambda pid, number: real(pid, 0) if number == 0 else sent.append(pid))
+    stops = Stops()
+    locks = [Lock(first), Lock(second)]
+    for folder in (first, first, second):
+        assert stops.stop(folder, folder.name) == os.getpid()
+    assert sent == [os.getpid()]
+    for lock in locks:
+        lock.release()
+    time.sleep(0.02)  # a clock of files may tick that slowly
+    again = Lock(first)
+    assert stops.stop(first, "a-1") == os.getpid() and len(sent) == 2, "another training of the same process"
+    again.release()
+
+
+def test_a_look_at_a_lock_keeps_no_training_from_it(tmp_path: Path) -> None:
+    folder = run_at(tmp_path / "a-1", finished=False)
+    (folder / ".lock").write_text("pid 1")
+    with open(folder / ".lock", "rb") as looked:
+        fcntl.flock(looked, fcntl.LOCK_SH)
+        timer = threading.Timer(0.02, lambda: fcntl.flock(looked, fcntl.LOCK_UN))
+        timer.start()
+        Lock(folder).release()
+        timer.join()
+        fcntl.flock(looked, fcntl.LOCK_SH)
+        with pytest.raises(RunFailed, match="another process"):
+            Lock(folder)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    folder = run_at(tmp_path / "a-1", finished=False)
+    for name in (".lock", "metrics.jsonl", "config.toml", "command.txt", "env.json"):
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+    code = (
+        "import sys; from pathlib import Path; from unrolled.page.index import Index\n"
+        "from unrolled.page.about import about\n"
+        "from unrolled.page.curves import Curves; from unrolled.page.beside import beside\n"
+        "index = Index(Path(sys.argv[1])); print([row['state'] for row in index.rows()]); run = index.find('a-1')\n"
+        "print(Curves().of(run.path).count(), about(run)['config'], beside([run, run])['same'])"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=HERE, timeout=30
+    )
+    assert made.stdout.split() == ["['stopped']", "0", "0"], made.stderr

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +14,35 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from studio_runs import until
 from tiny_models import ANSWERING, SERIES, STREAMING, TEXTS, model_of, task_of, writer_of
 from tiny_runs import tiny
+from torch import nn
 
 import unrolled as un
 from unrolled.errors import NumericalFailure, UserError
 from unrolled.inspection.probe import probe
+from unrolled.mixers import MIXERS
 from unrolled.page.glass import MOST, Asked, Glass, Opened
 from unrolled.page.layers import UNITS, heard, layers_of
-from unrolled.page.looks import Looks, plain
+from unrolled.page.looks import WAITING, Looks, plain
 from unrolled.page.odds import following, odds
 from unrolled.page.passages import Passage
 from unrolled.report import Heatmap, LineChart, Series, Table
 from unrolled.running.sampling import BELOW, Draw, pick_at
+from unrolled.serving.engine import Busy
 from unrolled.training.run import Run
 
+FORMULAS = [
+    (
+        "cross", "score",
+        {
+            "scaled": "y = softmax(q·kᵀ/√d) v", "dot": "y = softmax(x·sᵀ) v", "general": "y = softmax(W x·sᵀ) v",
+            "additive": "y = softmax(v·tanh(Wx + Us)) v",
+        },
+    ),
+    ("rnn", "nonlinearity", {"tanh": "h′ = tanh(Wx + Uh)", "relu": "h′ = relu(Wx + Uh)"}),
+]  # fmt: skip
 RUN = Run(Path("nowhere"), "tiny-1", "lstm", "tiny", True, 1, 1.0, 1)
 
 
@@ -169,8 +186,72 @@ def test_a_prediction_that_is_no_number_is_said_to_be_none(glass: Any) -> None:
     model = writer_of("gru")
     with torch.no_grad():
         model.head.scores.bias[3] = float("nan")
-    with pytest.raises(NumericalFailure):
-        glass(model).next(RUN, Asked(run="x", ids=[1]))
+    box = glass(model)
+    for ask in (box.next, box.read):
+        with pytest.raises(NumericalFailure, match="prediction isn't a number"):
+            ask(RUN, Asked(run="x", ids=[1]))
+
+
+def test_a_layer_that_is_no_number_is_named(glass: Any) -> None:
+    model = writer_of("gru")
+    path = layers_of(model)[-1]["path"]
+    with torch.no_grad():
+        next(model.get_submodule(path).parameters())[0, 0] = float("nan")
+    with pytest.raises(NumericalFailure, match=f"^{path}: the .* of this layer isn't a number"):
+        glass(model).read(RUN, Asked(run="x", ids=[1, 2]))
+
+
+def test_ids_that_leave_no_room_are_refused_and_the_most_are_not(glass: Any) -> None:
+    box = glass(writer_of("gru"))
+    with pytest.raises(UserError, match="after at most 255"):
+        box.next(RUN, Asked(run="x", ids=[1] * MOST))
+    assert box.next(RUN, Asked(run="x", ids=[1] * (MOST - 1), uniform=0.5))["tokens"]
+
+
+@pytest.mark.parametrize(("kind", "option", "values"), FORMULAS)
+def test_a_formula_says_how_the_layer_was_built(kind: str, option: str, values: dict[str, str]) -> None:
+    for value, formula in values.items():
+        part = nn.ModuleDict({"part": MIXERS[kind](8, **{option: value})})
+        assert layers_of(part)[0]["equation"] == formula
+
+
+def test_a_slow_look_keeps_no_run_from_opening_and_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of a run's looks are said while one is made; of those who ask for more, only a few may wait."""
+    begun, go = threading.Event(), threading.Event()
+    made: list[str] = []
+
+    def slow(subject: Any) -> Any:
+        begun.set()
+        assert go.wait(20)
+        made.append(subject)
+        return Finding()
+
+    class Finding:
+        title, notes = "t", ()
+        lead = staticmethod(lambda: "")
+        blocks = staticmethod(lambda: [])
+
+    monkeypatch.setattr("unrolled.page.looks._stamp", lambda run: (len(run.name), 0))
+    monkeypatch.setattr("unrolled.page.looks.available", lambda model: {})
+    monkeypatch.setattr("unrolled.page.looks.Subject", lambda run: run.name)
+    monkeypatch.setattr("unrolled.page.looks.summary", slow)
+    monkeypatch.setattr(Run, "model", lambda run: None)
+    looks = Looks()
+    with ThreadPoolExecutor(WAITING + 1) as pool:
+        asked = [pool.submit(looks.look, RUN, "summary") for _ in range(WAITING + 1)]
+        assert begun.wait(20)
+        until(lambda: looks._asked == WAITING + 1)
+        other = replace(RUN, name="another")
+        told = threading.Thread(target=looks.known, args=[other], daemon=True)
+        told.start()
+        told.join(5)
+        opened = not told.is_alive()
+        with pytest.raises(Busy):
+            looks.look(other, "summary")
+        go.set()
+        assert opened and all(one.result()["title"] == "t" for one in asked)
+    assert made == [RUN.name], "the same one is made once"
+    assert looks.look(other, "summary")["title"] == "t" and looks._asked == 0
 
 
 knobs = st.builds(

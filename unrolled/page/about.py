@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from unrolled.page.regular import regular
 from unrolled.training.run import Run
 
 LONGEST = 100_000  # characters of a file that are shown
@@ -37,7 +39,7 @@ def written(run: Run) -> list[dict[str, Any]]:
 
 def _text(path: Path, most: int = LONGEST) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with TextIOWrapper(regular(path), encoding="utf-8", errors="replace") as file:
             return file.read(most)
     except OSError:
         return ""
@@ -45,7 +47,9 @@ def _text(path: Path, most: int = LONGEST) -> str:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        with regular(path) as file:
+            found = json.loads(file.read())
+        json.dumps(found, allow_nan=False)  # what can't be said on is damaged
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

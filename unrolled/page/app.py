@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from unrolled import __version__
 from unrolled.page import about, files
-from unrolled.page.beside import beside
+from unrolled.page.beside import beside, within
 from unrolled.page.curves import COLUMNS, Curve, Curves, smoothed, thinned
 from unrolled.page.glass import Asked, Glass
 from unrolled.page.index import Index, row
-from unrolled.page.life import Resumed, stop
+from unrolled.page.life import Resumed, Stops
 from unrolled.page.looks import Looks
 from unrolled.serving import faults
 from unrolled.serving.gate import Gate
@@ -60,8 +60,8 @@ class Studio:
     """What the routes share."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self.index, self.curves, self.resumed = Index(folder), Curves(), Resumed(folder)
-        self.glass, self.looks = Glass(device), Looks()
+        self.index, self.curves, self.resumed = Index(folder), Curves(), Resumed()
+        self.glass, self.looks, self.stops = Glass(device), Looks(), Stops()
 
 
 def application(studio: Studio) -> FastAPI:
@@ -101,9 +101,12 @@ def _lists(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/compare", response_model=None)
     def compare(body: Several) -> dict[str, Any]:
         """Some of them side by side."""
-        found = beside([studio.index.find(name) for name in dict.fromkeys(body.runs)])
-        for told in found["runs"]:
-            curve = studio.curves.of(studio.index.find(told["name"]).path)
+        names = list(dict.fromkeys(body.runs))
+        within(len(names))
+        runs = [run for run, _ in studio.index.some(names)]
+        found = beside(runs)
+        for run, told in zip(runs, found["runs"], strict=True):
+            curve = studio.curves.of(run.path)
             told["curves"] = {name: _drawn(curve, name, "step", 400, 1) for name in ("valid", "loss")}
             told["seconds_curve"] = _drawn(curve, "valid", "seconds", 400, 1)
         return found
@@ -115,8 +118,7 @@ def _one(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/run", response_model=None)
     def run(run: Name) -> dict[str, Any]:
         """What its folder tells."""
-        found = studio.index.find(run)
-        task = next((task for one, task in studio.index.runs() if one.name == run), "")
+        found, task = studio.index.some([run])[0]
         return row(found, task) | about.about(found) | {"looks": studio.looks.known(found)}
 
     @app.get("/api/live", response_model=None)
@@ -148,7 +150,7 @@ def _one(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/stop", response_model=None)
     def stop_it(body: Named) -> dict[str, Any]:
         """What Ctrl-C does."""
-        return {"process": stop(studio.index.find(body.run).path, body.run)}
+        return {"process": studio.stops.stop(studio.index.find(body.run).path, body.run)}
 
     @app.post("/api/resume", response_model=None)
     def resume(body: Resume) -> dict[str, Any]:
@@ -228,5 +230,6 @@ def guarded(studio: Studio, *, port: int, token: str, hosts: tuple[str, ...] = (
         token=token,
         limits=Limits(body=BODY),
         free=tuple(files.FILES),
+        see=("hosts= of unrolled studio", "hosts= of unrolled studio"),
     )
     return files.Sealed(gate)

@@ -16,8 +16,7 @@ ASIDE = ("runs", "out", "resume")  # where a run was written is no setting of it
 
 def beside(runs: Sequence[Run]) -> dict[str, Any]:
     """Scores, costs and differing settings of 2 to 24 runs. Raises UserError for another number."""
-    if not 2 <= len(runs) <= MOST:
-        raise UserError(f"got {len(runs)} runs to compare; expected 2 to {MOST}.")
+    within(len(runs))
     settings = [dict(_settings(run)) for run in runs]
     known = list(dict.fromkeys(key for one in settings for key in one))
     table = {key: [one.get(key) for one in settings] for key in known}
@@ -30,8 +29,16 @@ def beside(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
+def within(count: int) -> None:
+    """Raises UserError for a number of runs that isn't compared."""
+    if not 2 <= count <= MOST:
+        raise UserError(f"got {count} runs to compare; expected 2 to {MOST}.")
+
+
 def _settings(run: Run) -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of the recipe; nothing where its file is damaged."""
+    if not (run.path / "config.toml").is_file():  # a pipe would be waited for
+        return
     try:
         recipe = asdict(run.recipe)
     except UserError:

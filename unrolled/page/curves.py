@@ -6,13 +6,16 @@ import json
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
+
+from unrolled.page.regular import regular
 
 COLUMNS = ("loss", "norm", "lr", "valid")
 BLOCK = 2**24  # bytes read at once
 KEPT = 24  # runs whose curves stay in memory
+LARGEST = 1e300  # a number of a file; JSON spells integers that no float holds
 MARK = 64  # bytes before the place read so far, by which a file that was cut and went on is told
 
 
@@ -35,7 +38,7 @@ class Curve:
         """Reads on. Of a file that was cut (the run went back), everything anew."""
         with self._lock:
             try:
-                with open(self._path, "rb") as file:
+                with regular(self._path) as file:
                     file.seek(max(0, self.read - MARK))
                     if file.read(min(MARK, self.read)) != self._mark:
                         self._forget()
@@ -48,18 +51,19 @@ class Curve:
                         self.read += whole
                         self._mark = (self._mark + block[:whole])[-MARK:]
                         file.seek(self.read)
-            except FileNotFoundError:
+            except OSError:
                 self._forget()
 
     def _take(self, block: bytes) -> None:
         found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in COLUMNS}
         for row in rows_of(block):
             step, seconds = row.get("step"), row.get("seconds", np.nan)
-            if not isinstance(step, int):
+            if not isinstance(step, int) or not is_number(step):
                 continue
+            seconds = seconds if is_number(seconds) else np.nan
             for name in COLUMNS:
                 value = row.get(name)
-                if isinstance(value, int | float):
+                if is_number(value):
                     found[name].append((step, seconds, value))
             if "nonfinite" in row or "rewound_over" in row:
                 self.events.append(
@@ -78,16 +82,21 @@ class Curve:
         return sum(points.shape[1] for points in self._points.values())
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a finite number that a float holds."""
+    return isinstance(value, int | float) and -LARGEST < value < LARGEST
+
+
 def rows_of(block: bytes) -> list[dict[str, Any]]:
     """The objects of whole lines; a line that isn't one is left out."""
     try:
         found = json.loads(b"[" + b",".join(block.split(b"\n")[:-1]) + b"]")  # thrice as fast as line by line
-    except ValueError:
+    except (ValueError, RecursionError):
         found = []
         for line in block.split(b"\n"):
             try:
                 found.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
     return [row for row in found if isinstance(row, dict)]
 

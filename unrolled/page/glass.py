@@ -129,7 +129,9 @@ class Glass:
         return opened.samples
 
     def read(self, run: Run, asked: Asked) -> dict[str, Any]:
-        """The steps from `known` on, with all that was heard. Raises UserError for what can't be read."""
+        """The steps from `known` on, with all that was heard. Raises UserError for what can't be read, and
+        NumericalFailure where the model's own numbers are none.
+        """
         with self._lock:
             opened = self._of(run)
             if isinstance(opened.task, Translate):
@@ -137,8 +139,9 @@ class Glass:
             steps, cut = self._steps(run, opened, asked)
             trace = probe(opened.model, steps, only=())
             known = min(asked.known, steps.shape[1] - 1) if opened.model.reach.future == 0 else 0
-            prediction = trace.prediction[0]
-            told: dict[str, Any] = {"known": known, "cut": cut, "layers": heard(opened.model, trace, known)}
+            layers = heard(opened.model, trace, known)  # names the first that breaks
+            told: dict[str, Any] = {"known": known, "cut": cut, "layers": layers}
+            prediction = _finite(run, trace.prediction[0])
             if steps.ndim == 2:
                 ids = steps[0].tolist()
                 told |= {"ids": ids, "labels": _labels(opened.task, ids, opened.writes)}
@@ -202,12 +205,13 @@ class Glass:
         raw = torch.from_numpy(source)[None]
         raw = (raw.float() if raw.is_floating_point() else raw.long()).to(device)
         trace = probe(model, ids.to(device), source=raw)
-        prediction = trace.prediction[0]
+        layers = heard(model, trace, 0)
+        prediction = _finite(run, trace.prediction[0])
         self._keep(opened, (asked.sample, asked.text, tuple(written)), prediction)
         read = [BOUNDARY, *written]
         spelt = source.ndim == 1
         told: dict[str, Any] = {
-            "known": 0, "cut": 0, "layers": heard(model, trace, 0), "ids": read,
+            "known": 0, "cut": 0, "layers": layers, "ids": read,
             "labels": _labels(task, read, True, task.answers), "surprise": _surprise(prediction, read),
             "source": _labels(task, source.tolist(), False) if spelt else _numbered(len(source)),
             "said": task.answers.decode(written),
@@ -236,24 +240,31 @@ class Glass:
     def next(self, run: Run, asked: Asked) -> dict[str, Any]:
         """The next token's probabilities after step `at` of `ids`, and with `uniform` the one that is drawn.
 
-        Raises UserError for a model that writes nothing, NumericalFailure where its prediction isn't a number.
+        Raises UserError for a model that writes nothing and for ids that leave no room, NumericalFailure where its
+        prediction isn't a number.
         """
         with self._lock:
             opened = self._of(run)
             if not opened.writes:
                 raise UserError(f"{run.name}: its task is {opened.task.kind}, which draws no tokens.")
             ids = tuple(asked.ids or ())
+            if len(ids) >= MOST:
+                raise UserError(f"ids: {len(ids)} tokens; the glass box writes on after at most {MOST - 1}.")
             translates = isinstance(opened.task, Translate)
             key = (asked.sample, asked.text, ids) if translates else (None, ids)
             if key not in opened.predictions:
                 self.read(run, asked.model_copy(update={"ids": list(ids), "known": 0}))
             prediction = opened.predictions[key]
             logits = prediction[min(len(prediction) - 1, len(ids) if asked.at is None else asked.at)].float()
-            if not bool(logits.isfinite().all()):
-                raise NumericalFailure(f"{run.name}: the model's prediction isn't a number.")
             draw = Draw(asked.temperature, asked.top_k, asked.top_p)
             codec = opened.task.answers if translates else opened.task.codec
             return following(logits, draw, asked.uniform, lambda i: _label(codec, i))
+
+
+def _finite(run: Run, prediction: Tensor) -> Tensor:
+    if not bool(prediction.isfinite().all()):
+        raise NumericalFailure(f"{run.name}: the model's prediction isn't a number.")
+    return prediction
 
 
 def _begun(model: Any, task: Any) -> list[int]:

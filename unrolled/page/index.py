@@ -6,12 +6,15 @@ import json
 import os
 import re
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from unrolled.errors import UserError, nearest
+from unrolled.page.curves import is_number
 from unrolled.page.life import running
+from unrolled.page.regular import regular
 from unrolled.training.run import Run
 
 TAIL = 8_192  # bytes of metrics.jsonl in which the latest lines stand
@@ -66,22 +69,55 @@ class Index:
             known = self._known.get(name)
             if known is not None and known.stamp == stamp:
                 return known
-            return _Known(stamp, replace(Run.at(path), name=name), _task(path))
-        except (OSError, UserError):
+            run = replace(Run.at(path), name=name)
+            return _Known(stamp, run, _task(path)) if sound(run) else None
+        except (OSError, UserError, RecursionError):
             return None
 
     def find(self, name: str) -> Run:
         """The run of this very name. Raises UserError for any other, whatever stands at such a path."""
-        runs = {run.name: run for run, _ in self.runs()}
-        if name not in runs:
-            guess = nearest(name[:200], runs)
-            hint = f" Did you mean {guess!r}?" if guess else ""
-            raise UserError(f"no run is called {name[:200]!r} here.{hint}")
-        return runs[name]
+        return self.some([name])[0][0]
+
+    def some(self, names: Iterable[str]) -> list[tuple[Run, str]]:
+        """The runs of these very names, each with its task; the folder is gone through once. Raises UserError as `find`."""
+        known = {run.name: (run, task) for run, task in self.runs()}
+        found = []
+        for name in names:
+            if name not in known:
+                guess = nearest(name[:200], known)
+                hint = f" Did you mean {guess!r}?" if guess else ""
+                raise UserError(f"no run is called {name[:200]!r} here.{hint}")
+            found.append(known[name])
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
         """What the list says of each run, the latest first."""
         return [row(run, task) for run, task in reversed(self.runs())]
+
+
+def sound(run: Run) -> bool:
+    """Whether all that its result.json says is of the kind that a run says there, and can be said on."""
+    try:
+        told = {entry.name: getattr(run, entry.name) for entry in fields(run) if entry.name != "path"}
+        json.dumps(told, allow_nan=False)
+    except (ValueError, RecursionError):  # NaN, or deeper than anything of ours
+        return False
+    texts = (run.kind, run.data, run.verdict, run.started, run.extends)
+    scores = [one for one in (run.test, run.valid) if one is not None]
+    others = [one for one in (run.baseline, run.naive, run.plan) if one is not None]
+    return (
+        all(isinstance(one, str) for one in texts)
+        and all(is_number(one) for one in (run.step, run.seconds, run.parameters))
+        and isinstance(run.finished, bool)
+        and all(isinstance(one, dict) and is_number(one.get("value")) for one in scores)
+        and all(_interval(one.get("interval")) for one in scores)
+        and all(isinstance(one, dict) for one in others)
+        and all(one.get(key) is None or is_number(one[key]) for one in others for key in ("value", "total"))
+    )
+
+
+def _interval(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and len(value) == 2 and all(map(is_number, value)))
 
 
 def row(run: Run, task: str) -> dict[str, Any]:
@@ -107,13 +143,13 @@ def _latest(path: Path) -> dict[str, Any]:
     for line in reversed(_tail(path)):
         try:
             told = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(told, dict):
             continue
         for key, name in (("step", "step"), ("seconds", "seconds"), ("valid", "latest"), ("loss", "loss")):
             value = told.get(key)
-            if name not in found and isinstance(value, int | float):
+            if name not in found and is_number(value):
                 found[name] = value
         if len(found) == 4:
             break
@@ -122,7 +158,7 @@ def _latest(path: Path) -> dict[str, Any]:
 
 def _tail(path: Path) -> list[bytes]:
     try:
-        with open(path, "rb") as file:
+        with regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL))
             lines = file.read().split(b"\n")
@@ -157,7 +193,7 @@ def _sayable(name: str) -> bool:
 
 def _task(path: Path) -> str:
     try:
-        with open(path / "config.toml", "rb") as file:
+        with regular(path / "config.toml") as file:
             head = file.read(HEAD).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -7,9 +7,9 @@ from math import isinf
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from unrolled.errors import NumericalFailure
 from unrolled.inspection.probe import evenly
 from unrolled.inspection.trace import Heard, Trace
 from unrolled.mixer import Mixer
@@ -24,12 +24,12 @@ EQUATIONS = {
     "lstm": "c′ = f·c + i·g,  h′ = o·tanh c′",
     "gru": "h′ = (1−z)·n + z·h,  n = tanh(Wx + r·Uh)",
     "mingru": "h′ = (1−z)·h + z·h̃",
-    "rnn": "h′ = tanh(Wx + Uh)",
     "conv": "y = act(Σₖ Wₖ xₜ₋ₖ)",
     "attention": "y = softmax(q·kᵀ/√d) v",
-    "cross": "y = softmax(q·kᵀ) v",
     "ffn": "y = W₂ act(W₁ x)",
 }
+# of attention to a source: `CrossAttention` names their papers
+SCORES = {"scaled": "q·kᵀ/√d", "dot": "x·sᵀ", "general": "W x·sᵀ", "additive": "v·tanh(Wx + Us)"}
 
 
 def layers_of(model: Any) -> list[dict[str, Any]]:
@@ -42,9 +42,18 @@ def layers_of(model: Any) -> list[dict[str, Any]]:
             found.append({
                 "path": path, "kind": kind, "width": part.width, "parameters": sum(p.numel() for p in part.parameters()),
                 "past": _steps(past), "future": _steps(future),
-                "equation": EQUATIONS.get(kind, ""), "heads": getattr(part, "heads", None),
+                "equation": _equation(part, kind), "heads": getattr(part, "heads", None),
             })  # fmt: skip
     return found
+
+
+def _equation(part: Mixer, kind: str) -> str:
+    """What it computes, with the score or the nonlinearity that it was built with; "" where that is no one line."""
+    if kind == "cross":
+        return f"y = softmax({SCORES[part.score]}) v"  # type: ignore[index]
+    if kind == "rnn":
+        return f"h′ = {part.nonlinearity}(Wx + Uh)"
+    return EQUATIONS.get(kind, "")
 
 
 def _steps(reach: float) -> int | None:
@@ -59,13 +68,16 @@ def _kind(part: Mixer) -> str:
 
 def heard(model: Any, trace: Trace, known: int) -> list[dict[str, Any]]:
     """A layer each, in the order in which they spoke: its named values (T, units) and attention (heads, T, S) from step
-    `known` on, as 16-bit numbers. What a source's reader says comes whole.
+    `known` on, as 16-bit numbers. What a source's reader says comes whole. Raises NumericalFailure for the first that
+    isn't a number: it would be drawn as zero.
     """
     told: dict[str, dict[str, Any]] = {}
     for one in trace.heard:
         part = _module(model, one.layer)
         if not isinstance(part, Mixer) or isinstance(part, Core):
             continue
+        if not bool(one.value.isfinite().all()):
+            raise NumericalFailure(f"{one.layer}: the {one.name} of this layer isn't a number.")
         layer = told.setdefault(
             one.layer,
             {"path": one.layer, "kind": one.kind, "source": one.layer.startswith("source"), "values": []},
@@ -112,7 +124,7 @@ def _weights(one: Heard, first: int) -> dict[str, Any]:
 
 def _packed(value: Tensor) -> dict[str, Any]:
     """Numbers as 16-bit integers times a scale, in base64: a third of JSON's size, and finer than any screen."""
-    plain = torch.nan_to_num(value.double(), 0.0, 0.0, 0.0).numpy()
+    plain = value.double().numpy()
     scale = float(np.abs(plain).max(initial=0.0)) / 32_767 or 1.0
     whole = np.round(plain / scale).astype("<i2")
     return {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from pathlib import Path
@@ -15,9 +16,12 @@ import numpy as np
 from unrolled.errors import UserError, unknown
 from unrolled.inspection.inspect import LOOKS, SUMMARY, available, summary
 from unrolled.inspection.subject import Subject
+from unrolled.serving.engine import Busy
 from unrolled.training.run import Run
 
 KEPT = 100  # findings in memory
+WAITING = 4  # looks that wait for the one that is being made; each holds a thread of the server
+LATER = 5  # seconds after which a refused one may be asked for again
 SUMMARY_SHOWS = "what the model is made of: its layers, their reach and cost, what it remembers"
 Key = tuple[Path, tuple[int, int], str]
 
@@ -27,42 +31,70 @@ class Looks:
 
     def __init__(self) -> None:
         self._found: OrderedDict[Key, Any] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what is found; never held while a model reads
+        self._naming = threading.Lock()  # one model at a time is opened to say which looks it has
+        self._turn = threading.Lock()  # one look at a time
+        self._asked = 0
 
     def known(self, run: Run) -> list[dict[str, str]]:
         """The looks that this run has, by name, and what each shows; none where no model was saved yet."""
         stamp = _stamp(run)
         if stamp is None:
             return []
-        with self._lock:
-            key = (run.path, stamp, "")
-            if key not in self._found:
-                self._keep(key, [name for name, why in available(run.model()).items() if not why])
-            shows = {name: LOOKS[name].shows for name in self._found[key]}
+        key = (run.path, stamp, "")
+        with self._naming:
+            names = self._have(key)
+            if names is None:
+                names = [name for name, why in available(run.model()).items() if not why]
+                self._keep(key, names)
+        shows = {name: LOOKS[name].shows for name in names}
         return [{"name": name, "says": says} for name, says in ({SUMMARY: SUMMARY_SHOWS} | shows).items()]
 
     def look(self, run: Run, what: str) -> dict[str, Any]:
-        """One of them. Raises UserError for a name that isn't one of `known`, and where there is nothing to look at."""
+        """One of them. Raises UserError for a name that isn't one of `known`, and where there is nothing to look at; Busy
+        where too many wait already.
+        """
         names = [one["name"] for one in self.known(run)]
         if what not in names:
             raise unknown("look", what, names)
         stamp = _stamp(run)
         if stamp is None:
             raise UserError(f"{run.name}: its model is gone.")
-        with self._lock:
-            key = (run.path, stamp, what)
-            if key not in self._found:
+        key = (run.path, stamp, what)
+        found: dict[str, Any] | None = self._have(key)
+        if found is not None:
+            return found
+        with self._queue(), self._turn:
+            found = self._have(key)  # the one before may have been the same
+            if found is None:
                 subject = Subject(run)
                 finding = summary(subject) if what == SUMMARY else LOOKS[what].find(subject)
-                told = {"title": finding.title, "lead": finding.lead(), "notes": finding.notes}
-                self._keep(key, told | {"blocks": plain(finding.blocks())})
-            found: dict[str, Any] = self._found[key]
-            return found
+                found = {"title": finding.title, "lead": finding.lead(), "notes": finding.notes}
+                found["blocks"] = plain(finding.blocks())
+                self._keep(key, found)
+        return found
+
+    @contextmanager
+    def _queue(self) -> Iterator[None]:
+        with self._lock:
+            if self._asked > WAITING:
+                raise Busy(LATER)
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+
+    def _have(self, key: Key) -> Any:
+        with self._lock:
+            return self._found.get(key)
 
     def _keep(self, key: Key, value: Any) -> None:
-        self._found[key] = value
-        while len(self._found) > KEPT:
-            self._found.popitem(last=False)
+        with self._lock:
+            self._found[key] = value
+            while len(self._found) > KEPT:
+                self._found.popitem(last=False)
 
 
 def _stamp(run: Run) -> tuple[int, int] | None:

@@ -31,6 +31,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 HEADERS = 64  # of one request
 HEADER_BYTES = 16_384  # of all of them together
 OPEN = ("/health", "/ready")  # what an orchestrator asks has no token; it tells nothing but yes or no
+SEE = ("hosts= of unrolled serve", "origins= of unrolled serve")
 SLOWEST = 30  # seconds without a part of the body; the whole of it may take as long as a request
 POLICY = 1008  # the WebSocket's close code of a refusal
 
@@ -69,9 +70,10 @@ class Gate:
     def __init__(
         self, app: App, *, port: int, hosts: Iterable[str] = (), origins: Iterable[str] = (),
         token: str | None = None, limits: Limits | None = None, holding: Holding | None = None,
-        free: Iterable[str] = OPEN,
+        free: Iterable[str] = OPEN, see: tuple[str, str] = SEE,
     ) -> None:  # fmt: skip
         limits = limits or Limits()
+        self.see = see  # where a host, and where an origin, is allowed
         self.free = frozenset(free)  # paths that need no token: they tell nothing
         self.app, self.body, self.seconds = app, limits.body, limits.timeout
         self.holding = holding or Holding(limits.held)
@@ -106,10 +108,10 @@ class Gate:
         if len(headers) > HEADERS or sum(len(k) + len(v) for k, v in headers) > HEADER_BYTES:
             return 431, f"more than {HEADERS} headers or {HEADER_BYTES} bytes of them"
         if self._one(headers, b"host") not in self.hosts:
-            return 421, "this host name isn't served here: see hosts= of unrolled serve"
+            return 421, f"this host name isn't served here: see {self.see[0]}"
         named = any(key == b"origin" for key, _ in headers)
         if named and self._one(headers, b"origin") not in self.origins:
-            return 403, "requests from this origin aren't allowed: see origins= of unrolled serve"
+            return 403, f"requests from this origin aren't allowed: see {self.see[1]}"
         if self.token is not None and scope["path"] not in self.free and not self._shown(headers):
             return 401, "no valid token: send the header Authorization: Bearer TOKEN"
         length = [value for key, value in headers if key == b"content-length"]

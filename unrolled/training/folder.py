@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import time
 from contextlib import suppress
 from dataclasses import replace
 from io import BufferedRandom
@@ -22,6 +23,9 @@ try:
     import fcntl
 except ImportError:  # Windows has no advisory locks of this kind: there two writers aren't told apart
     fcntl = None  # type: ignore[assignment]
+
+TRIES = 5  # to take a lock
+MOMENT = 0.02  # seconds between them
 
 
 def make(runs: Path, stem: str) -> Path:
@@ -58,7 +62,7 @@ class Lock:
             file = open(folder / ".lock", "a+b")  # noqa: SIM115 - held until release
         if fcntl is not None:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take(file)
             except OSError:
                 file.seek(0)
                 writer = file.read().decode(errors="replace").strip()
@@ -77,6 +81,15 @@ class Lock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _take(file: BufferedRandom) -> None:
+    """The lock, after a few tries: whoever asks whether it is held shares it for a moment. Raises OSError."""
+    for _ in range(TRIES - 1):
+        with suppress(OSError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(MOMENT)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Metrics:
