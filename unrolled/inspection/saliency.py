@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from unrolled.inspection.attention_maps import SHUFFLES, Checked, checked, deleted, first_row
 from unrolled.inspection.finding import Finding
 from unrolled.inspection.held_out import Held
 from unrolled.model import Seq2Seq, TokenEmbedder
-from unrolled.model.heads import NumberHead
+from unrolled.model.heads import LabelHead, NumberHead
 from unrolled.report import ColouredText, LineChart, Section, Sentence, Series
 from unrolled.report.heat import visible
 
 POINTS = 128  # of the path from nothing to the input
+FITTED = ("classify", "tag")  # tasks whose probabilities have a fitted temperature
 LONGEST = 200  # steps of what is explained
 
 
@@ -139,7 +141,9 @@ def _mean_input(held: Held, embedded: Tensor) -> Tensor:
 
 
 def _value(held: Held, embedded: Tensor, chosen: int) -> Tensor:
-    """(N,) the log-probability of the answer (of numbers the first of them) after embedded inputs (N, T, width)."""
+    """(N,) the log-probability of the answer (of numbers the first of them) after embedded inputs (N, T, width), as the run
+    says it: classes at the temperature that was fitted for them, each by itself where several may hold.
+    """
     model, state = held.model, None
     if held.batch.source is not None:
         assert isinstance(model, Seq2Seq)
@@ -147,7 +151,12 @@ def _value(held: Held, embedded: Tensor, chosen: int) -> Tensor:
         with torch.no_grad():
             state = model.condition(repeated).core
     last: Tensor = model.head(model.core(embedded, state)[0][:, -1])
-    return last[:, 0] if isinstance(model.head, NumberHead) else last.log_softmax(-1)[:, chosen]
+    if isinstance(model.head, NumberHead):
+        return last[:, 0]
+    if isinstance(model.head, LabelHead) and model.head.several:
+        return logsigmoid(last[:, chosen])
+    fitted = model.task.temperature if model.task.kind in FITTED else 1.0
+    return (last / fitted).log_softmax(-1)[:, chosen]
 
 
 def _answer(held: Held, chosen: int, value: float) -> str:
