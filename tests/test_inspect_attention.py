@@ -52,7 +52,9 @@ def test_maps_that_have_nothing_to_do_with_it_agree_by_chance(causal: bool) -> N
         maps = [np.exp(draw.normal(size=32) + 0.3 * draw.normal(size=(32, 32))) for _ in range(3)]
         found = checked_together(maps, np.where(earlier, moved, np.nan) if causal else moved, 99)
         best += min(each.chance or 1.0 for each in found) <= 0.05
-        one += (checked(maps[0], np.where(earlier, moved, np.nan) if causal else moved, 99).chance or 1) <= 0.05
+        one += (
+            checked(maps[0], np.where(earlier, moved, np.nan) if causal else moved, 99).chance or 1
+        ) <= 0.05
     assert one <= 12 and best <= 12
 
 

@@ -175,4 +175,4 @@ def test_a_comparison_is_stopped_as_a_whole(tmp_path: Path) -> None:
     finally:
         made.kill()
         made.communicate()
-    assert json.loads((members[0] / "result.json").read_text())["finished"] is False and signal.SIGINT == 2
+    assert json.loads((members[0] / "result.json").read_text())["finished"] is False

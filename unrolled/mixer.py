@@ -129,7 +129,9 @@ class Mixer(nn.Module):
         return torch.zeros(batch, dtype=torch.long, device=self.anchor.device)
 
 
-_listeners: tuple[Callable[[str, Tensor], None], ...] = ()  # replaced, never changed: `note` may be going through it
+_listeners: tuple[
+    Callable[[str, Tensor], None], ...
+] = ()  # replaced, never changed: `note` may be going through it
 _changing = threading.Lock()
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from unrolled.inspection.attention_maps import SHUFFLES, Checked, checked, deleted, first_row
 from unrolled.inspection.finding import Finding
-from unrolled.inspection.held_out import Held
+from unrolled.inspection.held_out import Held, between
 from unrolled.model import Seq2Seq, TokenEmbedder
 from unrolled.model.heads import LabelHead, NumberHead
 from unrolled.report import ColouredText, LineChart, Section, Sentence, Series
@@ -126,7 +126,7 @@ def saliency(held: Held, points: int = POINTS) -> Saliency:
     return Saliency(
         tokens=_names(one), scores=scores.tolist(), answer=_answer(one, chosen, end), value=end, base=nothing,
         gap=abs(float(scores.sum()) - whole) / max(abs(whole), 1e-9), agreement=agreement,
-        words=isinstance(one.model.embedder, TokenEmbedder), between=_between(one), notes=one.notes,
+        words=isinstance(one.model.embedder, TokenEmbedder), between=between(_read_by(one)), notes=one.notes,
     )  # fmt: skip
 
 
@@ -172,16 +172,13 @@ def _answer(held: Held, chosen: int, value: float) -> str:
     return f"The answer: {name}, with probability {exp(value):.2f}"
 
 
-def _between(held: Held) -> str:
-    """What stands between two tokens: characters and byte pairs hold their own spaces."""
-    task = held.model.task
-    codec = task.answers if isinstance(held.model, Seq2Seq) else task.codec
-    return "" if getattr(codec, "kind", "") in ("characters", "bytes", "bpe", "abc") else " "
+def _read_by(held: Held) -> Any:
+    """The codec of the steps that are explained."""
+    return held.model.task.answers if isinstance(held.model, Seq2Seq) else held.model.task.codec
 
 
 def _names(held: Held) -> list[str]:
-    task, x = held.model.task, held.batch.x[0]
-    codec = task.answers if isinstance(held.model, Seq2Seq) else task.codec
+    codec, x = _read_by(held), held.batch.x[0]
     if x.ndim == 1 and hasattr(codec, "token_text"):
         return [codec.token_text(int(i)) for i in x]
     return [f"step {t}" for t in range(len(x))]
