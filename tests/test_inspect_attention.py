@@ -13,6 +13,7 @@ from unrolled.errors import UserError
 from unrolled.inspection.attention_maps import (
     attention_maps,
     checked,
+    checked_together,
     deleted,
     first_row,
     rollout,
@@ -38,6 +39,23 @@ def test_the_check_is_spearmans_mean_over_steps() -> None:
     assert same.agreement == pytest.approx(1.0) and same.chance == pytest.approx(1 / 201)
     flat = checked(np.ones((3, 5)), np.ones((3, 5)))
     assert flat.agreement is None and flat.chance is None
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_maps_that_have_nothing_to_do_with_it_agree_by_chance(causal: bool) -> None:
+    """Rows share their columns, and the best of three is picked: 5 % of 120 draws are to be expected."""
+    one, best = 0, 0
+    earlier = np.tril(np.ones((32, 32), bool), -1)
+    for seed in range(120):
+        draw = np.random.default_rng(seed)
+        moved = np.exp(draw.normal(size=32) + 0.3 * draw.normal(size=(32, 32)))
+        maps = [np.exp(draw.normal(size=32) + 0.3 * draw.normal(size=(32, 32))) for _ in range(3)]
+        found = checked_together(maps, np.where(earlier, moved, np.nan) if causal else moved, 99)
+        best += min(each.chance or 1.0 for each in found) <= 0.05
+        one += (
+            checked(maps[0], np.where(earlier, moved, np.nan) if causal else moved, 99).chance or 1
+        ) <= 0.05
+    assert one <= 12 and best <= 12
 
 
 def test_rollout_by_hand() -> None:

@@ -173,3 +173,18 @@ def test_models_that_see_both_ways_or_no_order(kind: str) -> None:
     else:
         assert [one.layer.rpartition(".")[2] for one in found.layers] == ["forwards", "backwards"]
     assert found.text() and found.blocks()
+
+
+def test_what_reads_backwards_is_out_of_reach_where_nothing_above_looks_back() -> None:
+    from unrolled.model import answering
+
+    torch.manual_seed(0)
+    head = {"kind": "labels", "classes": 3, "stepwise": True}
+    table = {"kind": "tokens", "vocabulary": 9}
+    model = build(answering("bilstm", table, head, stepwise=True, width=8, layers=2))
+    x = torch.randint(1, 9, (3, 20))
+    found = {one.layer: one for one in gradient_flow(Held(model, Batch(x, x % 3))).layers}
+    last = max(name for name in found if name.endswith("backwards"))
+    assert found[last].verdict == "out of reach" and not any(found[last].norms[1:])
+    first = min(name for name in found if name.endswith("backwards"))
+    assert found[first].verdict != "out of reach" and all(found[first].norms)

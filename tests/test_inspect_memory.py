@@ -11,6 +11,7 @@ from unrolled.datasets.sampler import Batch
 from unrolled.errors import UserError
 from unrolled.inspection.held_out import Held
 from unrolled.inspection.memory_length import memory_length
+from unrolled.mixers import RNN
 from unrolled.model import Model, answering, build, preset
 
 torch.set_num_threads(1)
@@ -105,7 +106,26 @@ def test_rows_of_other_lengths_and_other_heads() -> None:
         y: Tensor = torch.randn(4, 2)
         batch = Batch(x, y, lengths=torch.tensor([20, 11, 5, 2]))
         found = memory_length(Held(model, batch))
-        assert found.measured == 19 and found.seen == 19 and found.memory > 0
+        assert found.measured == found.seen == 11 and len(found.changed) == 12 and found.memory > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_document_start_is_no_input_to_be_remembered(seed: int) -> None:
+    """It is neither changed nor put in the place of another: this model forgets all but how often it stood."""
+    torch.manual_seed(0)
+    model = build(preset("rnn", 11, width=11, layers=1))
+    layer = model.core.layers[0]
+    assert isinstance(layer, RNN)
+    layer.nonlinearity = "relu"
+    with torch.no_grad():
+        model.embedder.table.weight.copy_(torch.eye(11))  # type: ignore[union-attr]
+        layer.weight_ih_l0.copy_(torch.eye(11))
+        layer.weight_hh_l0.zero_()[0, 0] = 1.0
+        layer.bias_ih_l0.zero_()
+    x = torch.randint(1, 11, (6, 40), generator=torch.Generator().manual_seed(seed))
+    x[:, 0] = 0
+    found = memory_length(Held(model.eval(), Batch(x, x)), seed=seed)
+    assert found.memory == found.seen == 0 and found.changed[0] and found.measured == 21
 
 
 def test_one_that_looks_ahead_is_refused() -> None:

@@ -15,7 +15,7 @@ from unrolled.errors import UserError
 from unrolled.inspection.probe import evenly, probe
 from unrolled.inspection.trace import INDEX, TENSORS, Trace
 from unrolled.layout import Layout
-from unrolled.mixer import Mixer, listening
+from unrolled.mixer import Mixer, listen, listening, note
 from unrolled.mixers import MIXERS
 from unrolled.mixers.convolution import ACTIVATIONS
 from unrolled.mixers.feedforward import ACTIVATIONS as POINTWISE
@@ -390,3 +390,14 @@ def test_the_presets_are_heard_in_every_layer() -> None:
         model = build(preset(kind, 11, width=8, layers=2)).eval()
         trace = probe(model, torch.randint(0, 11, (1, 5)))
         assert {f"core.layers.{n}" for n in range(len(model.core.layers))} <= set(trace.layers)
+
+
+def test_one_that_stops_listening_meanwhile_costs_no_other_a_word() -> None:
+    """As another thread's probe does that ends while this one is told."""
+    heard: list[str] = []
+    first = listen(lambda name, value: first.__exit__(None, None, None))
+    first.__enter__()
+    with listen(lambda name, value: heard.append(name)):
+        note("gate", torch.zeros(1))
+        note("cell", torch.zeros(1))
+    assert heard == ["gate", "cell"] and not listening()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
@@ -128,7 +129,10 @@ class Mixer(nn.Module):
         return torch.zeros(batch, dtype=torch.long, device=self.anchor.device)
 
 
-_listeners: list[Callable[[str, Tensor], None]] = []
+_listeners: tuple[
+    Callable[[str, Tensor], None], ...
+] = ()  # replaced, never changed: `note` may be going through it
+_changing = threading.Lock()
 
 
 def note(name: str, value: Tensor) -> None:
@@ -149,8 +153,15 @@ def listening() -> bool:
 @contextmanager
 def listen(listener: Callable[[str, Tensor], None]) -> Iterator[None]:
     """Within the block every `note` reaches `listener(name, value)`."""
-    _listeners.append(listener)
+    _replace(lambda now: now.append(listener))
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        _replace(lambda now: now.remove(listener))
+
+
+def _replace(change: Callable[[list[Callable[[str, Tensor], None]]], None]) -> None:
+    global _listeners
+    with _changing:
+        change(now := list(_listeners))
+        _listeners = tuple(now)

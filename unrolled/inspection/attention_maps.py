@@ -28,7 +28,8 @@ FEW = 4  # earlier steps that a step needs, so that their order says something
 @dataclass(frozen=True)
 class Checked:
     """How well weights tell what matters: the rank correlation (Spearman) of where a step looks and how far its answer
-    moves when that is taken out, the mean over steps. chance: the share of shuffled maps that do as well.
+    moves when that is taken out, the mean over steps. chance: the share of shuffled maps that do as well, the best of all
+    that it was picked from.
     """
 
     agreement: float | None
@@ -122,7 +123,7 @@ class AttentionMaps(Finding):
         table = Table(
             ["map", "agreement", "as good by chance"], [*rows, *beside],
             "Rank correlation of a step's weights with how far its answer moves when each earlier step is taken out, "
-            "the mean over steps; and the share of maps, shuffled within their rows, that agree as well. Closeness: "
+            "the mean over steps; and how often the best of all heads agrees as well when columns are shuffled. Closeness: "
             "'the nearer, the more', in the same check.",
             title="The check", muted=[len(rows) + len(through)], notes=self.notes,
         )  # fmt: skip
@@ -164,13 +165,12 @@ def attention_maps(held: Held, shuffles: int = SHUFFLES) -> AttentionMaps:
     if crossed:
         maps = [w for w in maps if _looks_at_source(one, w)] or maps
     moved = deleted_source(one) if crossed else deleted(one)
-    layers = [_layer(w, moved, shuffles) for w in maps]
     rolled = None if crossed else rollout([w.value[0].double().mean(0).numpy() for w in maps])
     near = -np.abs(np.subtract.outer(np.arange(moved.shape[0]), np.arange(moved.shape[1]))).astype(float)
     return AttentionMaps(
         tokens=_tokens(trace.tokens, maps[0].value.shape[2]),
         sources=_source_tokens(one, maps[0].value.shape[3]) if crossed else _tokens(trace.tokens, maps[0].value.shape[3]),
-        layers=layers, rollout=None if rolled is None else rolled.tolist(),
+        layers=_layers(maps, moved, shuffles), rollout=None if rolled is None else rolled.tolist(),
         rolled=Checked(None, None) if rolled is None else checked(rolled, moved, shuffles),
         recency=checked(near, moved, shuffles), notes=one.notes,
     )  # fmt: skip
@@ -246,19 +246,50 @@ def rollout(layers: Sequence[Matrix]) -> Matrix:
 
 def checked(weights: Matrix, moved: Matrix, shuffles: int = SHUFFLES, seed: int = 0) -> Checked:
     """The mean over rows t of Spearman's correlation of weights[t] and moved[t], where both are known, and how often
-    weights that were shuffled within their rows do as well.
+    weights whose columns were shuffled do as well.
     """
+    return checked_together([weights], moved, shuffles, seed)[0]
+
+
+def checked_together(
+    maps: Sequence[Matrix], moved: Matrix, shuffles: int = SHUFFLES, seed: int = 0
+) -> list[Checked]:
+    """Each map's check, its chance that of the best of all of them: so the best may be picked without luck counting for it
+    (Westfall & Young 1993, the max-T correction).
+
+    Rows share what is peculiar to a column, so one order of the columns holds for all rows; where not all rows know all
+    columns, it is of those that half of the rows know, in the rows that know them all.
+    """
+    known = ~np.isnan(moved)
+    usable = known.sum(1) >= FEW
+    columns = np.flatnonzero(known[usable].mean(0) >= 0.5) if usable.any() else np.zeros(0, int)
+    rows = np.flatnonzero(usable & known[:, columns].all(1))
+    draw = np.random.default_rng(seed)
+    orders = np.stack([draw.permutation(len(columns)) for _ in range(shuffles)])
+    block = np.ix_(rows, columns)
+    own, others = [], []
+    for weights in maps:
+        pairs = _ranked_rows(weights[block], moved[block])
+        together = sum((np.outer(w, m) for w, m in pairs), np.zeros((len(columns),) * 2)) / max(len(pairs), 1)
+        own.append(np.trace(together) if pairs else None)
+        others.append(together[orders, np.arange(len(columns))].sum(1))
+    best = np.max(others, 0)
+    found = []
+    for weights, one in zip(maps, own, strict=True):
+        every = [float(w @ m) for w, m in _ranked_rows(weights, moved)]
+        chance = None if one is None or not every else float((1 + (best >= one).sum()) / (shuffles + 1))
+        found.append(Checked(float(np.mean(every)) if every else None, chance))
+    return found
+
+
+def _ranked_rows(weights: Matrix, moved: Matrix) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """The ranks of both in each row that says something."""
     rows = []
     for w, m in zip(weights, moved, strict=True):
         known = ~np.isnan(m)
         if known.sum() >= FEW and np.ptp(m[known]) > 0 and np.ptp(w[known]) > 0:
             rows.append((_ranked(w[known]), _ranked(m[known])))
-    if not rows:
-        return Checked(None, None)
-    own = float(np.mean([w @ m for w, m in rows]))
-    draw = np.random.default_rng(seed)
-    others = np.mean([draw.permuted(np.tile(w, (shuffles, 1)), axis=1) @ m for w, m in rows], 0)
-    return Checked(own, float((1 + (others >= own).sum()) / (shuffles + 1)))
+    return rows
 
 
 def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -271,15 +302,15 @@ def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return unit
 
 
-def _layer(one: Heard, moved: Matrix, shuffles: int) -> LayerMap:
-    weights = one.value[0].double().numpy()
-    return LayerMap(
-        one.layer,
-        one.kind,
-        weights.tolist(),
-        checked(weights.mean(0), moved, shuffles),
-        [checked(head, moved, shuffles) for head in weights],
-    )
+def _layers(maps: Sequence[Heard], moved: Matrix, shuffles: int) -> list[LayerMap]:
+    """The best layer is picked among the layers, the best head among all heads."""
+    weights = [one.value[0].double().numpy() for one in maps]
+    means = checked_together([heads.mean(0) for heads in weights], moved, shuffles)
+    heads = iter(checked_together([head for heads in weights for head in heads], moved, shuffles))
+    return [
+        LayerMap(one.layer, one.kind, every.tolist(), mean, [next(heads) for _ in every])
+        for one, every, mean in zip(maps, weights, means, strict=True)
+    ]
 
 
 def _looks_at_source(held: Held, one: Heard) -> bool:

@@ -19,20 +19,32 @@ from unrolled.training.rows import prepare_rows
 
 RESAMPLES = 500
 READ = 200_000  # tokens that are scored, evenly chosen documents of more
+FEW = 8  # documents: of fewer, blocks are resampled
+BLOCKS = 16  # about so many, then
+BLOCKS_SAY = (
+    "so few documents that blocks of their steps are resampled: the intervals say nothing of other documents"
+)
 PARTS = 10  # of a sequence that is answered early
 
 
 @dataclass(frozen=True)
 class Stretch:
     """Places `begin` <= t < `end` (of answers: the share of the sequence that was read, in percent): the mean, its 95 %
-    interval over documents, and how many steps it is of.
+    interval over documents (None of a single one), and how many steps it is of.
     """
 
     begin: int
     end: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+
+    def apart(self, other: Stretch) -> bool:
+        """Whether both have intervals, and these share nothing."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return False
+        return self.low > other.high or other.low > self.high
+
     steps: int
 
 
@@ -50,7 +62,7 @@ class ByPosition(Finding):
     def lines(self) -> list[str]:
         rows = [
             f"{f'{one.begin} to {one.end - 1}' if one.end - one.begin > 1 else one.begin:>14}  {one.value:7.4f} "
-            f"({one.low:.4f} to {one.high:.4f})  {one.steps:,}"
+            f"({_span(one)})  {one.steps:,}"
             for one in self.stretches
         ]
         return [f"{self.places:>14}  {self.unit}, 95 % interval, steps", *rows]
@@ -60,10 +72,10 @@ class ByPosition(Finding):
         told = [one for one in self.stretches if one.steps >= total / 50] or self.stretches
         first, last = told[0], told[-1]
         name = f"{self.unit[:1].upper()}{self.unit[1:]}"
-        if first.low <= last.high and last.low <= first.high:
+        if not first.apart(last):
             return f"{name}: {first.value:.2f} near the beginning and {last.value:.2f} at the end, no clear difference."
         moved = "falls" if last.value < first.value else "rises"
-        settled = next(one for one in told if one.low <= last.high and last.low <= one.high)
+        settled = next(one for one in told if not one.apart(last))
         return (
             f"{name} {moved} from {first.value:.2f} to {last.value:.2f} as more is read; from {settled.begin} on "
             f"({self.places}) little changes."
@@ -76,11 +88,12 @@ class ByPosition(Finding):
             [
                 Series(
                     self.unit, [m + 1 for m in middles] if text else middles, [one.value for one in self.stretches],
-                    [one.low for one in self.stretches], [one.high for one in self.stretches],
+                    [one.value if one.low is None else one.low for one in self.stretches],
+                    [one.value if one.high is None else one.high for one in self.stretches],
                 )
             ],
             self.unit, self.places, title="What more context is worth", x_log=text,
-            caption="The band is the 95 % interval of the mean, documents resampled.",
+            caption="The band is the 95 % interval of the mean, documents (of few, blocks of them) resampled.",
         )  # fmt: skip
         rows: list[list[str | float | int | None]] = [
             [f"{one.begin} – {one.end - 1}", one.value, one.low, one.high, one.steps]
@@ -91,6 +104,10 @@ class ByPosition(Finding):
             title="In numbers", notes=self.notes,
         )  # fmt: skip
         return [chart, table]
+
+
+def _span(one: Stretch) -> str:
+    return "unknown" if one.low is None or one.high is None else f"{one.low:.4f} to {one.high:.4f}"
 
 
 def by_position(on: Subject) -> ByPosition:
@@ -111,21 +128,22 @@ def _of_text(on: Subject) -> ByPosition:
     corpus = prepare(recipe.data, recipe.codec, recipe.split, on.run.path.parent)
     same_data(on.run, corpus.facts)
     documents = list(corpus.part(on.split).each())
-    step = max(1, sum(map(len, documents)) // READ)
-    found = [each / log(2) for each in nats(on.model, documents[::step], on.model.task.context)]
+    chosen, cut = within(documents, READ)
+    found = [each / log(2) for each in nats(on.model, chosen, on.model.task.context)]
     longest = max(map(len, found))
     edges = [0, 1, 2, 4]
     while edges[-1] < longest:
         edges.append(edges[-1] * 2)
     edges[-1] = min(edges[-1], longest)
-    note = f"{len(found)} documents of the {on.split} part"
+    note = f"{len(found)} document{'' if len(found) == 1 else 's'} of the {on.split} part{cut}"
+    alone = [BLOCKS_SAY] if len(found) < FEW else []
     context = on.model.task.context
     more = (
         [] if on.model.fixed_state else [f"read in windows of {context} tokens: further back nothing is seen"]
     )
     return ByPosition(
         unit="bits a token", better="lower", places="tokens read before", stretches=stretches(found, edges),
-        notes=[note, *more],
+        notes=[note, *alone, *more],
     )  # fmt: skip
 
 
@@ -149,17 +167,42 @@ def _of_answers(on: Subject) -> ByPosition:
     )  # fmt: skip
 
 
+def within(documents: list[NDArray[np.int64]], most: int) -> tuple[list[NDArray[np.int64]], str]:
+    """Documents evenly chosen, and of those what is left cut from their beginning, so that at most `most` tokens are read;
+    and how they were cut.
+    """
+    chosen = documents[:: max(1, sum(map(len, documents)) // most)]
+    if sum(map(len, chosen)) <= most:
+        return chosen, ""
+    size = max(1, most // len(chosen))
+    return [each[:size] for each in chosen], f", the first {size:,} tokens of each"
+
+
 def stretches(found: list[NDArray[np.float64]], edges: list[int], seed: int = 0) -> list[Stretch]:
-    """The means between edges, with intervals: documents resampled (Efron and Tibshirani 1993, chapter 13)."""
+    """The means between edges, with intervals: documents resampled (Efron and Tibshirani 1993, chapter 13), of few
+    documents blocks of their neighbouring steps (section 8.6).
+    """
     draw = np.random.default_rng(seed)
     made = []
     for begin, end in zip(edges, edges[1:], strict=False):
         parts = [each[begin:end] for each in found if len(each) > begin]
         if not parts or end <= begin:
             continue
+        if len(found) < FEW:
+            size = -(-sum(map(len, parts)) // BLOCKS)
+            parts = [part[at : at + size] for part in parts for at in range(0, len(part), size)]
         sums, counts = (np.array([f(part) for part in parts], float) for f in (np.sum, len))
         picked = draw.integers(len(parts), size=(RESAMPLES, len(parts)))
         low, high = np.quantile(sums[picked].sum(1) / counts[picked].sum(1), [0.025, 0.975])
-        mean = float(sums.sum() / counts.sum())
-        made.append(Stretch(begin, end, mean, float(low), float(high), int(counts.sum())))
+        mean, known = float(sums.sum() / counts.sum()), len(parts) > 1
+        made.append(
+            Stretch(
+                begin,
+                end,
+                mean,
+                float(low) if known else None,
+                float(high) if known else None,
+                int(counts.sum()),
+            )
+        )
     return made

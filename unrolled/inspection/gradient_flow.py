@@ -14,6 +14,7 @@ from unrolled.inspection.finding import Finding
 from unrolled.inspection.held_out import Held
 from unrolled.inspection.trace import Heard, Trace
 from unrolled.mixer import Mixer
+from unrolled.mixers import Bidirectional
 from unrolled.model import Core, Model
 from unrolled.report import LineChart, Section, Sentence, Series, Table
 
@@ -195,11 +196,14 @@ def _part(model: nn.Module, layer: str) -> nn.Module:
 
 
 def reach_of(model: nn.Module, layer: str) -> float:
-    """How far back the model's last output sees through this layer: what it and the layers above it reach."""
+    """How far back the model's last output sees through this layer: what it and the layers above it reach. A layer that
+    reads backwards carries nothing from the past, so through it only those above reach back.
+    """
     if not isinstance(model, Model) or not layer.startswith("core.layers."):
         return inf
-    upwards = list(model.core.layers)[int(layer.split(".")[2]) :]
-    return sum(one.reach.past for one in upwards if isinstance(one, Mixer))
+    own, *above = list(model.core.layers)[int(layer.split(".")[2]) :]
+    backwards = isinstance(own, Bidirectional) and layer.endswith(".backwards")
+    return sum(one.reach.past for one in (above if backwards else [own, *above]) if isinstance(one, Mixer))
 
 
 def by_lag(grads: list[Tensor], lengths: list[int]) -> NDArray[np.float64]:

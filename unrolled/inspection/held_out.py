@@ -185,3 +185,8 @@ def _many(batch: Batch) -> str:
         return str(batch.x.shape[1])
     least, longest = int(batch.lengths.min()), int(batch.lengths.max())
     return str(least) if least == longest else f"{least} to {longest}"
+
+
+def between(codec: Any) -> str:
+    """What stands between two tokens of a text: characters and byte pairs hold their own spaces."""
+    return "" if getattr(codec, "kind", "") in ("characters", "bytes", "bpe", "abc") else " "

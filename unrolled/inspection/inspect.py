@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.errors import UserError, unknown
+from unrolled.inspection.attention_maps import LONGEST as SEEN
 from unrolled.inspection.attention_maps import attention_maps
 from unrolled.inspection.by_position import by_position
 from unrolled.inspection.embeddings import embeddings
@@ -17,6 +18,7 @@ from unrolled.inspection.gradient_flow import gradient_flow
 from unrolled.inspection.held_out import ROWS, STEPS
 from unrolled.inspection.memory_length import memory_length
 from unrolled.inspection.mistakes import calibration, confusion
+from unrolled.inspection.saliency import LONGEST as EXPLAINED
 from unrolled.inspection.saliency import saliency
 from unrolled.inspection.states import KEEPS, states
 from unrolled.inspection.subject import Subject
@@ -31,11 +33,15 @@ from unrolled.training.run import Run
 
 
 class Look(NamedTuple):
-    """One way to look. lacks: why it isn't of a model, "" where it is; find: does it."""
+    """One way to look. lacks: why it isn't of a model, "" where it is; find: does it; takes: which of text=, rows= and
+    steps= it heeds; most: steps that it can show.
+    """
 
     shows: str
     lacks: Callable[[Model], str]
     find: Callable[[Subject], Finding]
+    takes: tuple[str, ...] = ()
+    most: int | None = None
 
 
 def kinds_in(model: Model) -> set[str]:
@@ -100,43 +106,55 @@ def _no_table(model: Model) -> str:
     )
 
 
+SEQUENCES = ("text", "rows", "steps")
+ONE = ("text", "steps")
 LOOKS = {
     "gradients": Look(
         "how much of the last answer's gradient arrives at earlier steps, layer by layer: vanishing, exploding, healthy",
         _no_path,
         lambda on: gradient_flow(on.held()),
+        SEQUENCES,
     ),
     "memory": Look(
         "one input changed or taken out: for how many steps answers remember it",
         _no_later,
         lambda on: memory_length(on.held()),
+        SEQUENCES,
     ),
     "states": Look(
         "how large states are, stuck and saturated units, gates and how long they keep",
         _no_state,
         lambda on: states(on.held()),
+        SEQUENCES,
     ),
     "attention": Look(
         "which step looks at which, head by head, and whether that is what mattered",
         _no_attention,
-        lambda on: attention_maps(on.held(1, 64)),
+        lambda on: attention_maps(on.held(1, SEEN)),
+        ONE,
+        SEEN,
     ),
     "saliency": Look(
         "which inputs the last answer came from (integrated gradients), and how far to trust that",
         _no_answer,
-        lambda on: saliency(on.held(1, 128)),
+        lambda on: saliency(on.held(1, EXPLAINED)),
+        ONE,
+        EXPLAINED,
     ),
     "position": Look(
         "how good answers are by how much was read before: what context is worth",
         _no_places,
         by_position,
     ),
-    "calibration": Look("whether it is right as often as it is sure", _no_probabilities, calibration),
+    "calibration": Look(
+        "whether it is right as often as it is sure", _no_probabilities, calibration, SEQUENCES
+    ),
     "confusion": Look("which class is taken for which, and the surest mistakes", _no_classes, confusion),
     "units": Look(
         "units that track something one can name: position in the line, quotes, bar lines; with text coloured by them",
         _no_text,
         units,
+        ("text",),
     ),
     "embeddings": Look(
         "which tokens lie together, and a map of them",
@@ -191,7 +209,8 @@ def inspect(
     text: looked at in place of the run's own held-out data, of which `split` says the part, `rows` how many sequences and
     `steps` how much of each. words, count: whose neighbours, and how many of each.
 
-    Raises UserError for an unknown look or run, and a run that has nothing to look at there.
+    Raises UserError for an unknown look or run, a run that has nothing to look at there, and a text, rows or steps that the
+    look has no use for.
     """
     what = what or ("embeddings" if words else SUMMARY)
     if what not in (*LOOKS, SUMMARY):
@@ -204,8 +223,22 @@ def inspect(
         if why := LOOKS[what].lacks(on.model):
             has = [name for name, reason in available(on.model).items() if not reason]
             raise UserError(f"{what}: not of {found.name}: {why}. It has: {', '.join(has)}.")
+        heeded(what, on)
         made = LOOKS[what].find(on)
     return drawn(replace(made, run=found.name), what, Path(out or found.path))
+
+
+def heeded(what: str, on: Subject) -> None:
+    """Raises UserError for a text, rows or steps that a look of this model has no use for: all of them at once."""
+    look = LOOKS[what]
+    given = {"text": bool(on.text), "rows": on.rows != ROWS, "steps": on.steps != STEPS}
+    every = what == "calibration" and on.model.task.kind != "generate"  # of the classes of all rows
+    takes = () if every else look.takes
+    if idle := [f"{name}=" for name, asked in given.items() if asked and name not in takes]:
+        has = ", ".join(f"{name}=" for name in takes) or "none of text=, rows= and steps="
+        raise UserError(f"{what}: it has no use for {', '.join(idle)}; it heeds {has}. Leave the others out.")
+    if given["steps"] and look.most is not None and on.steps > look.most:
+        raise UserError(f"{what}: steps={on.steps}; expected at most {look.most}, more can't be shown.")
 
 
 def drawn(finding: Finding, what: str, folder: Path) -> Finding:

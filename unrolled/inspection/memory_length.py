@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unrolled.datasets.spelling import BOUNDARY
 from unrolled.errors import UserError
 from unrolled.inspection.finding import Finding
 from unrolled.inspection.held_out import Held
@@ -25,7 +26,7 @@ PRECISE = 20_000_000  # parameters up to which the model is copied in float64
 @dataclass(frozen=True, kw_only=True)
 class MemoryLength(Finding):
     """changed[k], deleted[k]: how far an answer moves k steps after the input that was changed or taken out, the mean over
-    rows and places; None where no row is so long. unit: of what.
+    rows and places; None where no row is so long. unit: of what. measured: the last lag, which every place has.
 
     memory: the last lag at which a changed input has at least a tenth of its largest effect; peak: the lag of that
     one; seen: the last lag at which anything changed at all; declared: the model's reach, None if unlimited.
@@ -102,7 +103,7 @@ def memory_length(held: Held, positions: int = POSITIONS, seed: int = 0) -> Memo
     exact = _precise(held) if small else held
     whole = exact.predict()
     places = _places(held, positions)
-    steps = held.batch.x.shape[1]
+    steps, measured = held.batch.x.shape[1], max(held.lengths) - 1 - places[-1]
     moved = {"changed": np.full((steps, 2), 0.0), "deleted": np.full((steps, 2), 0.0)}
     furthest = 0
     draw = np.random.default_rng(seed)
@@ -113,13 +114,13 @@ def memory_length(held: Held, positions: int = POSITIONS, seed: int = 0) -> Memo
         if place + 1 < steps:
             shorter = _without(exact, place)
             _add(moved["deleted"], exact, whole[:, 1:], shorter.predict(), place, deleted=True)
-    changed, deleted = (_mean(sums) for sums in moved.values())
+    changed, deleted = (_mean(sums[: measured + 1]) for sums in moved.values())
     most = int(np.nanargmax(changed))
     loud = np.flatnonzero(changed >= HEARD * changed[most]) if changed[most] > 0 else np.zeros(1, int)
     past = held.model.reach.past
     return MemoryLength(
         changed=_told(changed), deleted=_told(deleted), unit=_unit(held), memory=int(loud[-1]), peak=most,
-        seen=furthest, declared=int(past) if isfinite(past) else None, measured=max(held.lengths) - 1 - places[0],
+        seen=min(furthest, measured), declared=int(past) if isfinite(past) else None, measured=measured,
         notes=[*held.notes, *([] if small else ["in float32: effects below 1e-7 aren't seen"])],
     )  # fmt: skip
 
@@ -135,20 +136,24 @@ def _precise(held: Held) -> Held:
 
 
 def _places(held: Held, positions: int) -> list[int]:
-    """Steps evenly spread over the first half of the longest row, the very first included."""
-    half = max(1, max(held.lengths) // 2)
-    return sorted({half * n // positions for n in range(min(positions, half))})
+    """Steps evenly spread over the first half of the longest row, the very first included unless a boundary stands there:
+    that is no input which the data could have had otherwise.
+    """
+    x, longest = held.batch.x, max(held.lengths)
+    half = max(1, longest // 2)
+    first = int(x.ndim == 2 and longest > 1 and bool((x[:, 0] == BOUNDARY).any()))
+    return sorted({min(first + half * n // positions, longest - 1) for n in range(min(positions, half))})
 
 
 def _changed(held: Held, place: int, draw: np.random.Generator) -> Tensor:
-    """The inputs with another one at `place`, in each row: what stands elsewhere in the data."""
+    """The inputs with another one at `place`, in each row: what stands elsewhere in the data, a boundary excepted."""
     x, lengths = held.batch.x.clone(), held.lengths
     steps = torch.from_numpy(np.array([draw.integers(size) for size in lengths]))
     rows = torch.from_numpy(draw.permutation(len(x)))
     pool = x[rows, steps[rows]]
     if x.ndim == 2:  # of ids, one that is another
         size = getattr(held.model.embedder, "vocabulary", int(x.max()) + 1)
-        same = pool == x[:, place]
+        same = (pool == x[:, place]) | ((pool == BOUNDARY) & (size > 2))
         shift = torch.from_numpy(draw.integers(1, max(2, size - 1), len(x)))
         pool = torch.where(same, 1 + (x[:, place] - 1 + shift) % max(1, size - 1), pool)
     x[:, place] = pool

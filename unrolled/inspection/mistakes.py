@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from unrolled.errors import UserError
 from unrolled.inspection.finding import Finding
-from unrolled.inspection.held_out import held_out
+from unrolled.inspection.held_out import ROWS as LOOKED
+from unrolled.inspection.held_out import STEPS as LOOKED_STEPS
+from unrolled.inspection.held_out import Held, between, held_out
 from unrolled.inspection.subject import Subject
 from unrolled.report import Heatmap, LineChart, Section, Series, Table
 from unrolled.tasks.measures.classes import calibration_error
@@ -152,8 +154,15 @@ class Confusion(Finding):
 
 def calibration(on: Subject) -> Calibration:
     """Of classes, as the run says them (its temperature applied), or of a writer's next tokens."""
-    found = _next_tokens(on) if on.run.recipe.task == "generate" else _classes(on)
-    sure, right = found.said.max(1), (found.said.argmax(1) == found.truth).astype(float)
+    if on.run.recipe.task == "generate":
+        sure, right, notes = next_tokens(*_stretches(on))
+    else:
+        found = _classes(on)
+        sure, right, notes = (
+            found.said.max(1),
+            (found.said.argmax(1) == found.truth).astype(float),
+            found.notes,
+        )
     place = np.minimum((sure * BINS).astype(int), BINS - 1)
     bins = [
         Bin(int(here.sum()), float(sure[here].mean()), float(right[here].mean()))
@@ -162,7 +171,8 @@ def calibration(on: Subject) -> Calibration:
     ]
     return Calibration(
         answers=len(sure), sure=float(sure.mean()), right=float(right.mean()),
-        error=float(calibration_error(found.said, found.truth)(np.ones((1, len(sure))))[0]), bins=bins, notes=found.notes,
+        error=float(calibration_error(sure[:, None], (right == 0).astype(np.int64))(np.ones((1, len(sure))))[0]),
+        bins=bins, notes=notes,
     )  # fmt: skip
 
 
@@ -199,14 +209,31 @@ def _classes(on: Subject) -> Answers:
 
 
 def _text(codec: Any, steps: NDArray[Any], number: int) -> str:
-    """What was read, as far as words can say it."""
+    """What was read, as far as words can say it: with spaces between words, without between characters."""
     if steps.ndim == 1 and hasattr(codec, "token_text"):
-        return " ".join(codec.token_text(int(i)) for i in steps)
+        return between(codec).join(codec.token_text(int(i)) for i in steps)
     return f"row {number + 1} of the part: {len(steps)} steps"
 
 
-def _next_tokens(on: Subject) -> Answers:
-    """The next token at every step of held-out stretches."""
-    held = held_out(on.run, on.model, ROWS, STEPS, on.split)
-    said = held.predict().softmax(-1).flatten(0, 1).double().numpy()
-    return Answers(said / said.sum(1, keepdims=True), held.batch.y.flatten().numpy(), [], [], held.notes)
+def _stretches(on: Subject) -> tuple[Held, int]:
+    """What a writer's next tokens are judged on, and how many steps have a next one that is known."""
+    if on.text:
+        held = on.held()
+        return held, held.batch.x.shape[1] - 1
+    rows, steps = (ROWS if on.rows == LOOKED else on.rows), (STEPS if on.steps == LOOKED_STEPS else on.steps)
+    held = held_out(on.run, on.model, rows, steps, on.split)
+    return held, held.batch.x.shape[1]
+
+
+def next_tokens(held: Held, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """How sure the likeliest next token is at each of the first steps, 1 where it is the right one, and notes. Row by row:
+    what a large vocabulary says of all of them at once is gigabytes.
+    """
+    sure, right = [], []
+    for row in range(len(held.batch.x)):
+        one = held.batch._replace(x=held.batch.x[row : row + 1], y=held.batch.y[row : row + 1])
+        said = replace(held, batch=one).predict()[0, :steps].double()
+        most, which = said.max(-1)
+        sure.append((most - said.logsumexp(-1)).exp().numpy())
+        right.append((which == one.y[0, :steps]).double().numpy())
+    return np.concatenate(sure), np.concatenate(right), held.notes

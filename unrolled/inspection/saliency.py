@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from unrolled.inspection.attention_maps import SHUFFLES, Checked, checked, deleted, first_row
 from unrolled.inspection.finding import Finding
-from unrolled.inspection.held_out import Held
+from unrolled.inspection.held_out import Held, between
 from unrolled.model import Seq2Seq, TokenEmbedder
-from unrolled.model.heads import NumberHead
+from unrolled.model.heads import LabelHead, NumberHead
 from unrolled.report import ColouredText, LineChart, Section, Sentence, Series
 from unrolled.report.heat import visible
 
 POINTS = 128  # of the path from nothing to the input
+FITTED = ("classify", "tag")  # tasks whose probabilities have a fitted temperature
 LONGEST = 200  # steps of what is explained
 
 
@@ -124,7 +126,7 @@ def saliency(held: Held, points: int = POINTS) -> Saliency:
     return Saliency(
         tokens=_names(one), scores=scores.tolist(), answer=_answer(one, chosen, end), value=end, base=nothing,
         gap=abs(float(scores.sum()) - whole) / max(abs(whole), 1e-9), agreement=agreement,
-        words=isinstance(one.model.embedder, TokenEmbedder), between=_between(one), notes=one.notes,
+        words=isinstance(one.model.embedder, TokenEmbedder), between=between(_read_by(one)), notes=one.notes,
     )  # fmt: skip
 
 
@@ -139,7 +141,9 @@ def _mean_input(held: Held, embedded: Tensor) -> Tensor:
 
 
 def _value(held: Held, embedded: Tensor, chosen: int) -> Tensor:
-    """(N,) the log-probability of the answer (of numbers the first of them) after embedded inputs (N, T, width)."""
+    """(N,) the log-probability of the answer (of numbers the first of them) after embedded inputs (N, T, width), as the run
+    says it: classes at the temperature that was fitted for them, each by itself where several may hold.
+    """
     model, state = held.model, None
     if held.batch.source is not None:
         assert isinstance(model, Seq2Seq)
@@ -147,7 +151,12 @@ def _value(held: Held, embedded: Tensor, chosen: int) -> Tensor:
         with torch.no_grad():
             state = model.condition(repeated).core
     last: Tensor = model.head(model.core(embedded, state)[0][:, -1])
-    return last[:, 0] if isinstance(model.head, NumberHead) else last.log_softmax(-1)[:, chosen]
+    if isinstance(model.head, NumberHead):
+        return last[:, 0]
+    if isinstance(model.head, LabelHead) and model.head.several:
+        return logsigmoid(last[:, chosen])
+    fitted = model.task.temperature if model.task.kind in FITTED else 1.0
+    return (last / fitted).log_softmax(-1)[:, chosen]
 
 
 def _answer(held: Held, chosen: int, value: float) -> str:
@@ -163,16 +172,13 @@ def _answer(held: Held, chosen: int, value: float) -> str:
     return f"The answer: {name}, with probability {exp(value):.2f}"
 
 
-def _between(held: Held) -> str:
-    """What stands between two tokens: characters and byte pairs hold their own spaces."""
-    task = held.model.task
-    codec = task.answers if isinstance(held.model, Seq2Seq) else task.codec
-    return "" if getattr(codec, "kind", "") in ("characters", "bytes", "bpe", "abc") else " "
+def _read_by(held: Held) -> Any:
+    """The codec of the steps that are explained."""
+    return held.model.task.answers if isinstance(held.model, Seq2Seq) else held.model.task.codec
 
 
 def _names(held: Held) -> list[str]:
-    task, x = held.model.task, held.batch.x[0]
-    codec = task.answers if isinstance(held.model, Seq2Seq) else task.codec
+    codec, x = _read_by(held), held.batch.x[0]
     if x.ndim == 1 and hasattr(codec, "token_text"):
         return [codec.token_text(int(i)) for i in x]
     return [f"step {t}" for t in range(len(x))]

@@ -44,16 +44,20 @@ class Subject:
             )
         return self.run.model()
 
-    def held(self, rows: int | None = None, steps: int | None = None) -> Held:
-        """What is looked at: the text that was given, or held-out sequences."""
-        if self.text:
-            held = said_of(self.model, self.text)
-            return held if held.batch.x.shape[1] <= self.steps else _beginning(held, self.steps)
-        return held_out(self.run, self.model, rows or self.rows, steps or self.steps, self.split)
+    def held(self, rows: int | None = None, most: int | None = None) -> Held:
+        """What is looked at: the text that was given, or held-out sequences. rows: instead of those asked for; most: steps
+        that the look can show, where it can't show any number.
+        """
+        steps = min(self.steps, most or self.steps)
+        if not self.text:
+            return held_out(self.run, self.model, rows or self.rows, steps, self.split)
+        held = said_of(self.model, self.text)
+        more = "; steps= asks for more" if most is None or steps < most else ""
+        return held if held.batch.x.shape[1] <= steps else _beginning(held, steps, more)
 
 
-def _beginning(held: Held, steps: int) -> Held:
+def _beginning(held: Held, steps: int, more: str) -> Held:
     batch = held.batch
     whole = batch.y.shape[:2] == batch.x.shape[:2]
     cut = batch._replace(x=batch.x[:, :steps], y=batch.y[:, :steps] if whole else batch.y)
-    return replace(held, batch=cut, notes=[f"the first {steps} steps of the text; steps= asks for more"])
+    return replace(held, batch=cut, notes=[f"the first {steps} steps of the text{more}"])

@@ -37,8 +37,8 @@ class Unit:
     """The unit that tracks a mark best. score: |correlation| on the half of the text that it wasn't chosen on; sign: + if
     it is high where the mark is.
 
-    chance: what 95 % of marks that were turned along the text stay below, the best of all units chosen anew for each;
-    p: the share of those that score as high.
+    chance: what 95 % of marks that were turned along the text stay below, the best of all units chosen anew for each and
+    the best of all marks counting; p: the share of those that score as high.
     """
 
     mark: str
@@ -113,7 +113,8 @@ class Units(Finding):
                 ["mark", "layer", "unit", "score", "chance reaches", "p"], rows,
                 f"Of {self.units:,} units the one that follows each mark best on one half of the text; the "
                 "score is its |correlation| on the other half. Chance: the same with the mark turned along the "
-                f"text by a random distance, {SHIFTS} times; 95 % stay below, and p is the share that doesn't.",
+                f"text by a random distance, {SHIFTS} times, the best of all marks; 95 % stay below, and p is the share "
+                "that doesn't.",
                 title="Every mark", notes=self.notes,
             )
         )  # fmt: skip
@@ -138,10 +139,9 @@ def units(on: Subject) -> Units:
 
 def of_values(read: Read, known: dict[str, Matrix], count: int = 8, notes: list[str] | None = None) -> Units:
     """The best unit of each mark (N,), of `count` marks at most."""
-    found = sorted(
-        (best_unit(read, name, mark) for name, mark in known.items() if np.ptp(mark) > 0),
-        key=lambda one: (one.score <= one.chance, -one.score),
-    )[:count]
+    varied = {name: mark for name, mark in known.items() if np.ptp(mark) > 0}
+    every = best_units(read, varied) if varied else []
+    found = sorted(every, key=lambda one: (one.score <= one.chance, -one.score))[:count]
     telling = [one for one in found if one.score > one.chance][:3]
     column = {name: i for i, name in enumerate(read.names)}
     shown = [
@@ -160,25 +160,42 @@ def of_values(read: Read, known: dict[str, Matrix], count: int = 8, notes: list[
 
 def best_unit(read: Read, name: str, mark: Matrix, shifts: int = SHIFTS, seed: int = 0) -> Unit:
     """The unit whose |correlation| with the mark is largest on the first half of the stretches, scored on the second."""
-    half = read.begins[len(read.begins) // 2] if len(read.begins) > 1 else len(mark) // 2
+    return best_units(read, {name: mark}, shifts, seed)[0]
+
+
+def best_units(read: Read, known: dict[str, Matrix], shifts: int = SHIFTS, seed: int = 0) -> list[Unit]:
+    """The best unit of each mark (N,). All marks are turned together, and each turned copy counts as the best of them, in
+    shares of what 95 % of its own mark's copies stay below: or one of many marks would be tracked by chance.
+    """
+    steps = len(read.values)
+    half = read.begins[len(read.begins) // 2] if len(read.begins) > 1 else steps // 2
     sides = slice(0, half), slice(half, None)
     values = [_unit_columns(read.values[side]) for side in sides]
-    unit, own = _scored(values, [mark[side][:, None] for side in sides])
     draw = np.random.default_rng(seed)
-    turned = [
-        np.stack(
-            [np.roll(m, int(n)) for n in draw.integers(len(m) // 10, max(len(m) - len(m) // 10, 2), shifts)],
-            1,
+    sizes = [half, steps - half]
+    turns = [draw.integers(n // 10, max(n - n // 10, 2), shifts) for n in sizes]
+    scored, turned = [], []
+    for mark in known.values():
+        parts = [mark[side] for side in sides]
+        scored.append(_scored(values, [part[:, None] for part in parts]))
+        copies = [
+            np.stack([np.roll(part, int(n)) for n in by], 1) for part, by in zip(parts, turns, strict=True)
+        ]
+        turned.append(np.abs(_scored(values, copies)[1]))
+    usual = np.maximum(
+        np.quantile(turned, 0.95, axis=1), 1e-12
+    )  # a mark that one half holds only once has none
+    luckiest = (np.array(turned) / usual[:, None]).max(0)
+    found = []
+    for name, (unit, own), one in zip(known, scored, usual, strict=True):
+        score = abs(float(own[0]))
+        layer, state, number = read.names[int(unit[0])]
+        chance, p = (
+            float(one * np.quantile(luckiest, 0.95)),
+            (1 + (luckiest >= score / one).sum()) / (shifts + 1),
         )
-        for m in (mark[side] for side in sides)
-    ]
-    _, others = _scored(values, turned)
-    score = abs(float(own[0]))
-    layer, state, number = read.names[int(unit[0])]
-    return Unit(
-        name, layer, state, number, score, 1 if own[0] >= 0 else -1, float(np.quantile(np.abs(others), 0.95)),
-        float((1 + (np.abs(others) >= score).sum()) / (shifts + 1)),
-    )  # fmt: skip
+        found.append(Unit(name, layer, state, number, score, 1 if own[0] >= 0 else -1, chance, float(p)))
+    return found
 
 
 def _scored(values: list[Matrix], sides: list[Matrix]) -> tuple[NDArray[np.int64], Matrix]:
