@@ -106,6 +106,12 @@ def test_an_unknown_architecture_lists_the_known_ones(folder: Path) -> None:
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'; expected true or false"),
         ({"eos_token_id": 99}, "eos_token_id is 99; expected an id below vocab_size=30"),
         ({"rope_scaling": {"rope_type": "yarn"}}, "rotary positions are of type 'yarn'"),
+        ({"rope_scaling": "linear"}, "rotary positions are of type 'linear'"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
+        (
+            {"use_sliding_window": True, "sliding_window": 8, "layer_types": ["full_attention"]},
+            "for each of 2 layers",
+        ),
         ({"num_attention_heads": 3, "num_key_value_heads": 2}, "kv_heads must divide heads"),
     ],
 )

@@ -16,7 +16,7 @@ LEFT_OUT = (r"model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",)  # count
 
 def spec(config: Config) -> Spec:
     """The model that a config.json describes."""
-    config.refuse(hidden_act="silu", pretraining_tp=1)
+    config.refuse(hidden_act="silu", pretraining_tp=1, partial_rotary_factor=1)
     width, vocabulary = config.size("hidden_size"), config.size("vocab_size")
     heads, kv_heads, size = _heads(config)
     biases = _biases(config)
@@ -86,13 +86,13 @@ def _base(config: Config) -> float:
     """
     rope = config.told.get("rope_parameters") or config.told.get("rope_scaling") or {}
     kind = (rope.get("rope_type") or rope.get("type") or "default") if isinstance(rope, dict) else rope
-    if kind != "default":
+    if not isinstance(rope, dict) or kind != "default":
         raise UserError(
             f"{config.source}: the rotary positions are of type {kind!r}; only 'default' is built here."
         )
-    return Config({"rope_theta": config.told.get("rope_theta")} | rope, config.source).number(
-        "rope_theta", 1e4
-    )
+    told = Config({"rope_theta": config.told.get("rope_theta")} | rope, config.source)
+    told.refuse(partial_rotary_factor=1)
+    return told.number("rope_theta", 1e4)
 
 
 def _windows(config: Config) -> list[dict[str, Any]]:
@@ -101,6 +101,17 @@ def _windows(config: Config) -> list[dict[str, Any]]:
     if not config.flag("use_sliding_window", False) or config.told.get("sliding_window") is None:
         return [{}] * layers
     window = {"window": config.size("sliding_window")}
-    whole = config.told.get("max_window_layers") or 0
-    kinds = config.told.get("layer_types") or ["full_attention"] * whole + ["sliding_attention"] * layers
-    return [window if kind == "sliding_attention" else {} for kind in kinds[:layers]]
+    kinds = config.told.get("layer_types")
+    if kinds is None:
+        whole = config.size("max_window_layers") if config.told.get("max_window_layers") else 0
+        kinds = (["full_attention"] * min(whole, layers) + ["sliding_attention"] * layers)[:layers]
+    if (
+        not isinstance(kinds, list)
+        or len(kinds) != layers
+        or any(kind not in ("full_attention", "sliding_attention") for kind in kinds)
+    ):
+        raise UserError(
+            f"{config.source}: layer_types is {kinds!r:.80}; expected full_attention or sliding_attention for each of "
+            f"{layers} layers."
+        )
+    return [window if kind == "sliding_attention" else {} for kind in kinds]
