@@ -88,8 +88,8 @@ class ByPosition(Finding):
             [
                 Series(
                     self.unit, [m + 1 for m in middles] if text else middles, [one.value for one in self.stretches],
-                    [one.value if one.low is None else one.low for one in self.stretches],
-                    [one.value if one.high is None else one.high for one in self.stretches],
+                    [one.low for one in self.stretches],
+                    [one.high for one in self.stretches],
                 )
             ],
             self.unit, self.places, title="What more context is worth", x_log=text,
@@ -194,15 +194,7 @@ def stretches(found: list[NDArray[np.float64]], edges: list[int], seed: int = 0)
         sums, counts = (np.array([f(part) for part in parts], float) for f in (np.sum, len))
         picked = draw.integers(len(parts), size=(RESAMPLES, len(parts)))
         low, high = np.quantile(sums[picked].sum(1) / counts[picked].sum(1), [0.025, 0.975])
-        mean, known = float(sums.sum() / counts.sum()), len(parts) > 1
-        made.append(
-            Stretch(
-                begin,
-                end,
-                mean,
-                float(low) if known else None,
-                float(high) if known else None,
-                int(counts.sum()),
-            )
-        )
+        mean, count = float(sums.sum() / counts.sum()), int(counts.sum())
+        low, high = (float(low), float(high)) if len(parts) > 1 else (None, None)
+        made.append(Stretch(begin, end, mean, low, high, count))
     return made

@@ -182,19 +182,16 @@ def best_units(read: Read, known: dict[str, Matrix], shifts: int = SHIFTS, seed:
             np.stack([np.roll(part, int(n)) for n in by], 1) for part, by in zip(parts, turns, strict=True)
         ]
         turned.append(np.abs(_scored(values, copies)[1]))
-    usual = np.maximum(
-        np.quantile(turned, 0.95, axis=1), 1e-12
-    )  # a mark that one half holds only once has none
+    # A mark that doesn't vary in one half has no correlation there, nor have its copies.
+    usual = np.maximum(np.quantile(turned, 0.95, axis=1), 1e-12)
     luckiest = (np.array(turned) / usual[:, None]).max(0)
     found = []
     for name, (unit, own), one in zip(known, scored, usual, strict=True):
         score = abs(float(own[0]))
         layer, state, number = read.names[int(unit[0])]
-        chance, p = (
-            float(one * np.quantile(luckiest, 0.95)),
-            (1 + (luckiest >= score / one).sum()) / (shifts + 1),
-        )
-        found.append(Unit(name, layer, state, number, score, 1 if own[0] >= 0 else -1, chance, float(p)))
+        chance = float(one * np.quantile(luckiest, 0.95))
+        p = float((1 + (luckiest >= score / one).sum()) / (shifts + 1))
+        found.append(Unit(name, layer, state, number, score, 1 if own[0] >= 0 else -1, chance, p))
     return found
 
 
