@@ -304,7 +304,7 @@ def test_errors_are_better_when_fewer_and_the_tables_keys_are_taken(
 class Words:
     """Rows of text of which only the number of words is known."""
 
-    reads, epoch = "tokens", 100
+    reads, epoch, rows = "tokens", 100, 100
 
     chosen = [Chosen("task", "classify", "as asked")]
 

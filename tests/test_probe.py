@@ -89,6 +89,7 @@ AGAIN = {
     "ffn": from_ffn,
     "pool": lambda mixer, heard, x: heard["pooled"],
     "positions": lambda mixer, heard, x: heard["y"],
+    "norm": lambda mixer, heard, x: heard["y"],
 }
 CONDITIONED = {"cross", "bahdanau"}
 
