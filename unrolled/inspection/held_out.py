@@ -188,5 +188,5 @@ def _many(batch: Batch) -> str:
 
 
 def between(codec: Any) -> str:
-    """What stands between two tokens of a text: characters and byte pairs hold their own spaces."""
-    return "" if getattr(codec, "kind", "") in ("characters", "bytes", "bpe", "abc") else " "
+    """What stands between two tokens of a text: words and symbols have spaces; all others hold their own."""
+    return " " if getattr(codec, "kind", "") in ("words", "items", "symbols") else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.inspection.held_out import between
 from unrolled.training.corpus import prepare
 from unrolled.training.resume import same_data
 from unrolled.training.rows import prepare_rows
@@ -69,8 +70,7 @@ def said(task: Any, target: Any) -> str:
 
 def spelt(codec: Any, ids: np.ndarray) -> str:
     """A sequence of ids as a text: with spaces between words, without between characters."""
-    pieces = [codec.token_text(int(i)) for i in ids]
-    return (" " if codec.kind in ("words", "items", "symbols") else "").join(pieces)
+    return between(codec).join(codec.token_text(int(i)) for i in ids)
 
 
 def _short(text: str) -> str:
