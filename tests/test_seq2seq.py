@@ -17,6 +17,7 @@ from unrolled.state import fork, pick, put
 from unrolled.training.budget import Plan
 from unrolled.training.learner import Learner, Progress, Settings
 from unrolled.training.optimizer import adamw
+from unrolled.training.tuning import plain
 
 torch.set_num_threads(1)
 SCORES = ("dot", "scaled", "general", "additive")
@@ -193,7 +194,9 @@ def test_it_learns_to_reverse(kind: str, attention: str) -> None:
     torch.manual_seed(0)
     model = build(paired(kind, {"kind": "tokens", "vocabulary": 9}, 9, attention=attention, width=32))
     settings = Settings(0, 5e-3, (0.9, 0.98), 0.0, 10, 1.0, 0.0, 2, False)
-    learner = Learner(model, adamw(model, 5e-3, (0.9, 0.98), 0.0), Reversals(), settings, Progress(Plan()))  # type: ignore[arg-type]
+    learner = Learner(
+        model, adamw(plain(model).parts, 5e-3, (0.9, 0.98), 0.0), Reversals(), settings, Progress(Plan())
+    )  # type: ignore[arg-type]
     before = learner.compute(learner.next_batch())
     learner.optimizer.zero_grad()
     for _ in range(150):

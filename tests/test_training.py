@@ -32,6 +32,7 @@ from unrolled.training.progress import Talk
 from unrolled.training.recipe import ModelChoice, Recipe
 from unrolled.training.run import Run, load
 from unrolled.training.train import train
+from unrolled.training.tuning import plain
 
 torch.set_num_threads(1)
 SETTINGS = Settings(
@@ -67,7 +68,7 @@ def learner(kind: str = "lstm", dropout: float = 0.0, **changes: Any) -> Learner
     settings = replace(SETTINGS, **changes)
     plan = Plan()
     plan.settle_on(40, 0)
-    optimizer = adamw(model, settings.lr, settings.betas, settings.weight_decay)
+    optimizer = adamw(plain(model).parts, settings.lr, settings.betas, settings.weight_decay)
     return Learner(model, optimizer, Numbers(model.fixed_state), settings, Progress(plan))
 
 

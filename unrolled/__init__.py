@@ -33,6 +33,7 @@ _HOMES = {
     "doctor": "unrolled.cli.doctor",
     "evaluate": "unrolled.training.evaluate",
     "export": "unrolled.exports.export",
+    "finetune": "unrolled.comparison.finetune",
     "from_torch": "unrolled.model",
     "generate": "unrolled.running.generate",
     "inspect": "unrolled.inspection.inspect",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from unrolled import law, state
     from unrolled.cli.doctor import doctor
     from unrolled.comparison.demo import demo
+    from unrolled.comparison.finetune import finetune
     from unrolled.comparison.race import compare
     from unrolled.comparison.reproduce import reproduce
     from unrolled.estimators import SequenceClassifier, SequenceRegressor
@@ -95,6 +97,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "export",
+    "finetune",
     "from_torch",
     "generate",
     "inspect",

@@ -24,6 +24,7 @@ VERBS = {
     "data": Verb("start", "list the sets that have names, get one; look at data as the model will see it"),
     "doctor": Verb("start", "what this machine has for the work, and what it lacks"),
     "train": Verb("train", "train a model on your data, with a budget"),
+    "finetune": Verb("train", "go on with a run's or a pretrained model's weights, on your data"),
     "compare": Verb("train", "models of one size under one budget: a table with intervals, a report"),
     "evaluate": Verb("train", "a run's score on held-out data"),
     "reproduce": Verb("train", "run a named experiment and hold its figures against those asked"),

@@ -31,7 +31,7 @@ def run(arguments: Arguments) -> Run | None:
     from unrolled.training.recipe import Recipe
 
     resolved = arguments.resolve(Recipe)  # before torch is imported: a mistyped key is told at once
-    _precheck(resolved.value, arguments)  # so is a broken file
+    precheck(resolved.value, arguments)  # so is a broken file
     from unrolled.training.progress import Talk
     from unrolled.training.train import train
 
@@ -48,16 +48,16 @@ def run(arguments: Arguments) -> Run | None:
     return done
 
 
-def _precheck(recipe: Recipe, arguments: Arguments) -> None:
+def precheck(recipe: Recipe, arguments: Arguments) -> None:
     """Refuses data that can't be trained on, while a second and 200 MB of torch are still to be spent."""
     if recipe.resume is not None:
         return
+    from unrolled.datasets import precheck as data
     from unrolled.datasets.asked import KEYS
-    from unrolled.datasets.precheck import precheck
 
     others = [f"{key}={value}" for key, value in arguments.pairs.items() if key not in ("data", *KEYS)]
     others += [word for file in arguments.files for word in ("-c", file)]
-    precheck(recipe.data, recipe.asked(), others)
+    data.precheck(recipe.data, recipe.asked(), others)
 
 
 def show(result: Any) -> str:

@@ -33,6 +33,7 @@ from unrolled.training import folder
 from unrolled.training.budget import Plan
 from unrolled.training.learner import Learner, Progress, Settings
 from unrolled.training.optimizer import adamw
+from unrolled.training.tuning import plain
 
 ATTENTIONS = ("none", "dot", "additive")
 WIDTHS = (64, 128, 256, 512)
@@ -137,7 +138,7 @@ def train_cell(grid: Grid, attention: str, width: int) -> Cell:
     plan = Plan()
     plan.settle_on(grid.steps, 0)
     settings = Settings(grid.seed, rate, (0.9, 0.99), 0.01, 20, 1.0, 0.0, 1, False)
-    optimizer = adamw(model, rate, settings.betas, settings.weight_decay)
+    optimizer = adamw(plain(model).parts, rate, settings.betas, settings.weight_decay)
     learner = Learner(model, optimizer, PairBundles(train, grid.batch, grid.seed), settings, Progress(plan))
     model.train()
     begun = perf_counter()

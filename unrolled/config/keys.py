@@ -40,7 +40,7 @@ def _walk(kind: type, prefix: str, instance: Any = None) -> dict[str, Key]:
     found: dict[str, Key] = {}
     hints = get_type_hints(kind)
     for entry in fields(kind):
-        name = prefix + entry.name
+        name = prefix + key_of(entry)
         default = default_of(entry) if instance is None else getattr(instance, entry.name)
         parts = variants(hints[entry.name])
         for part in parts:
@@ -51,6 +51,11 @@ def _walk(kind: type, prefix: str, instance: Any = None) -> dict[str, Key]:
             limits = {k: entry.metadata[k] for k in ("at_least", "above", "below") if k in entry.metadata}
             found[name] = Key(name, hints[entry.name], default, entry.metadata.get("help", ""), limits)
     return found
+
+
+def key_of(entry: Field[Any]) -> str:
+    """The key that a field is: its name, without the underscore behind a word that Python keeps for itself (`from_`)."""
+    return entry.name.removesuffix("_")
 
 
 def out_of_range(name: str, value: Any, limits: Mapping[str, Any]) -> str | None:
@@ -90,14 +95,14 @@ def shorthand(kind: type, name: str) -> str | None:
     hints = get_type_hints(kind)
     first, _, rest = name.partition(".")
     for entry in fields(kind):
-        if entry.name != first:
+        if key_of(entry) != first:
             continue
         for part in variants(hints[first]):
             if rest:
                 inner = shorthand(part, rest)
                 return inner and f"{first}.{inner}"
             target = entry.metadata.get("shorthand", "kind")
-            if any(f.name == target for f in fields(part)):
+            if any(key_of(f) == target for f in fields(part)):
                 return f"{first}.{target}"
     return None
 

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from unrolled.config.keys import Key, default_of, describe, keys_of, out_of_range, shorthand, variants
+from unrolled.config.keys import Key, default_of, describe, key_of, keys_of, out_of_range, shorthand, variants
 from unrolled.config.sources import Given, from_environment, from_pairs, from_table, read_file
 from unrolled.config.values import NotThat, guess, parse
 from unrolled.config.writing import flat
@@ -108,7 +108,7 @@ def _build(kind: type, prefix: str, values: Mapping[str, Any], problems: list[st
     """An instance of `kind` from the dotted values below `prefix`; None where it can't be made."""
     hints, arguments = get_type_hints(kind), {}
     for entry in fields(kind):
-        name = prefix + entry.name
+        name = prefix + key_of(entry)
         inside = {key: value for key, value in values.items() if key.startswith(name + ".")}
         if inside:
             default = values.get(name, default_of(entry))
@@ -116,7 +116,7 @@ def _build(kind: type, prefix: str, values: Mapping[str, Any], problems: list[st
             allowed = {f"{name}.{key}" for key in keys_of(part)}
             problems += [f"{key}: {part.__name__} has no such key" for key in inside if key not in allowed]
             base = (
-                {f"{name}.{f.name}": getattr(default, f.name) for f in fields(part)}
+                {f"{name}.{key_of(f)}": getattr(default, f.name) for f in fields(part)}
                 if type(default) is part
                 else {}
             )

@@ -46,7 +46,7 @@ def split_pairs(tokens: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _name(key: str) -> str:
-    return key.replace("-", "_")
+    return key.replace("-", "_").removesuffix("_")
 
 
 def from_table(values: Mapping[str, Any], source: str) -> list[Given]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from unrolled.config.keys import describe, keys_of
+from unrolled.config.keys import describe, key_of, keys_of
 from unrolled.errors import unknown
 
 
@@ -18,7 +18,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     pairs = (
         value.items()
         if isinstance(value, Mapping)
-        else [(f.name, getattr(value, f.name)) for f in fields(value)]
+        else [(key_of(f), getattr(value, f.name)) for f in fields(value)]
     )
     found: dict[str, Any] = {}
     for name, inner in pairs:

@@ -60,11 +60,38 @@ class Dealt:
         """New codecs of what is read and of what is foretold, not fitted yet."""
         reading = self.reading
         read = codec_for(reading.inputs, reading.kinds, self.codec, self.rows.long is not None)
-        if reading.task == "regress":
-            return read, Numbers()
-        if reading.task == "transcribe":
-            return read, Characters()
-        return read, (MultiLabels if reading.several else Tags if reading.task == "tag" else Labels)()
+        return read, self.answers()
+
+    def answers(self) -> Any:
+        """A new codec of what is foretold, not fitted yet."""
+        if self.reading.task == "regress":
+            return Numbers()
+        if self.reading.task == "transcribe":
+            return Characters()
+        several, tagged = self.reading.several, self.reading.task == "tag"
+        return (MultiLabels if several else Tags if tagged else Labels)()
+
+    def fewer(self, count: int, seed: int) -> Dealt:
+        """With `count` training rows: of classes evenly many of each, as far as there are; else drawn evenly. Raises
+        UserError where there aren't so many.
+        """
+        places = np.frombuffer(self.places, np.uint8).copy()
+        here = np.flatnonzero(places == PARTS.index("train"))
+        if count > len(here):
+            raise UserError(f"samples={count}: there are {len(here)} training rows.")
+        order = np.random.default_rng([seed, count]).permutation(len(here))
+        if self.reading.task == "classify" and not self.reading.several:
+            names = np.array([str(self.answer(row)) for row in self.of("train")])[order]
+            turn = np.zeros(len(here), np.int64)  # the how-manieth of its class each is
+            for name in np.unique(names):
+                turn[names == name] = np.arange((names == name).sum())
+            order = order[np.argsort(turn, kind="stable")]
+        places[here[order[count:]]] = NONE
+        return replace(
+            self,
+            places=places.tobytes(),
+            notes=[*self.notes, f"{count} of {len(here)} training rows are used"],
+        )
 
     def pairs(self, part: str) -> Iterator[tuple[Any, Any]]:
         """What is read and what is written of each row of a part."""

@@ -13,9 +13,8 @@ from unrolled.inspection.finding import Finding
 from unrolled.inspection.subject import Subject
 from unrolled.report import LineChart, Section, Series, Table
 from unrolled.tasks.score import nats
-from unrolled.training.corpus import prepare
 from unrolled.training.resume import same_data
-from unrolled.training.rows import prepare_rows
+from unrolled.training.rows import corpus_of, rows_of
 
 RESAMPLES = 500
 READ = 200_000  # tokens that are scored, evenly chosen documents of more
@@ -124,8 +123,7 @@ def by_position(on: Subject) -> ByPosition:
 
 
 def _of_text(on: Subject) -> ByPosition:
-    recipe = on.run.recipe
-    corpus = prepare(recipe.data, recipe.codec, recipe.split, on.run.path.parent)
+    corpus = corpus_of(on.run)
     same_data(on.run, corpus.facts)
     documents = list(corpus.part(on.split).each())
     chosen, cut = within(documents, READ)
@@ -148,7 +146,7 @@ def _of_text(on: Subject) -> ByPosition:
 
 
 def _of_answers(on: Subject) -> ByPosition:
-    material = prepare_rows(replace(on.run.recipe, vectors=None))
+    material = rows_of(on.run)
     same_data(on.run, material.facts)
     examples = material.examples(on.split)
     said = on.model.task.predict_every(on.model, list(examples.inputs))

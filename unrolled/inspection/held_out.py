@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,8 @@ from unrolled.model import Model, Seq2Seq
 from unrolled.model.ctc import CTCHead
 from unrolled.model.heads import LabelHead, NumberHead
 from unrolled.running.raw import steps_of
-from unrolled.training.corpus import prepare
 from unrolled.training.resume import same_data
-from unrolled.training.rows import prepare_rows
+from unrolled.training.rows import corpus_of, rows_of
 from unrolled.training.run import Run
 
 ROWS, STEPS = 16, 128  # of a look that reads several sequences
@@ -93,10 +92,10 @@ def held_out(run: Run, model: Model, rows: int = ROWS, steps: int = STEPS, part:
     Raises UserError where the data is gone or has changed.
     """
     if run.recipe.task == "generate":
-        corpus = prepare(run.recipe.data, run.recipe.codec, run.recipe.split, run.path.parent)
+        corpus = corpus_of(run)
         same_data(run, corpus.facts)
         return _of_text(model, list(corpus.part(part).each()), rows, steps)
-    material = prepare_rows(replace(run.recipe, vectors=None))
+    material = rows_of(run)
     same_data(run, material.facts)
     examples = material.examples(part)
     sizes = np.asarray(examples.targets.lengths + 1 if isinstance(examples, Pairs) else examples.lengths)

@@ -17,7 +17,7 @@ from unrolled.inspection.subject import Subject
 from unrolled.report import Heatmap, LineChart, Section, Series, Table
 from unrolled.tasks.measures.classes import calibration_error
 from unrolled.training.resume import same_data
-from unrolled.training.rows import prepare_rows
+from unrolled.training.rows import rows_of
 
 BINS = 10
 EXAMPLES = 12
@@ -199,7 +199,7 @@ def _classes(on: Subject) -> Answers:
     task = on.model.task
     if task.kind != "classify":
         raise UserError(f"of runs that answer with one class a row; this one's task is {task.kind}.")
-    material = prepare_rows(replace(on.run.recipe, vectors=None))
+    material = rows_of(on.run)
     same_data(on.run, material.facts)
     examples = material.examples(on.split)
     said = np.asarray(task.predict(on.model, examples.inputs))

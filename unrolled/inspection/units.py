@@ -22,8 +22,8 @@ from unrolled.inspection.probe import probe
 from unrolled.inspection.subject import Subject
 from unrolled.model import TokenEmbedder
 from unrolled.report import ColouredText, LineChart, Section, Series, Table
-from unrolled.training.corpus import prepare
 from unrolled.training.resume import same_data
+from unrolled.training.rows import corpus_of
 
 ROWS, STEPS = 64, 256  # stretches of text that are read, and how long each is
 SHIFTS = 200  # turned copies of a mark that chance is measured with
@@ -239,8 +239,7 @@ def _stretches(on: Subject) -> tuple[list[Stretch], list[str]]:
         return [(ids, at, size) for at in range(0, len(ids) - size + 1, size)][:ROWS], [
             "the text that was given"
         ]
-    recipe = on.run.recipe
-    corpus = prepare(recipe.data, recipe.codec, recipe.split, on.run.path.parent)
+    corpus = corpus_of(on.run)
     same_data(on.run, corpus.facts)
     whole = [np.concatenate([[0], d]).astype(np.int64) for d in corpus.part(on.split).each()]
     pieces = [

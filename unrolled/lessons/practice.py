@@ -18,6 +18,7 @@ from unrolled.model import Model
 from unrolled.state import State, detach
 from unrolled.tasks.ngram import joined
 from unrolled.training.optimizer import adamw, set_rate
+from unrolled.training.tuning import plain
 
 WARMUP = 20  # steps
 DECAY = 0.3  # of the training: the learning rate falls to 0 over this last part
@@ -55,7 +56,7 @@ def drill(
     The learning rate decays as steps or time run out, whichever comes first, so a slow machine ends well too.
     clip: the gradient's norm is scaled down to it; inf leaves it as it is.
     """
-    optimizer = adamw(model, lr, (0.9, 0.99), 0.01)
+    optimizer = adamw(plain(model).parts, lr, (0.9, 0.99), 0.01)
     parameters = [p for p in model.parameters() if p.requires_grad]
     begun, done, items, skipped, largest = perf_counter(), 0, 0, 0, 0.0
     model.train()

@@ -179,6 +179,35 @@ class MixedEmbedder(nn.Module):
                 )
 
 
+class VectorEmbedder(nn.Module):
+    """Nothing of its own: raw (B, T, width) are vectors already, as another model's core made them."""
+
+    sides: ClassVar[int] = 3  # of raw: (batch, time, numbers)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        positive("VectorEmbedder", width=width)
+        self.width = self.inputs = width
+
+    def start(self, batch: int) -> State:
+        return ()
+
+    def accept(self, raw: Tensor) -> None:
+        """Raises UserError unless `raw` holds one vector a step."""
+        if not isinstance(raw, Tensor) or raw.ndim != 3 or raw.shape[2] != self.width:
+            got = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
+            raise UserError(f"VectorEmbedder: got {got}; it takes vectors, (batch, time, {self.width}).")
+
+    def forward(
+        self, raw: Float[Tensor, "batch time width"], state: State = None, layout: Layout | None = None
+    ) -> tuple[Float[Tensor, "batch time width"], State, Layout | None]:
+        return raw if layout is None else select(layout.valid, raw), state, layout
+
+    def within(self, raw: Float[Tensor, "batch time width"]) -> None:
+        """Raises UserError for what isn't a finite number."""
+        _finite("VectorEmbedder", raw)
+
+
 def _finite(where: str, raw: Tensor) -> None:
     if not bool(raw.isfinite().all()):
         raise UserError(
@@ -187,7 +216,7 @@ def _finite(where: str, raw: Tensor) -> None:
         )
 
 
-Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder
+Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder | VectorEmbedder
 EMBEDDERS: dict[str, type[Embedder]] = {
-    "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder,
+    "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder, "vectors": VectorEmbedder,
 }  # fmt: skip

@@ -27,10 +27,14 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-@torch.no_grad()
 def load_weights(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
     """Copies `weights_of` back, strictly: names and shapes must be the module's own. Raises UserError naming `source`."""
-    own = weights_of(module)
+    put_weights(weights_of(module), tensors, source)
+
+
+@torch.no_grad()
+def put_weights(own: dict[str, Tensor], tensors: dict[str, Tensor], source: str) -> None:
+    """Copies `tensors` into those of `own` of the same names, strictly. Raises UserError naming `source`."""
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     wrong = [n for n in own.keys() & tensors.keys() if own[n].shape != tensors[n].shape]
     if missing or extra or wrong:

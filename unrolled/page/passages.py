@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from unrolled.inspection.held_out import between
-from unrolled.training.corpus import prepare
 from unrolled.training.resume import same_data
-from unrolled.training.rows import prepare_rows
+from unrolled.training.rows import corpus_of, rows_of
 from unrolled.training.run import Run
 
 LISTED = 60
@@ -29,13 +28,12 @@ class Passage:
 
 def passages(run: Run, task: Any) -> list[Passage]:
     """The first held-out sequences. Raises UserError where the data is gone, or has changed since the run began."""
-    recipe = run.recipe
     if task.kind == "generate":
-        corpus = prepare(recipe.data, recipe.codec, recipe.split, run.path.parent)
+        corpus = corpus_of(run)
         same_data(run, corpus.facts)
         documents = corpus.documents("test")[0][:LISTED]
         return [Passage(d, _short(task.codec.decode(d[:LABEL]))) for d in documents if len(d)]
-    material = prepare_rows(replace(recipe, vectors=None))
+    material = rows_of(run)
     same_data(run, material.facts)
     examples = material.examples("test")
     count = min(LISTED, len(examples))

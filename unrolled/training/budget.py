@@ -19,7 +19,7 @@ WARM_UP_STEPS = 3  # not timed: they compile, allocate and fill caches
 MEASURED_SHARE = 0.05  # of a time budget, after which it becomes a number of steps
 TOLERATED = 0.05  # share of a time budget by which the count of steps may be off before it is corrected
 OVERRUN = 1.25  # a run that has become slower ends at this multiple of its time, aloud
-DECAY_SHARE = 0.2  # of the run, its end
+DECAY_SHARE = 0.2  # of the run, its end, unless another is asked for
 
 _UNITS: dict[str, tuple[Unit, float]] = {
     "s": ("seconds", 1), "sec": ("seconds", 1), "m": ("seconds", 60), "min": ("seconds", 60), "h": ("seconds", 3600),
@@ -81,12 +81,13 @@ class Plan:
     stop: int | None = None  # step at which time, not the plan, ended the run; repeated by `@RUN`
     ended: str = ""  # that, in words
     repeats: str = ""  # the run whose steps these are: nothing shortens them
+    share: float = DECAY_SHARE  # of the run, its end, in which the rate falls
 
     @classmethod
-    def of(cls, budget: Budget, tokens_a_step: int, flops_a_step: float) -> Plan:
-        """The plan of a fresh run."""
+    def of(cls, budget: Budget, tokens_a_step: int, flops_a_step: float, share: float | None = None) -> Plan:
+        """The plan of a fresh run, whose learning rate falls in the `share` at its end."""
         steps = budget.steps(tokens_a_step, flops_a_step)
-        plan = cls(seconds=budget.amount if steps is None else None)
+        plan = cls(seconds=budget.amount if steps is None else None, share=share or DECAY_SHARE)
         if steps is not None:
             plan.settle_on(steps, 0)
         return plan
@@ -98,7 +99,7 @@ class Plan:
         before = next(end for end in (self.stop, self.total, step) if end is not None)
         steps = budget.steps(tokens_a_step, flops_a_step)
         if steps is not None:
-            plan = Plan()
+            plan = Plan(share=self.share)
             plan.settle_on(max(before, step) + steps, step)
             return plan
         owed = max(before - step, 0) * (seconds / step if step else 0.0)  # the old end, run anew
@@ -107,6 +108,7 @@ class Plan:
             began_step=step,
             began_seconds=seconds,
             warm_seconds=seconds,
+            share=self.share,
         )
 
     def repeated(self, run: str) -> Plan:
@@ -115,12 +117,14 @@ class Plan:
             raise UserError(
                 f"budget=@{run}: that run's time hasn't become a number of steps yet. Let it train longer."
             )
-        return Plan(total=self.total, decay_from=self.decay_from, stop=self.stop, repeats=run)
+        return Plan(
+            total=self.total, decay_from=self.decay_from, stop=self.stop, repeats=run, share=self.share
+        )
 
     def settle_on(self, total: int, at: int) -> None:
         """Fixes the number of steps; what was done before `at` was done without decay and stays so."""
         self.total = max(total, at)
-        self.decay_from = max(self.total - round(DECAY_SHARE * self.total), at)
+        self.decay_from = max(self.total - round(self.share * self.total), at)
 
     def measure(self, step: int, seconds: float) -> bool:
         """After `step` steps took `seconds` in all: settles the plan if it's time to; True when it did."""
@@ -148,7 +152,7 @@ class Plan:
         """
         assert self.total is not None and self.seconds is not None
         decay = self.total if self.decay_from is None else self.decay_from
-        late = seconds - self.began_seconds >= (1 - DECAY_SHARE) * (self.seconds - self.began_seconds)
+        late = seconds - self.began_seconds >= (1 - self.share) * (self.seconds - self.began_seconds)
         if self.repeats or step >= self.total or step > decay or (step < decay and not late):
             return False
         pace = (seconds - self.warm_seconds) / max(step - self.began_step - WARM_UP_STEPS, 1)
@@ -163,7 +167,7 @@ class Plan:
         """Validation has stopped improving: the decay begins now. False if it runs already."""
         if self.repeats or (self.decay_from is not None and step >= self.decay_from):
             return False
-        total = ceil(step / (1 - DECAY_SHARE))
+        total = ceil(step / (1 - self.share))
         if self.total is None or total < self.total:
             self.total, self.decay_from = max(total, step), step
             return True

@@ -69,12 +69,13 @@ class Corpus:
 
 def prepare(
     data: str,
-    codec: str,
+    codec: str | Codec,
     fractions: tuple[float, float, float] | None,
     runs: Path,
     say: Callable[[str], None] = aloud,
 ) -> Corpus:
-    """Reads, splits and encodes `data`, or finds it done under `runs/.tokens`. Raises UserError for bad input.
+    """Reads, splits and encodes `data`, or finds it done under `runs/.tokens`. codec: of a kind, to be fitted, "auto", or
+    one that is fitted already. Raises UserError for bad input.
 
     The split doesn't depend on the run's seed: runs with different seeds are scored on the same documents.
     """
@@ -85,8 +86,13 @@ def prepare(
         )
     files = fingerprints(readers.files_of(path)[0])
     shares = fractions or GENERATE
-    kind, reason = (codec, AS_ASKED) if codec != "auto" else choose(readers.records(path), path)
-    asked = json.dumps([FORMAT, files, kind, shares], sort_keys=True)
+    fitted = None if isinstance(codec, str) else codec
+    if not isinstance(codec, str):
+        kind, reason = codec.kind, "that of what it starts from"
+    else:
+        kind, reason = (codec, AS_ASKED) if codec != "auto" else choose(readers.records(path), path)
+    told = kind if fitted is None else fitted.to_dict()
+    asked = json.dumps([FORMAT, files, told, shares], sort_keys=True)
     folder = runs / ".tokens" / hashlib.sha256(asked.encode()).hexdigest()[:16]
     facts = {"files": files, "codec": {"kind": kind, "reason": reason}}
     for kept in (folder.parent, folder):
@@ -97,7 +103,7 @@ def prepare(
         say(f"{folder}: damaged ({wrong}), made anew")
     with durable.disk(folder, "Free some space, or choose another folder with runs=."):
         shutil.rmtree(folder, ignore_errors=True)
-        _build(folder, path, kind, shares)
+        _build(folder, path, fitted or kind, shares)
     return _open(folder, name_of(data, path), facts)
 
 
@@ -112,12 +118,17 @@ def name_of(data: str, path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "_", stem).strip("_")[:32] or "data"
 
 
-def _build(folder: Path, path: Path, kind: str, shares: tuple[float, float, float]) -> None:
-    """Five passes over the files (split, fit, encode each part): memory holds one record at a time."""
+def _build(folder: Path, path: Path, how: str | Codec, shares: tuple[float, float, float]) -> None:
+    """Five passes over the files (split, fit, encode each part): memory holds one record at a time. how: the codec, or its
+    kind.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".tmp-{os.getpid()}-{folder.name}")
     dealt = split(readers.records(path), 0, shares)
-    codec = CODECS[kind]().fit(r["text"] for part, r in dealt.parts(readers.records(path)) if part == "train")
+    codec = how
+    if isinstance(codec, str):
+        texts = (r["text"] for part, r in dealt.parts(readers.records(path)) if part == "train")
+        codec = CODECS[codec]().fit(texts)
     try:
         for name in PARTS:
             TokenFile.encode(

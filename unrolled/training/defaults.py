@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
+from unrolled.config.keys import key_of
 from unrolled.errors import unknown
 from unrolled.training.kinds import AUTO, OTHERS, TABLES, Reads
 from unrolled.training.recipe import ModelChoice, Recipe
@@ -24,8 +25,12 @@ class Chosen:
     reason: str
 
 
-def fill(recipe: Recipe, known: list[str], device: str, reads: Reads = "text") -> tuple[Recipe, list[Chosen]]:
-    """The recipe, whose task is known, with every open key decided, and the decisions. `known`: kinds there are."""
+def fill(
+    recipe: Recipe, known: list[str], device: str, reads: Reads = "text", shaped: bool = False
+) -> tuple[Recipe, list[Chosen]]:
+    """The recipe, whose task is known, with every open key decided, and the decisions. `known`: kinds there are; shaped:
+    the model has its shape already.
+    """
     chosen: list[Chosen] = []
     kind = recipe.model.kind
     if kind == "auto":
@@ -33,7 +38,7 @@ def fill(recipe: Recipe, known: list[str], device: str, reads: Reads = "text") -
         chosen.append(Chosen("model.kind", kind, why))
     elif kind not in known:
         raise unknown("model", kind, known)
-    table = TABLES[reads].get(kind, OTHERS)
+    table = OTHERS if shaped else TABLES[reads].get(kind, OTHERS)
     reason = f"{kind}: {table.reason}"
     given: dict[str, Any] = {}
     for key in ("lr", "batch", "length", "warmup", "weight_decay", "betas", "clip", "ema"):
@@ -73,12 +78,11 @@ def differing(recipe: Recipe) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for entry in fields(Recipe):
         value = getattr(recipe, entry.name)
-        if isinstance(value, ModelChoice):
-            for inner in fields(ModelChoice):
+        if is_dataclass(value):
+            for inner in fields(value):
                 if getattr(value, inner.name) != inner.default:
-                    found["model" if inner.name == "kind" else f"model.{inner.name}"] = getattr(
-                        value, inner.name
-                    )
+                    short = inner.name == entry.metadata["shorthand"]
+                    found[entry.name if short else f"{entry.name}.{inner.name}"] = getattr(value, inner.name)
         elif value != getattr(plain, entry.name):
-            found[entry.name] = value
+            found[key_of(entry)] = value
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,12 @@ import numpy as np
 from unrolled.datasets.store import Ragged
 from unrolled.errors import NumericalFailure, unknown
 from unrolled.tasks.scored import Scored
-from unrolled.training.corpus import Corpus, prepare
+from unrolled.training.corpus import Corpus
 from unrolled.training.device import choose_device
 from unrolled.training.new_rows import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.resume import same_data
-from unrolled.training.rows import prepare_rows
+from unrolled.training.rows import corpus_of, rows_of
 from unrolled.training.run import Run
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def _scored(
     recipe = run.recipe
     if recipe.task != "generate":
         return _answers(run, split, data, batch, device)
-    corpus = prepare(data or recipe.data, recipe.codec, recipe.split, run.path.parent)
+    corpus = corpus_of(run, data)
     if data is None:
         same_data(run, corpus.facts)
     model = run.model(str(choose_device(device, aloud)))
@@ -70,7 +69,7 @@ def _answers(run: Run, split: str, data: str | None, batch: int, device: str) ->
     model = run.model(str(choose_device(device, aloud)))
     task = model.task
     if data is None:
-        material = prepare_rows(replace(run.recipe, vectors=None))
+        material = rows_of(run)
         same_data(run, material.facts)
         examples = material.examples(split)
         found: Scored = task.score(model, examples.inputs, examples.targets, batch)

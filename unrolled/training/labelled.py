@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -33,34 +33,43 @@ from unrolled.training.budget import pretty_count
 from unrolled.training.corpus import fingerprints, name_of
 from unrolled.training.defaults import Chosen
 from unrolled.training.encoding import Encoding
+from unrolled.training.features import featured
 from unrolled.training.kinds import Reads
 from unrolled.training.material import Rival
 from unrolled.training.recipe import ModelChoice, Recipe
 
 if TYPE_CHECKING:
     from unrolled.model import Model
+    from unrolled.training.base import Base
 
 VALIDATED = 4000  # validation rows scored along the way; of more, evenly chosen ones stand for all
 RIVALS_READ = 100_000  # training rows; of more, evenly chosen ones stand for all
 
 
 class Labelled:
-    """A table of sequences and answers, ready for a model. `task` comes with codecs that are not fitted yet."""
+    """A table of sequences and answers, ready for a model. `task` comes with codecs that are not fitted yet, but where
+    what is read has a codec that is `fitted`.
+    """
 
     verb: str = "predict"
     verb_keys: tuple[str, ...] = ("data=YOUR_FILE",)
 
     reads: Reads
     vectors: Vectors | None = None  # that the words' table starts from
+    features: dict[str, Examples] | None = (
+        None  # what a frozen body says of each part, in the place of its inputs
+    )
 
-    def __init__(self, name: str, dealt: Dealt, task: Answering, shuffled: bool = False) -> None:
+    def __init__(
+        self, name: str, dealt: Dealt, task: Answering, shuffled: bool = False, fitted: bool = False
+    ) -> None:
         self.name, self.dealt, self._task, self._shuffled = name, dealt, task, shuffled
         if not hasattr(self, "reads"):
             self.reads = "tokens" if task.codec.kind in TOKENS else "numbers"
         self.unit = "steps" if task.stepwise else "rows"
         self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
         self.chosen: list[Chosen] = []
-        leaks = fit_and_look(dealt, task.codec)
+        leaks = fit_and_look(dealt, task.codec, fitted)
         self.notes += [finding.says for finding in leaks.findings()]
         del leaks  # its hashes of all rows, before these are encoded
         task.answers.fit(dealt.answer(row) for row in dealt.of("train"))
@@ -97,6 +106,14 @@ class Labelled:
         """The encoded rows of `train`, `valid` or `test`."""
         return self._examples[part]
 
+    def read_by(self, body: Model) -> None:
+        """From here on a model sees what `body`, without its head, says of each row instead of the row itself."""
+        self.features = {part: featured(body, self._examples[part]) for part in PARTS}
+
+    def seen(self, part: str) -> Examples:
+        """What a model is given of a part."""
+        return (self.features or self._examples)[part]
+
     @property
     def epoch(self) -> int:
         """Training targets."""
@@ -114,7 +131,10 @@ class Labelled:
             f"{len(valid)} for validation, {len(test)} for the test"
         )
 
-    def spec(self, choice: ModelChoice) -> dict[str, Any]:
+    def spec(self, choice: ModelChoice, base: Base | None = None) -> dict[str, Any]:
+        task = self._task
+        if base is not None:
+            return base.under(task.head(), choice.pool, task.stepwise, task.codec)
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
         if (
             self.vectors is not None
@@ -145,6 +165,8 @@ class Labelled:
         assert recipe.batch
         codec = self._task.codec
         channels = codec.channels if isinstance(codec, Values) else None
+        if self.features is not None:
+            return Bundles(self.features["train"], recipe.batch, recipe.seed)
         changes = for_codec(recipe.augment, codec.kind, channels) if recipe.augment else ()
         return Bundles(self._examples["train"], recipe.batch, recipe.seed, changes)
 
@@ -159,7 +181,7 @@ class Labelled:
         return f"{self._task.codec.kind} in, {said}{each} out, rows of similar length"
 
     def score(self, model: Model, part: str, context: int | None = None) -> Scored:
-        examples = self._examples[part]
+        examples = self.seen(part)
         step = -(-len(examples) // VALIDATED) if part == "valid" else 1
         found: Scored = model.task.score(model, examples.inputs[::step], examples.targets[::step])
         return found
@@ -175,7 +197,7 @@ class Labelled:
         """Fits temperature and threshold on the validation part."""
         if self.few:
             return False
-        valid, before = self._examples["valid"], model.task
+        valid, before = self.seen("valid"), model.task
         model.task = model.task.calibrated(model, valid.inputs, valid.targets)
         return bool(model.task != before)
 
@@ -247,9 +269,15 @@ def units_of(score: Scored) -> Units:
     return score.units
 
 
-def labelled_of(recipe: Recipe, path: Path, dealt: Dealt) -> Labelled:
-    """Encodes rows that were dealt. Raises UserError for what can't be."""
+def labelled_of(recipe: Recipe, path: Path, dealt: Dealt, codec: Any = None) -> Labelled:
+    """Encodes rows that were dealt, with a `codec` that is fitted already, or with a new one. Raises UserError for what
+    can't be.
+    """
     reading = dealt.reading
+    if codec is not None:
+        dealt = known_as(dealt, codec)
+    if recipe.samples is not None:
+        dealt = dealt.fewer(recipe.samples, recipe.seed)
     if recipe.joint is not None:
         raise UserError(f"joint: it is for task=translate, and the task is {reading.task}.")
     if recipe.beam is not None and reading.task != "transcribe":
@@ -257,14 +285,14 @@ def labelled_of(recipe: Recipe, path: Path, dealt: Dealt) -> Labelled:
     from unrolled.training.transcripts import Transcripts  # which builds on this module
 
     kind = Transcripts if reading.task == "transcribe" else Labelled
-    task: Any = task_of(dealt, recipe)
-    made = kind(name_of(recipe.data, path), dealt, task, recipe.shuffled)
+    task: Any = task_of(dealt, recipe, codec)
+    made = kind(name_of(recipe.data, path), dealt, task, recipe.shuffled, codec is not None)
     if recipe.vectors is not None:
         made.vectors = _vectors(recipe.vectors, made)
         made.notes += [f"{recipe.vectors}: {made.vectors}", *made.vectors.notes]
     made.chosen = [Chosen(key, value, reason) for key, value, reason in reading.why]
     reason = f"{reading.reads} is {' and '.join(reading.kinds)}"
-    if recipe.codec == "auto" and dealt.codec != "auto":
+    if recipe.codec == "auto" and dealt.codec != "auto" and codec is None:
         made.chosen.append(Chosen("codec", dealt.codec, reason))
     made.facts.update(
         data=made.name, files=fingerprints(data_files(path)), codec={"kind": dealt.codec, "reason": reason},
@@ -283,12 +311,25 @@ def _vectors(file: str, material: Labelled) -> Vectors:
     return read_vectors(Path(file).expanduser(), material.task_codec.words)
 
 
-def task_of(dealt: Dealt, recipe: Recipe) -> Answering:
-    """The task with new codecs. Raises UserError for keys that it doesn't take."""
+def known_as(dealt: Dealt, codec: Any) -> Dealt:
+    """Rows that a fitted codec is to read. Raises UserError where it reads something else."""
     reading = dealt.reading
-    codec, answers = dealt.codecs()
+    text = codec.kind in TOKENS and codec.kind != "items"
+    reads = {"text", "category"} if text else {"series", "number"} if codec.kind == "values" else None
+    if reads and not (len(reading.kinds) == 1 and reading.kinds[0] in reads):
+        raise UserError(
+            f"{reading.reads} is {' and '.join(reading.kinds)}, and what from= names reads {' or '.join(sorted(reads))} "
+            f"(codec {codec.kind}). Say another column with input=."
+        )
+    return replace(dealt, codec=codec.kind)
+
+
+def task_of(dealt: Dealt, recipe: Recipe, codec: Any = None) -> Answering:
+    """The task, with new codecs but for one that is given. Raises UserError for keys that it doesn't take."""
+    reading = dealt.reading
+    fresh, answers = (None, dealt.answers()) if codec is not None else dealt.codecs()
     shared: dict[str, Any] = {
-        "codec": codec, "answers": answers, "inputs": reading.inputs, "targets": reading.targets,
+        "codec": codec or fresh, "answers": answers, "inputs": reading.inputs, "targets": reading.targets,
         "long": dealt.rows.long,
     }  # fmt: skip
     loss: dict[str, Any] = {"smoothing": recipe.smoothing or 0.0}

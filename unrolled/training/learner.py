@@ -18,11 +18,12 @@ from torch import Tensor
 from unrolled.datasets.sampler import Batch
 from unrolled.layout import Layout
 from unrolled.model import Seq2Seq
-from unrolled.model.weights import load_weights, weights_of
+from unrolled.model.weights import put_weights, weights_of
 from unrolled.state import State, detach, fork, leaves
 from unrolled.training.budget import Plan
 from unrolled.training.checkpoint import Checkpoint
 from unrolled.training.optimizer import Average, load_optimizer, optimizer_tensors, schedule, set_rate
+from unrolled.training.tuning import Tuned, plain
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -115,13 +116,15 @@ class Learner:
         sampler: Sampler,
         settings: Settings,
         progress: Progress,
+        tuned: Tuned | None = None,
     ) -> None:
         self.model, self.optimizer, self.sampler = model, optimizer, sampler
         self.settings, self.progress = settings, progress
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.tuned = tuned or plain(model)
+        self.parameters = self.tuned.parameters
         self.device = self.parameters[0].device
         self.carries = sampler.carried
-        self.average = Average(model, settings.ema) if settings.ema else None
+        self.average = Average(self.parameters, settings.ema) if settings.ema else None
         # Carried by contiguous streams, one a piece; empty before the first batch.
         self.states: list[State] = []
         self._valid: dict[tuple[int, int], Tensor] = {}
@@ -135,6 +138,7 @@ class Learner:
         """One optimizer step. Raises NonFinite, with nothing changed, when the loss or the gradient's norm isn't finite."""
         settings, progress = self.settings, self.progress
         self._seed(_mix(settings.seed, progress.step + progress.shift))
+        self.tuned.thaw(progress.step)
         got = self.compute(batch)
         if not (isfinite(got.nats) and isfinite(got.norm)):
             self.optimizer.zero_grad()
@@ -163,7 +167,7 @@ class Learner:
             layout = self._layout(part)
             with self._autocast():
                 state = self._conditioned(part, state)
-                logits, state = self.model(part.x, state, layout)
+                logits, state = self.tuned.call(self.model, part.x, state, layout)
                 nats, count = self.model.head.loss(logits, part.y, None if part.lengths is None else layout)
             torch.autograd.backward(nats)
             sums.append(torch.stack((nats.detach().double(), count.double())))
@@ -180,7 +184,9 @@ class Learner:
         found = []
         with torch.no_grad(), self._autocast():
             for part, state in self._pieces(self.next_batch()):
-                logits, _ = self.model(part.x, self._conditioned(part, fork(state)), self._layout(part))
+                logits, _ = self.tuned.call(
+                    self.model, part.x, self._conditioned(part, fork(state)), self._layout(part)
+                )
                 sizes = [part.x.shape[1]] * len(part.x) if part.lengths is None else part.lengths.tolist()
                 for row, size in enumerate(sizes):
                     y = part.y[row : row + 1]
@@ -190,12 +196,15 @@ class Learner:
 
     @contextmanager
     def as_scored(self) -> Iterator[None]:
-        """The model as it is scored and shipped: without dropout, averaged weights (if any) in place of the live ones."""
+        """The model as it is scored and shipped: without dropout, averaged weights (if any) in place of the live ones, and
+        adapters merged.
+        """
         self.model.eval()
         if self.average:
             self.average.swap()
         try:
-            yield
+            with self.tuned.adapters.merged() if self.tuned.adapters else nullcontext():
+                yield
         finally:
             if self.average:
                 self.average.swap()
@@ -203,7 +212,7 @@ class Learner:
 
     def checkpoint(self) -> Checkpoint:
         """Everything needed to go on exactly. Noise and order need no tensors: they are functions of (seed, step)."""
-        tensors = {"weights": weights_of(self.model), "optimizer": optimizer_tensors(self.optimizer)}
+        tensors = {"weights": self._trained(), "optimizer": optimizer_tensors(self.optimizer)}
         if self.average:
             tensors["average"] = {str(i): mean for i, mean in enumerate(self.average.mean)}
         if self.states:
@@ -215,7 +224,7 @@ class Learner:
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint, source: str) -> None:
         """Back to where `checkpoint` was taken. Raises UserError when it belongs to another model."""
-        load_weights(self.model, checkpoint.tensors["weights"], source)
+        put_weights(self._trained(), checkpoint.tensors["weights"], source)
         load_optimizer(self.optimizer, checkpoint.tensors["optimizer"])
         for i, mean in enumerate(self.average.mean if self.average else ()):
             mean.copy_(checkpoint.tensors["average"][str(i)])
@@ -226,6 +235,15 @@ class Learner:
             for name, leaf in leaves(state):
                 leaf.copy_((carried or {})[f"{i}/{name}"])
         self.progress = Progress.from_dict(checkpoint.progress)
+
+    def _trained(self) -> dict[str, Tensor]:
+        """What isn't the same at every step: all weights but those that stand still."""
+        moving = {p.data_ptr() for p in self.parameters}
+        own = weights_of(self.model)
+        still = {name for name, p in self.model.named_parameters() if p.data_ptr() not in moving}
+        found = {name: weight for name, weight in own.items() if name not in still}
+        adapters = self.tuned.adapters
+        return found | ({f"adapters.{n}": w for n, w in weights_of(adapters).items()} if adapters else {})
 
     def _pieces(self, batch: Batch) -> Iterator[tuple[Batch, State]]:
         """The pieces of a batch, x and y on the model's device, with the state that each goes on from."""

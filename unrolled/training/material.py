@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from unrolled.model import Model
     from unrolled.tasks import Task
     from unrolled.tasks.units import Units
+    from unrolled.training.base import Base
     from unrolled.training.defaults import Chosen
     from unrolled.training.kinds import Reads
     from unrolled.training.learner import Sampler
@@ -75,8 +76,8 @@ class Material(Protocol):
         """What there is in each part, in words."""
         ...
 
-    def spec(self, choice: ModelChoice) -> dict[str, Any]:
-        """The spec of the chosen model for this data."""
+    def spec(self, choice: ModelChoice, base: Base | None = None) -> dict[str, Any]:
+        """The spec of the chosen model for this data; or of what goes on with a base."""
         ...
 
     def usage(self) -> str:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unrolled.training.budget import Plan
+from unrolled.training.tuning import Part
 
 
-def adamw(model: nn.Module, lr: float, betas: tuple[float, float], weight_decay: float) -> torch.optim.AdamW:
+def adamw(
+    parts: Sequence[Part], lr: float, betas: tuple[float, float], weight_decay: float
+) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019). Vectors (biases, gains) aren't decayed: pulling them to 0 is no simplicity.
 
     Fused where torch has it (CPU, CUDA, MPS; floating point of one device): one call instead of a dozen a step.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if p.ndim >= 2]
-    vectors = [p for p in parameters if p.ndim < 2]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
+    parameters = [p for part in parts for p in part.parameters]
+    groups: list[dict[str, Any]] = []
+    for part in parts:
+        matrices = [p for p in part.parameters if p.ndim >= 2]
+        vectors = [p for p in part.parameters if p.ndim < 2]
+        groups.append({"params": matrices, "weight_decay": weight_decay, "rate": part.rate})
+        groups.append({"params": vectors, "weight_decay": 0.0, "rate": part.rate})
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda", "mps") for p in parameters)
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=fused)
 
@@ -38,17 +42,16 @@ def schedule(step: int, warmup: int, plan: Plan) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of the next step, in every group."""
+    """The learning rate of the next step, of every group its share."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate"]
 
 
 class Average:
     """An exponential moving average of the weights, in float32; young averages forget faster (Polyak, as in TensorFlow)."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.live = [p for p in model.parameters() if p.requires_grad]
+    def __init__(self, live: Sequence[nn.Parameter], decay: float) -> None:
+        self.decay, self.live = decay, list(live)
         self.mean = [p.detach().clone().float() for p in self.live]
 
     @torch.no_grad()

@@ -41,6 +41,7 @@ from unrolled.training.transcripts import Heard
 
 if TYPE_CHECKING:
     from unrolled.model import Model
+    from unrolled.training.base import Base
 
 VALIDATED = 1000  # validation rows written for along the way; of more, evenly chosen ones stand for all
 SAMPLED = 8  # validation rows whose texts are kept for people to watch
@@ -49,15 +50,17 @@ SMOOTHING = 0.1  # of sentences; short answers are exact or wrong
 
 
 class Paired:
-    """A table of sources and the texts to be written for them, ready for a model. `asked`: the recipe as it was given."""
+    """A table of sources and the texts to be written for them, ready for a model. `asked`: the recipe as it was given;
+    `known`: the codecs of both sides where they are fitted already.
+    """
 
     verb: str = "translate"
     verb_keys: tuple[str, ...] = ("YOUR TEXT",)
     reads: Reads = "pairs"
     unit: str = "tokens"
 
-    def __init__(self, name: str, dealt: Dealt, asked: Recipe) -> None:
-        self.name, self.dealt = name, dealt
+    def __init__(self, name: str, dealt: Dealt, asked: Recipe, known: tuple[Any, Any] | None = None) -> None:
+        self.name, self.dealt, self._known = name, dealt, known
         self.notes, self.facts = [*dealt.rows.notes, *dealt.notes], dict[str, Any]()
         self.notes += [finding.says for finding in leaks_of(dealt).findings()]
         self.codecs = self._chosen_codecs(asked)
@@ -92,6 +95,9 @@ class Paired:
             )
 
     def _chosen_codecs(self, asked: Recipe) -> PairCodecs:
+        if self._known is not None:
+            source, target = self._known
+            return PairCodecs(source.kind, target.kind, source is target, "those of what it starts from")
         return choose_pair(self.dealt.pairs("train"), asked.codec, asked.joint)
 
     def _chosen_metric(self, asked: str) -> tuple[str, str]:
@@ -100,7 +106,7 @@ class Paired:
 
     def _fitted(self) -> tuple[Any, Any]:
         """The codecs of both sides, fitted on the training rows."""
-        return fitted_pair(self.codecs, lambda: self.dealt.pairs("train"))
+        return self._known or fitted_pair(self.codecs, lambda: self.dealt.pairs("train"))
 
     def _encoded(self, task: Translate) -> tuple[dict[str, Pairs], dict[str, set[int]]]:
         """Each part's pairs, but for those with an empty side, and the numbers of these, in one pass over the data."""
@@ -176,7 +182,9 @@ class Paired:
             f"tokens in the mean; {len(valid)} for validation, {len(test)} for the test"
         )
 
-    def spec(self, choice: ModelChoice) -> dict[str, Any]:
+    def spec(self, choice: ModelChoice, base: Base | None = None) -> dict[str, Any]:
+        if base is not None:
+            return base.written(self._task)
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
         if "pool" in options:
             raise UserError(
@@ -275,11 +283,14 @@ class Paired:
         )
 
 
-def paired_of(recipe: Recipe, path: Path, dealt: Dealt) -> Paired:
-    """Encodes pairs that were dealt. Raises UserError for keys that are for other tasks."""
+def paired_of(recipe: Recipe, path: Path, dealt: Dealt, known: tuple[Any, Any] | None = None) -> Paired:
+    """Encodes pairs that were dealt, with codecs that are `known` or with new ones. Raises UserError for keys that are for
+    other tasks.
+    """
     refused = {
         "vectors": recipe.vectors is not None, "shuffled": recipe.shuffled, "weights": recipe.weights != "none",
         "threshold": recipe.threshold is not None, "augment": recipe.augment not in (None, "auto", "none"),
+        "samples": recipe.samples is not None,
     }  # fmt: skip
     if wrong := [key for key, given in refused.items() if given]:
         raise UserError(
@@ -289,7 +300,7 @@ def paired_of(recipe: Recipe, path: Path, dealt: Dealt) -> Paired:
     name = name_of(recipe.data, path) if path.exists() else name_of("_".join(_distinct(files)), path)
     from unrolled.training.listened import Listened  # which builds on this module
 
-    made = (Listened if dealt.reading.task == "transcribe" else Paired)(name, dealt, recipe)
+    made = (Listened if dealt.reading.task == "transcribe" else Paired)(name, dealt, recipe, known)
     codecs: PairCodecs = made.codecs
     made.facts.update(
         data=made.name, files=fingerprints(files), codec={**codecs._asdict(), "kind": codecs.source},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from unrolled.config.keys import out_of_range
+from unrolled.config.keys import key_of, out_of_range
 from unrolled.config.resolve import resolve
 from unrolled.datasets.understand import Asked
 from unrolled.errors import UserError
@@ -48,12 +48,37 @@ class ModelChoice:
     )
 
 
+Way = Literal["auto", "head", "full", "gradual", "lora", "scratch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a run goes on with the weights that it starts `from`. `tune=lora` is short for `tune.how=lora`."""
+
+    how: Way = _key(
+        "head (the rest stands still, read once), full, gradual (from the top, a layer more each pass), lora, or scratch "
+        "(its shape alone, weights drawn anew)",
+        "auto",
+    )
+    rank: int = _key("of lora: how many directions a weight may change in", 4, at_least=1)
+    scale: float = _key("of lora: what a change is multiplied by, times 1/rank", 8.0, above=0.0)
+    weights: str | None = _key("of lora: which weights may change, as a pattern in their names", None)
+    decay: float | None = _key("a layer's learning rate as a share of the rate of the one above", above=0.0)
+    freeze: str | None = _key("which weights stay as they are, as a pattern in their names", None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything a run depends on, beside the data itself and the version of the code."""
 
     data: str = _key("a shipped set (irish), a file, a folder or a glob", "irish")
     model: ModelChoice = field(default=ModelChoice(), metadata={"help": "which model", "shorthand": "kind"})
+    from_: str | None = _key(
+        "what it starts from: a run, or a pretrained model by its name, package or folder", None
+    )
+    tune: Tuning = field(
+        default=Tuning(), metadata={"help": "how it goes on with what it starts from", "shorthand": "how"}
+    )
     task: Literal["auto", "generate", "classify", "tag", "regress", "translate", "transcribe"] = _key(
         "what to learn from the data", "auto"
     )
@@ -78,6 +103,7 @@ class Recipe:
     budget: str = _key(
         "10m | 90s | 2e15flops | 5Mtok | 2000steps | @RUN (its steps) | +10m (with resume=) | auto", "auto"
     )
+    samples: int | None = _key("training rows that are used, of more; drawn by the seed", at_least=1)
     seed: int = _key("of initial weights, sample order and dropout", 0, at_least=0, below=2**63)
     batch: int | None = _key("rows of one optimizer step", at_least=1)
     length: int | None = _key("tokens of a row", at_least=1)
@@ -107,6 +133,9 @@ class Recipe:
     accumulate: int = _key("pieces a batch is computed in: same gradient, less memory", 1, at_least=1)
     lr: float | None = _key("learning rate of the flat phase", above=0.0)
     warmup: int | None = _key("steps until the learning rate is reached", at_least=0)
+    cooldown: float | None = _key(
+        "share of the run, its end, in which the learning rate falls to 0", above=0.0, below=1.0
+    )
     weight_decay: float | None = _key("AdamW's, on matrices only", at_least=0.0)
     betas: tuple[float, float] | None = _key("AdamW's averaging of gradient and squared gradient")
     clip: float | None = _key("largest gradient norm; 0 = off", at_least=0.0)
@@ -135,7 +164,13 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.budget != "auto":
             Budget.parse(self.budget)
-        problems = [*_out_of_range(self, ""), *_out_of_range(self.model, "model.")]
+        problems = [
+            *_out_of_range(self, ""),
+            *_out_of_range(self.model, "model."),
+            *_out_of_range(self.tune, "tune."),
+        ]
+        if self.from_ is None and self.tune != Tuning():
+            problems.append("tune= says how to go on with other weights: say which with from=")
         if self.batch is not None and self.batch % self.accumulate:
             problems.append(
                 f"batch={self.batch} can't be computed in accumulate={self.accumulate} equal pieces"
@@ -165,9 +200,16 @@ class Recipe:
         return resolve(cls, pairs=keys, environ={}).value
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beside(Recipe):
+    """The keys of `unrolled finetune`: a run's recipe, and what stands beside the run."""
+
+    scratch: bool = _key("also train without these weights, on the same rows for the same time", False)
+
+
 def _out_of_range(record: Any, prefix: str) -> list[str]:
     said = [
-        out_of_range(f"{prefix}{entry.name}", getattr(record, entry.name), entry.metadata)
+        out_of_range(f"{prefix}{key_of(entry)}", getattr(record, entry.name), entry.metadata)
         for entry in fields(record)
     ]
     return [problem for problem in said if problem]

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from unrolled.config.writing import flat
 from unrolled.errors import RunFailed, UserError
 from unrolled.training import checkpoint as checkpoints
 from unrolled.training.budget import Budget
@@ -15,7 +16,7 @@ from unrolled.training.device import environment
 from unrolled.training.folder import command_of, read_json, sources_of
 from unrolled.training.portable import read_codec
 from unrolled.training.progress import Talk
-from unrolled.training.recipe import ModelChoice, Recipe
+from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
 from unrolled.training.setup import Setup, set_up
 
@@ -36,6 +37,7 @@ def set_up_again(run: Run, given: Recipe, talk: Talk) -> tuple[Setup, set[str]]:
     setup = set_up(recipe, sources, talk)
     setup.command = command_that_began(run)
     same_data(run, setup.material.facts)
+    same_start(run, setup.material.facts)
     same_codec(run, setup)
     differs = [f"{key} {now} instead of {was}" for key, was, now in _environments(run, setup)]
     if differs:
@@ -65,10 +67,8 @@ def resumed(run: Run, given: Recipe) -> tuple[Recipe, set[str]]:
 
 
 def _value(recipe: Recipe, key: str) -> Any:
-    """The value of a key as `differing` names it: `model` is the model's kind."""
-    first, _, rest = key.partition(".")
-    found = getattr(recipe, first)
-    return getattr(found, rest or "kind") if isinstance(found, ModelChoice) else found
+    """The value of a key as `differing` names it: `model` is the model's kind, `tune` how it is tuned."""
+    return flat(recipe)[{"model": "model.kind", "tune": "tune.how"}.get(key, key)]
 
 
 def same_data(run: Run, facts: dict[str, Any]) -> None:
@@ -88,6 +88,16 @@ def same_data(run: Run, facts: dict[str, Any]) -> None:
         raise UserError(
             f"{run.name} began with {len(kept)} data files; there are {len(facts['files'])} now. "
             "Restore them, or train a new run."
+        )
+
+
+def same_start(run: Run, facts: dict[str, Any]) -> None:
+    """Raises UserError unless what the run started from has its weights still: those that stand still are read anew."""
+    kept, now = read_json(run.path / "data.json").get("from"), facts.get("from")
+    if kept is not None and now is not None and kept != now:
+        raise UserError(
+            f"{kept['name']} has changed since {run.name} started from it (weights {now['sha256'][:12]}, were "
+            f"{kept['sha256'][:12]}). Restore it, or begin a new run."
         )
 
 

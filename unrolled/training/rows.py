@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from unrolled.datasets import samples
+from unrolled.datasets.codecs import codec_from_dict
 from unrolled.datasets.dealt import deal_rows, own_of
 from unrolled.datasets.rows import Rows
+from unrolled.training.corpus import Corpus, prepare
 from unrolled.training.labelled import Labelled, labelled_of
 from unrolled.training.paired import Paired, paired_of
+from unrolled.training.portable import read_codec
 from unrolled.training.recipe import Recipe
+from unrolled.training.run import Run
+
+Known = tuple[Any, Any]
 
 
-def prepare_rows(recipe: Recipe) -> Labelled | Paired:
-    """Reads, understands, splits and encodes a table. Raises UserError for what can't be, and where a choice is open."""
+def prepare_rows(recipe: Recipe, known: Known | None = None) -> Labelled | Paired:
+    """Reads, understands, splits and encodes a table. known: codecs that are fitted already, of what is read and of what
+    is written; the latter are for pairs, since others' answers are fitted anew.
+
+    Raises UserError for what can't be, and where a choice is open.
+    """
     # A text that looks back at its sound is a pair; without attention=, a sound's steps are labelled by CTC.
     path = samples.resolve(recipe.data)
     dealt = deal_rows(Rows(path), recipe.asked(), recipe.data, own_of(path))
     listens = dealt.reading.task == "transcribe" and recipe.model.attention is not None
-    return (paired_of if listens or dealt.reading.task == "translate" else labelled_of)(recipe, path, dealt)
+    if listens or dealt.reading.task == "translate":
+        return paired_of(recipe, path, dealt, known)
+    return labelled_of(recipe, path, dealt, known and known[0])
+
+
+def rows_of(run: Run) -> Labelled | Paired:
+    """The rows of a run, as its model reads them. Raises UserError for what can't be read any more."""
+    known = None
+    if run.recipe.from_ is not None:
+        task = run.model().task
+        known = (task.codec, task.answers)
+    return prepare_rows(replace(run.recipe, vectors=None), known)
+
+
+def corpus_of(run: Run, data: str | None = None) -> Corpus:
+    """The text of a run, or another, split and encoded as its own was. Raises UserError for what can't be read."""
+    recipe = run.recipe
+    codec: Any = recipe.codec
+    if recipe.from_ is not None and data is None:
+        codec = codec_from_dict(read_codec(run.path / "model"))
+    return prepare(data or recipe.data, codec, recipe.split, run.path.parent)

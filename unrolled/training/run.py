@@ -47,6 +47,9 @@ class Run:
     plan: dict[str, Any] | None = None
     started: str = ""  # UTC
     extends: str = ""  # the run that this one goes on from
+    before: dict[str, Any] | None = (
+        None  # of a run that starts from other weights: its test score before it trained
+    )
 
     @classmethod
     def at(cls, path: Path) -> Run:

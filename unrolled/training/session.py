@@ -41,6 +41,9 @@ class Session:
         self.started = datetime.now(UTC).isoformat(timespec="microseconds")
         self.metrics: Metrics | None = None
         self.valid: dict[str, Any] | None = None
+        self.before: dict[str, Any] | None = (
+            None  # of a run that starts from other weights: its first test score
+        )
 
     @classmethod
     def begin(cls, setup: Setup, talk: Talk) -> Session:
@@ -54,7 +57,10 @@ class Session:
             session._every()
             session._write_settings()
             session.metrics = Metrics(folder / "metrics.jsonl")
-            save_model(folder / "model", session.learner.model, session.card())
+            save_model(folder / "model", setup.whole(session.learner.model), session.card())
+            if setup.base is not None and setup.recipe.tune.how != "scratch":
+                with session.learner.as_scored():
+                    session.before = session.score("test").to_dict()
             session.write_result(finished=False)
         return session
 
@@ -70,7 +76,7 @@ class Session:
                 durable.sweep(folder)
             setup, changed = set_up_again(run, given, talk)
             session = cls(setup, talk, run.path, lock, run.extends)
-            session.started = run.started
+            session.started, session.before = run.started, run.before
             if "budget" in changed:
                 session._lengthen(run, given)
             else:
@@ -139,7 +145,7 @@ class Session:
 
     def _save_model(self) -> None:
         with self.learner.as_scored():
-            save_model(self.path / "model", self.learner.model, self.card())
+            save_model(self.path / "model", self.setup.whole(self.learner.model), self.card())
 
     def __enter__(self) -> Session:
         return self
@@ -225,7 +231,7 @@ class Session:
 
     def improved(self) -> None:
         """The weights as they are now are the best so far: they become the portable model."""
-        save_model(self.path / "model", self.learner.model, self.card())
+        save_model(self.path / "model", self.setup.whole(self.learner.model), self.card())
         self._sample()
 
     def _sample(self) -> None:
@@ -294,14 +300,19 @@ class Session:
         with durable.disk(path, "Free some space and resume the run."):
             durable.replace(path, settings_text(self.recipe, self.setup.sources, notes).encode())
 
+    @property
+    def weights(self) -> int:
+        """How many the model has that the run makes, whether they train or not."""
+        return sum(p.numel() for p in self.setup.whole(self.learner.model).parameters())
+
     def write_result(self, finished: bool, **scores: Any) -> None:
         """result.json: what `runs`, @last and @best read."""
         progress = self.learner.progress
         result = {
             "kind": self.recipe.model.kind, "data": self.material.name, "finished": finished, "step": progress.step,
-            "seconds": progress.seconds, "parameters": self.learner.model.parameter_count(), "started": self.started,
+            "seconds": progress.seconds, "parameters": self.weights, "started": self.started,
             "extends": self.extends, "plan": progress.plan.to_dict(), "nonfinite": len(progress.skipped),
-            "valid": self.valid, **scores,
+            "before": self.before, "valid": self.valid, **scores,
         }  # fmt: skip
         write_json(self.path / "result.json", result)
 
@@ -310,9 +321,11 @@ class Session:
 
         `stop_if_asked` is called between the scores, each of which may take a while.
         """
-        best = load_model(self.path / "model").to(self.setup.device)
+        whole = load_model(self.path / "model").to(self.setup.device)
+        best = self.setup.learnt(whole)
         if self.material.settle(best):
-            save_model(self.path / "model", best, self.card())
+            whole.task = best.task
+            save_model(self.path / "model", whole, self.card())
         model, self.learner.model = self.learner.model, best
         try:
             self.valid = self.score("valid").to_dict()
@@ -333,8 +346,7 @@ class Session:
 
     def card(self, scores: dict[str, Any] | None = None) -> str:
         """The model card of the run as it stands."""
-        parameters = self.learner.model.parameter_count()
-        return card(self.path.name, self.setup.command, self.recipe, self.material, parameters, scores)
+        return card(self.path.name, self.setup.command, self.recipe, self.material, self.weights, scores)
 
 
 def _copy_head(source: Path, target: Path, length: int) -> None:

@@ -26,6 +26,7 @@ from unrolled.training.recipe import ModelChoice, Recipe
 
 if TYPE_CHECKING:
     from unrolled.model import Model
+    from unrolled.training.base import Base
 
 SAMPLE_TOKENS = 200  # written after each evaluation
 
@@ -67,7 +68,9 @@ class Text:
             f"{valid.documents} for validation, {test.documents} for the test"
         )
 
-    def spec(self, choice: ModelChoice) -> dict[str, Any]:
+    def spec(self, choice: ModelChoice, base: Base | None = None) -> dict[str, Any]:
+        if base is not None:
+            return base.going_on(self.corpus.codec)
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
         return preset(choice.kind, self.corpus.codec.size, **options)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from unrolled.config.writing import flat
 from unrolled.errors import UserError
 from unrolled.training.budget import Budget, pretty_count, pretty_seconds
 from unrolled.training.defaults import differing
@@ -112,10 +113,11 @@ def announce(setup: Setup, talk: Talk) -> None:
     for reason in dict.fromkeys(choice.reason for choice in setup.chosen):
         same = " ".join(f"{c.key}={c.value}".replace(" ", "") for c in setup.chosen if c.reason == reason)
         talk.say(f"chosen    {same}  ({reason})")
-    talk.say(
-        f"model     {recipe.model.kind}, {learner.model.parameter_count():,} parameters, "
-        f"{material.feeding(learner.model)}"
-    )
+    whole = setup.whole(learner.model)
+    size = sum(p.numel() for p in whole.parameters())
+    talk.say(f"model     {recipe.model.kind}, {size:,} parameters, {material.feeding(learner.model)}")
+    if setup.base is not None:
+        talk.say(f"trains    {recipe.tune.how}: {learner.tuned.says(whole)}")
     talk.say(f"device    {setup.device}, {recipe.dtype}, {torch.get_num_threads()} threads")
     epochs = setup.tokens_a_step / material.epoch
     talk.say(
@@ -129,11 +131,13 @@ def announce(setup: Setup, talk: Talk) -> None:
 
 def differing_from_defaults(setup: Setup) -> dict[str, Any]:
     """What the user set: differing keys that weren't chosen here."""
-    chosen = {choice.key for choice in setup.chosen} | {"model"}
-    found = {k: v for k, v in differing(setup.recipe).items() if k not in chosen and setup.sources.get(k)}
-    return found | (
-        {} if "model.kind" in {c.key for c in setup.chosen} else {"model": setup.recipe.model.kind}
-    )
+    chosen = {choice.key for choice in setup.chosen}
+    groups = {"model": "model.kind", "tune": "tune.how"}
+    keys = {key: groups.get(key, key) for key in differing(setup.recipe)} | {"model": "model.kind"}
+    given = {key: whole for key, whole in keys.items() if whole not in chosen}
+    told = flat(setup.recipe)
+    came = setup.sources
+    return {k: told[whole] for k, whole in given.items() if k == "model" or came.get(whole) or came.get(k)}
 
 
 def _predicted(setup: Setup) -> str:
@@ -166,6 +170,8 @@ def conclude(run: Run, material: Material, talk: Talk) -> None:
         f"test      {material.words(run.test)}; {run.baseline['name']}: {run.baseline['value']:.4f}; "
         f"step {run.step}, {pretty_seconds(run.seconds)}"
     )
+    if run.before is not None:
+        talk.say(f"before    {material.words(run.before)}, with what it starts from")
     talk.say(run.verdict)
     talk.say(f"folder    {run.path}")
     for following in (

@@ -49,8 +49,10 @@ class Transcripts(Labelled):
     reads: Reads = "speech"
     _task: Transcribe
 
-    def __init__(self, name: str, dealt: Dealt, task: Transcribe, shuffled: bool = False) -> None:
-        super().__init__(name, dealt, task, shuffled)
+    def __init__(
+        self, name: str, dealt: Dealt, task: Transcribe, shuffled: bool = False, fitted: bool = False
+    ) -> None:
+        super().__init__(name, dealt, task, shuffled, fitted)
         for part in PARTS:
             self._count_short(part)
 
