@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from unrolled.training.recipe import Recipe
-
 if TYPE_CHECKING:
     from unrolled.cli.arguments import Arguments
 
@@ -30,7 +28,7 @@ def keys() -> type | None:
 def run(arguments: Arguments) -> Any:
     """Fine-tunes; with `--dry-run` only says what would be done."""
     from unrolled.cli.train import precheck
-    from unrolled.training.recipe import Beside
+    from unrolled.training.recipe import Beside, Recipe
 
     resolved = arguments.resolve(Beside, WORDS)
     recipe = Recipe(**{entry.name: getattr(resolved.value, entry.name) for entry in fields(Recipe)})
