@@ -25,7 +25,7 @@ from unrolled.inspection.subject import Subject
 from unrolled.inspection.summary import Summary, layers_of, state_sizes
 from unrolled.inspection.units import units
 from unrolled.mixer import Mixer
-from unrolled.mixers import MIXERS
+from unrolled.mixers import kind_of
 from unrolled.model import Model, TokenEmbedder
 from unrolled.model.ctc import CTCHead
 from unrolled.report import page, write
@@ -46,12 +46,7 @@ class Look(NamedTuple):
 
 def kinds_in(model: Model) -> set[str]:
     """The kinds of mixer that a model's core holds, at any depth."""
-    names = {type_: kind for kind, type_ in MIXERS.items()}
-    return {
-        names.get(type(part), type(part).__name__.lower())
-        for part in model.core.modules()
-        if isinstance(part, Mixer)
-    }
+    return {kind_of(part) for part in model.core.modules() if isinstance(part, Mixer)}
 
 
 def _nothing(model: Model) -> str:
