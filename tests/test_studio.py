@@ -23,7 +23,7 @@ from unrolled.errors import UserError
 from unrolled.page.curves import Curve, Curves, smoothed, thinned
 from unrolled.page.files import BUILT, FILES
 from unrolled.page.index import Index
-from unrolled.page.studio import where
+from unrolled.page.where import where
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "page"
