@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unrolled import __version__
+from unrolled.errors import UserError
 from unrolled.page import about
 from unrolled.page.beside import beside, within
 from unrolled.page.curves import COLUMNS, Curve, Curves, smoothed, thinned
+from unrolled.page.data import first_rows
 from unrolled.page.glass import MOST, Glass
 from unrolled.page.index import Index, row
 from unrolled.page.life import Resumed, Stops
 from unrolled.page.looks import Looks
+from unrolled.page.tunes import tunes
+from unrolled.training.run import Run
 
 DIGITS = 7  # of a curve's numbers
 ABREAST = 400  # points of each curve of a comparison
@@ -51,7 +55,8 @@ class Studio:
     def run(self, name: str) -> dict[str, Any]:
         """What its folder tells."""
         found, task = self.index.some([name])[0]
-        return row(found, task) | about.about(found) | {"looks": self.looks.known(found)}
+        more = {"looks": self.looks.known(found), "tunes": writes_tunes(found, task)}
+        return row(found, task) | about.about(found) | more
 
     def live(
         self,
@@ -77,6 +82,24 @@ class Studio:
     def samples(self, name: str) -> dict[str, Any]:
         """What it wrote along the way."""
         return {"samples": about.written(self.index.find(name))}
+
+    def tunes(self, name: str) -> dict[str, Any]:
+        """The tunes among them, as notes. Raises UserError for a run that writes none."""
+        found, task = self.index.some([name])[0]
+        if not writes_tunes(found, task):
+            raise UserError(f"{name}: it writes no tunes.")
+        return tunes(found)
+
+    def data(self, name: str) -> dict[str, Any]:
+        """The first rows of its data. Raises UserError where that is gone or no model has been saved yet."""
+        found = self.index.find(name)
+        return first_rows(found, self.glass.task(found))
+
+
+def writes_tunes(run: Run, task: str) -> bool:
+    """Whether its texts are music in ABC notation."""
+    codec = about.facts(run).get("codec")
+    return task == "generate" and isinstance(codec, dict) and codec.get("kind") == "abc"
 
 
 def _drawn(

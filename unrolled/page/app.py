@@ -110,6 +110,16 @@ def _one(app: FastAPI, studio: Studio) -> None:
         """What it wrote along the way."""
         return studio.samples(run)
 
+    @app.get("/api/tunes", response_model=None)
+    def tunes(run: Name) -> dict[str, Any]:
+        """The tunes among them."""
+        return studio.tunes(run)
+
+    @app.get("/api/data", response_model=None)
+    def data(run: Name) -> dict[str, Any]:
+        """The first rows of its data."""
+        return studio.data(run)
+
     @app.post("/api/stop", response_model=None)
     def stop_it(body: Named) -> dict[str, Any]:
         """What Ctrl-C does."""

@@ -99,6 +99,11 @@ class Glass:
             self._held.popitem(last=False)
         return found
 
+    def task(self, run: Run) -> Any:
+        """What the run's model was trained for. Raises UserError where there is no model yet."""
+        with self._lock:
+            return self._of(run).task
+
     def open(self, run: Run) -> dict[str, Any]:
         """What the model reads and how it is built, with something to begin with."""
         with self._lock, torch.inference_mode():

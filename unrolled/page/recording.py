@@ -74,7 +74,7 @@ def record(studio: Studio, names: Sequence[str], say: Callable[[str], None]) -> 
 
 
 def _told(recording: Recording, studio: Studio, name: str) -> None:
-    recording.add("/api/samples", {"run": name}, lambda: studio.samples(name))
+    recording.add("/api/samples", {"run": name}, partial(studio.samples, name))
     for x in AXES:
         for window in WINDOWS:
             asked = {"run": name, "x": x, "window": window}
@@ -94,6 +94,9 @@ def _inside(recording: Recording, studio: Studio, run: Run, say: Callable[[str],
     if opened:
         kept = recording.add("/api/glass/samples", named, lambda: {"samples": studio.glass.samples(run)})
         picks = kept["samples"] if kept else []
+    recording.add("/api/data", named, partial(studio.data, run.name))
+    if about.get("tunes"):
+        recording.add("/api/tunes", named, partial(studio.tunes, run.name))
     fit = int(bool(picks) and _passage(recording, studio, run, {"sample": 0}, warm))
     looks = about["looks"].copy()
     about["looks"].clear()
