@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from unrolled.training.resume import same_data
 from unrolled.training.run import Run
 
 EACH = 4  # rows of a part
-LETTERS = 600  # of a text
+LETTERS = 400  # of a text
 STEPS = 120  # of a row
 SOUND = ("log_mel", "mfcc", "stacked_mel")  # codecs whose steps are what sounds at a time, by height
 
@@ -53,8 +52,10 @@ def _rows(run: Run, task: Any) -> Iterator[dict[str, Any]]:
     columns = [*dealt.reading.inputs, *dealt.reading.targets]
     for part in PARTS:
         for row in islice((row for row in dealt.of(part) if dealt.value(row) is not None), EACH):
-            told: dict[str, Any] = {"part": part, "columns": [["row", Path(str(row["origin"])).name]]}
-            told["columns"] += [[name, _short(row.get(name))] for name in columns]
+            told: dict[str, Any] = {
+                "part": part,
+                "columns": [[name, _short(row.get(name))] for name in columns],
+            }
             if isinstance(task, Translate):
                 told["answer"] = _steps(
                     task, np.asarray(task.answers.encode(str(dealt.answer(row)))), task.answers

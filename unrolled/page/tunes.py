@@ -17,8 +17,8 @@ SECONDS = 180  # of sound; longer ones are only shown
 
 
 def tunes(run: Run) -> dict[str, Any]:
-    """What it wrote after its evaluations, the latest first: each text with its notes as played ([start, seconds, MIDI pitch,
-    velocity]), and whether its bars add up; where it can't be played, why not.
+    """What it wrote after its evaluations, the latest first: each text with its notes as played (start and length in
+    seconds, MIDI pitch, velocity), and whether its bars add up; where it can't be played, why not.
     """
     found = [{"step": one["step"], **heard(one["text"])} for one in reversed(written(run)[-TUNES:])]
     return {"tunes": found, "flute": flute()}
@@ -37,8 +37,12 @@ def heard(text: str) -> dict[str, Any]:
         return told | {"problem": f"it lasts {played.seconds:.0f} s; up to {SECONDS} are played here."}
     verdict = check(text)
     notes = [[round(s.start_seconds, 5), round(s.seconds, 5), s.midi, s.velocity] for s in played.sounds]
-    said = "every bar adds up" if verdict.all_right else verdict.reason
-    return told | {"notes": notes, "seconds": played.seconds, "verdict": said, "right": verdict.all_right}
+    return told | {
+        "notes": notes,
+        "seconds": played.seconds,
+        "verdict": verdict.reason,
+        "right": verdict.all_right,
+    }
 
 
 def flute() -> dict[str, Any]:

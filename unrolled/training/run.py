@@ -47,6 +47,9 @@ class Run:
     plan: dict[str, Any] | None = None
     started: str = ""  # UTC
     extends: str = ""  # the run that this one goes on from
+    work: dict[str, float] | None = (
+        None  # of one optimizer step: tokens (targets) and floating point operations
+    )
 
     @classmethod
     def at(cls, path: Path) -> Run:

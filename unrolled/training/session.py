@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -294,14 +295,19 @@ class Session:
         with durable.disk(path, "Free some space and resume the run."):
             durable.replace(path, settings_text(self.recipe, self.setup.sources, notes).encode())
 
+    @cached_property
+    def _work(self) -> dict[str, float]:
+        """What one optimizer step costs, as the budget counts it."""
+        return {"tokens": self.setup.tokens_a_step, "flops": self.setup.flops_a_step}
+
     def write_result(self, finished: bool, **scores: Any) -> None:
         """result.json: what `runs`, @last and @best read."""
         progress = self.learner.progress
         result = {
             "kind": self.recipe.model.kind, "data": self.material.name, "finished": finished, "step": progress.step,
             "seconds": progress.seconds, "parameters": self.learner.model.parameter_count(), "started": self.started,
-            "extends": self.extends, "plan": progress.plan.to_dict(), "nonfinite": len(progress.skipped),
-            "valid": self.valid, **scores,
+            "extends": self.extends, "plan": progress.plan.to_dict(), "work": self._work,
+            "nonfinite": len(progress.skipped), "valid": self.valid, **scores,
         }  # fmt: skip
         write_json(self.path / "result.json", result)
 

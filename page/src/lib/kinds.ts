@@ -18,6 +18,8 @@ export interface Row {
   interval: [number, number] | null;
   baseline: { name: string; value: number | null } | null;
   verdict: string;
+  /** Of one optimizer step. */
+  work: { tokens?: number; flops?: number } | null;
   state: 'finished' | 'running' | 'stopped';
 }
 
