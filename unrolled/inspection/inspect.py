@@ -20,7 +20,8 @@ from unrolled.inspection.memory_length import memory_length
 from unrolled.inspection.mistakes import calibration, confusion
 from unrolled.inspection.saliency import LONGEST as EXPLAINED
 from unrolled.inspection.saliency import saliency
-from unrolled.inspection.states import KEEPS, states
+from unrolled.inspection.state_measures import KEEPS
+from unrolled.inspection.states import states
 from unrolled.inspection.subject import Subject
 from unrolled.inspection.summary import Summary, layers_of, state_sizes
 from unrolled.inspection.units import units
