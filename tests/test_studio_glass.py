@@ -22,7 +22,10 @@ from torch import nn
 
 import unrolled as un
 from unrolled.errors import NumericalFailure, UserError
+from unrolled.inspection.attention_maps import attention_maps
+from unrolled.inspection.held_out import said_of
 from unrolled.inspection.probe import probe
+from unrolled.inspection.states import states
 from unrolled.mixers import MIXERS
 from unrolled.page.glass import MOST, Asked, Glass, Opened
 from unrolled.page.layers import UNITS, heard, layers_of
@@ -382,3 +385,29 @@ def test_the_first_rows_are_those_of_the_file_and_their_steps_those_that_are_rea
     file.write_text(file.read_text() + ("x" if task == "generate" else "\nnew,no"))
     with pytest.raises(UserError, match="has changed since"):
         first_rows(run, found)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "lstm"])
+def test_the_glass_box_and_the_looks_say_the_same_of_one_passage(glass: Any, kind: str) -> None:
+    """Attention as it is drawn in both; and how long units keep, from the gates that the box draws."""
+    model = writer_of(kind)
+    text = "abcabcab"
+    told = glass(model).read(RUN, Asked(run="tiny-1", ids=[int(i) for i in model.task.codec.encode(text)]))
+    held = said_of(model, text)
+    if kind == "lstm":
+        found = states(held)
+        for layer in told["layers"]:
+            gates = {value["name"]: unpacked(value, -1, value["units"]) for value in layer["values"]}
+            (of,) = [one for one in found.gates if (one.layer, one.name) == (layer["path"], "forget")]
+            assert gates["forget"].mean() == pytest.approx(of.mean, abs=1e-4)
+            (of_state,) = [one for one in found.states if (one.layer, one.name) == (layer["path"], "cell")]
+            norms = np.linalg.norm(gates["cell"], axis=1)
+            assert norms == pytest.approx(np.array(of_state.norms), abs=1e-3)
+        return
+    looks = attention_maps(held)
+    assert told["labels"][1:] == looks.tokens[1:] == list(text)
+    drawn = {layer["path"]: layer["weights"] for layer in told["layers"] if "weights" in layer}
+    for one in looks.layers:
+        packed = drawn[one.layer]
+        weights = unpacked(packed, packed["heads"], -1, packed["width"])
+        assert weights == pytest.approx(np.array(one.weights), abs=1e-4)

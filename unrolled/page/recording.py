@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from unrolled.errors import MissingExtra, NumericalFailure, UserError
+from unrolled.inspection.inspect import SUMMARY
 from unrolled.page.answers import Axis, Studio
 from unrolled.page.beside import MOST as ABREAST
 from unrolled.page.glass import Asked
@@ -53,7 +54,9 @@ class Recording:
 
 def record(studio: Studio, names: Sequence[str], say: Callable[[str], None]) -> Recording:
     """Everything that the page asks of these runs, as far as there is room: curves and samples of all, then what is inside
-    one after the other. Raises UserError for a run that isn't there.
+    one after the other. Of several runs no look but the summary: each takes a while, and the file of one run has them.
+
+    Raises UserError for a run that isn't there.
     """
     recording = Recording()
     runs = [run for run, _ in studio.index.some(names)]
@@ -68,7 +71,7 @@ def record(studio: Studio, names: Sequence[str], say: Callable[[str], None]) -> 
         say(run.name)
         room, recording.room = recording.room, recording.room // left
         rest = room - recording.room
-        _inside(recording, studio, run, say)
+        _inside(recording, studio, run, say, every=len(runs) == 1)
         recording.room += rest
     return recording
 
@@ -81,7 +84,7 @@ def _told(recording: Recording, studio: Studio, name: str) -> None:
             recording.add("/api/live", asked, partial(studio.live, name, x, WIDTH, window))
 
 
-def _inside(recording: Recording, studio: Studio, run: Run, say: Callable[[str], None]) -> None:
+def _inside(recording: Recording, studio: Studio, run: Run, say: Callable[[str], None], every: bool) -> None:
     """A run's first passage, its looks, and further passages while there is room."""
     named = {"run": run.name}
     about = recording.add("/api/run", named, partial(studio.run, run.name)) or {"looks": []}
@@ -98,7 +101,7 @@ def _inside(recording: Recording, studio: Studio, run: Run, say: Callable[[str],
     if about.get("tunes"):
         recording.add("/api/tunes", named, partial(studio.tunes, run.name))
     fit = int(bool(picks) and _passage(recording, studio, run, {"sample": 0}, warm))
-    looks = about["looks"].copy()
+    looks = [look for look in about["looks"] if every or look["name"] == SUMMARY]
     about["looks"].clear()
     for look in looks:
         say(f"  {look['name']}")
