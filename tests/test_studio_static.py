@@ -161,3 +161,16 @@ def test_a_lone_surrogate_and_a_line_separator_are_kept() -> None:
     found = HELD.search(text)
     assert found is not None and json.loads(found[1])["entries"][0]["path"] == "\ud800\u2028</script>"
     text.encode()
+
+
+def test_the_curves_of_many_long_runs_fit(tmp_path: Path) -> None:
+    for number in range(24):
+        run_at(tmp_path / f"lstm-<{number}>", lines=3000)
+    file = static(tmp_path, None)
+    assert 1_000_000 < file.stat().st_size < LARGEST
+    recorded = held(file)
+    lives = [entry for entry in recorded["entries"] if entry["path"] == "/api/live"]
+    assert len(lives) == 24 * 10 and all(len(one["answer"]["curves"]["loss"]["x"]) > 100 for one in lives)
+    run_at(tmp_path / "one-more")
+    with pytest.raises(UserError, match="got 25 runs; one file holds 1 to 24"):
+        static(tmp_path, None)

@@ -18,7 +18,7 @@ from unrolled.training.run import Run
 
 AXES: tuple[Axis, ...] = ("step", "seconds")
 WINDOWS = (1, 5, 15, 51, 201)  # of smoothing: those of the page's knob
-WIDTH = 300  # points a curve has at most twice of
+WIDTH, ABREAST_WIDTH = 300, 1800  # half of the points that a curve has at most; of several runs, all together
 ROOM = 4_500_000  # bytes of all answers
 SURE = 5  # digits of a probability
 PICKS = 12  # held-out sequences at most, while there is room
@@ -44,12 +44,17 @@ class Recording:
             found = entry["answer"] = make()
         except (UserError, MissingExtra, NumericalFailure, Busy) as error:
             found, entry["refused"] = None, str(error)
-        size = len(json.dumps(entry))
+        size = len(inlined(entry)) + 1
         if size > self.room:
             return None
         self.room -= size
         self.entries.append(entry)
         return found
+
+
+def inlined(value: Any) -> str:
+    """JSON that a script element holds: ASCII, and nothing in it ends the element."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def record(studio: Studio, names: Sequence[str], say: Callable[[str], None]) -> Recording:
@@ -64,7 +69,7 @@ def record(studio: Studio, names: Sequence[str], say: Callable[[str], None]) -> 
     listed["runs"] = [row for row in listed["runs"] if row["name"] in names]
     recording.add("/api/runs", {}, lambda: listed)
     for run in runs:
-        _told(recording, studio, run.name)
+        _told(recording, studio, run.name, min(WIDTH, ABREAST_WIDTH // len(runs)))
     if 2 <= len(runs) <= ABREAST:
         recording.add("/api/compare", {"runs": list(names)}, lambda: studio.compare(list(names)))
     for left, run in zip(range(len(runs), 0, -1), runs, strict=True):
@@ -76,12 +81,12 @@ def record(studio: Studio, names: Sequence[str], say: Callable[[str], None]) -> 
     return recording
 
 
-def _told(recording: Recording, studio: Studio, name: str) -> None:
+def _told(recording: Recording, studio: Studio, name: str, width: int) -> None:
     recording.add("/api/samples", {"run": name}, partial(studio.samples, name))
     for x in AXES:
         for window in WINDOWS:
             asked = {"run": name, "x": x, "window": window}
-            recording.add("/api/live", asked, partial(studio.live, name, x, WIDTH, window))
+            recording.add("/api/live", asked, partial(studio.live, name, x, width, window))
 
 
 def _inside(recording: Recording, studio: Studio, run: Run, say: Callable[[str], None], every: bool) -> None:

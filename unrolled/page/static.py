@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from unrolled.errors import UserError
 from unrolled.page import files
 from unrolled.page.answers import Studio
 from unrolled.page.beside import MOST as ABREAST
-from unrolled.page.recording import record
+from unrolled.page.recording import inlined, record
 from unrolled.report import write
 
 NAME = "studio.html"
@@ -62,7 +61,6 @@ def page(recorded: dict[str, Any]) -> str:
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
     )
-    told = json.dumps(recorded, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     text = re.sub(
         r"\s*<(script|link)[^>]*/app\.[^>]*>(</script>)?", "", files.content("index.html").decode("utf-8")
     )
@@ -70,7 +68,8 @@ def page(recorded: dict[str, Any]) -> str:
         '<meta charset="utf-8" />': f'<meta http-equiv="Content-Security-Policy" content="{policy}" />',
         "<title>": f'<meta name="generator" content="Unrolled {__version__}" />',
         "</head>": f"<style>{style}</style>",
-        "</body>": f'<script type="application/json" id="recorded">{told}</script><script type="module">{script}</script>',
+        "</body>": f'<script type="application/json" id="recorded">{inlined(recorded)}</script>'
+        f'<script type="module">{script}</script>',
     }
     for mark, part in parts.items():
         before, found, after = text.partition(mark)
