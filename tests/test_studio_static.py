@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from studio_runs import run_at
-from tiny_runs import tiny
+from tiny_runs import TINY, tiny
 
 from unrolled.cli.main import main
 from unrolled.errors import RunFailed, UserError
@@ -66,6 +66,8 @@ def test_the_file_answers_as_the_server_does(runs: Path) -> None:
     assert [row["name"] for row in answer(recorded, "/api/runs")["runs"]] == [name]
     assert answer(recorded, "/api/run", run=name) == json.loads(json.dumps(studio.run(name)))
     assert answer(recorded, "/api/samples", run=name) == studio.samples(name)
+    work = answer(recorded, "/api/run", run=name)["work"]
+    assert work["tokens"] == TINY["batch"] * TINY["length"] and work["flops"] > 6 * work["tokens"] * 1000
     live = answer(recorded, "/api/live", run=name, x="seconds", window=5)
     assert live == studio.live(name, "seconds", 300, 5) and live["points"] > 3
     opened = answer(recorded, "/api/glass", run=name)
