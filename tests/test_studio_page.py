@@ -309,7 +309,7 @@ def test_the_page_in_one_file_needs_nobody_and_plays_the_wav(
     (run.path / "samples" / "step-000099.txt").write_text(TUNE)
     music = {"music": "document.querySelector('.paper i')"}
     views = [(f"#/run/{run.name}/{tab}", ready) for tab, ready in (READY | music).items()] + [("#/", ROWS)]
-    compare = (f"#/compare/{run.name},{other.name}", "document.querySelector('.board li')")
+    compare = (f"#/compare/{other.name},{run.name}", "document.querySelector('.board li')")
     for file in (static(tmp_path, run.name), static(tmp_path, None)):
         seen, alone = Seen(browser, file.as_uri()), file.parent == run.path
         seen.page.ask("Page.addScriptToEvaluateOnNewDocument", source=LISTEN)
