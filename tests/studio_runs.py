@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import uvicorn
 
-from unrolled.page.app import Studio, guarded
+from unrolled.page.answers import Studio
+from unrolled.page.app import guarded
 from unrolled.serving.serve import listening_on
 
 TOKEN = "a-token-of-the-tests-0123"

@@ -10,14 +10,8 @@ from scipy.stats import spearmanr
 from tests.tiny_models import writer_of
 from unrolled.datasets.sampler import Batch
 from unrolled.errors import UserError
-from unrolled.inspection.attention_maps import (
-    attention_maps,
-    checked,
-    checked_together,
-    deleted,
-    first_row,
-    rollout,
-)
+from unrolled.inspection.agreement import checked, checked_together, deleted, first_row
+from unrolled.inspection.attention_maps import attention_maps, rollout
 from unrolled.inspection.held_out import Held, said_of
 from unrolled.mixers.attention import Attention
 from unrolled.model import Model, answering, build, paired, preset

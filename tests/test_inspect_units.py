@@ -11,7 +11,8 @@ from tiny_runs import Heard, tiny
 import unrolled
 from unrolled.errors import UserError
 from unrolled.inspection.marks import marks
-from unrolled.inspection.units import Read, best_unit, of_values
+from unrolled.inspection.tracking import Read, best_unit
+from unrolled.inspection.units import of_values
 from unrolled.training.train import train
 
 

@@ -19,11 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studio_runs import TOKEN, metrics_row, run_at, studio
 
-from unrolled.errors import UserError
+from unrolled.errors import NumericalFailure, UserError
 from unrolled.page.curves import Curve, Curves, smoothed, thinned
 from unrolled.page.files import BUILT, FILES
+from unrolled.page.glass import Glass
 from unrolled.page.index import Index
-from unrolled.page.studio import where
+from unrolled.page.where import where
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "page"
@@ -383,3 +384,18 @@ def test_an_address_that_others_reach_and_a_short_token_are_refused(tmp_path: Pa
 
     with pytest.raises(UserError, match="16 printable"):
         serve(str(tmp_path), token="short", port=0)
+
+
+def test_a_model_whose_numbers_are_none_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise NumericalFailure("a-1: the model's prediction isn't a number.")
+
+    run_at(tmp_path / "a-1")
+    monkeypatch.setattr(Glass, "read", broken)
+    with studio(tmp_path) as (_, client):
+        said = client.post("/api/glass/read", json={"run": "a-1", "text": "x"})
+    assert said.status_code == 422 and said.json()["error"]["code"] == "not_finite"
+    assert said.json()["error"]["message"] == "a-1: the model's prediction isn't a number."
+    assert "Traceback" not in capfd.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,7 +22,10 @@ from torch import nn
 
 import unrolled as un
 from unrolled.errors import NumericalFailure, UserError
+from unrolled.inspection.attention_maps import attention_maps
+from unrolled.inspection.held_out import said_of
 from unrolled.inspection.probe import probe
+from unrolled.inspection.states import states
 from unrolled.mixers import MIXERS
 from unrolled.page.glass import MOST, Asked, Glass, Opened
 from unrolled.page.layers import UNITS, heard, layers_of
@@ -326,3 +330,84 @@ def test_blocks_become_plain_data() -> None:
         "high": None,
     }
     assert told[2]["values"] == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_tunes_are_notes_as_they_are_played_and_the_rest_says_why_not(place: Path, tmp_path: Path) -> None:
+    from unrolled.music import parse, synth, unfold
+    from unrolled.page.tunes import flute, heard, tunes
+
+    text = "X:1\nT:<b>x</b>\nM:4/4\nL:1/8\nQ:1/4=120\nK:D\nDEFG ABcd|d8|]\n"
+    one = heard(text)
+    sounds = unfold(parse(text)).sounds
+    assert [note[2] for note in one["notes"]] == [s.midi for s in sounds] and one["seconds"] == pytest.approx(
+        4.0
+    )
+    assert one["right"] and not one["problem"] and one["abc"] == text
+    wrong = heard("X:1\nM:4/4\nL:1/8\nK:D\nDEF|d8|d8|]\n")
+    assert wrong["notes"] and (wrong["right"] or wrong["verdict"])
+    assert "no notes" in heard("X:1\nK:D\n")["problem"] and heard("nothing of music")["problem"]
+    run = tiny(place, tmp_path, codec="abc")
+    (run.path / "samples" / "step-000099.txt").write_text(text)
+    found = tunes(run)
+    assert found["tunes"][0]["step"] == 99 and found["tunes"][0]["notes"] == one["notes"]
+    numbers = flute()
+    room = np.frombuffer(base64.b64decode(numbers["room"]["data"]), "<i2") * numbers["room"]["scale"]
+    assert np.abs(room - synth.room()).max() <= numbers["room"]["scale"]
+
+
+@pytest.mark.parametrize("task", ["generate", "classify"])
+def test_the_first_rows_are_those_of_the_file_and_their_steps_those_that_are_read(
+    task: str, place: Path, tmp_path: Path
+) -> None:
+    from unrolled.page.data import EACH, first_rows
+
+    more: dict[str, Any] = {"data": str(tmp_path / "tunes.abc")}
+    shutil.copy(place / "tunes.abc", tmp_path)
+    if task == "classify":
+        lines = [f'"<i>{n}</i> good film",{"yes" if n % 2 else "no"}' for n in range(60)]
+        (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *lines]))
+        more = {"data": str(tmp_path / "reviews.csv"), "task": task, "codec": "words", "length": None}
+    run = tiny(place, tmp_path, **more)
+    found = run.model().task
+    told = first_rows(run, found)
+    counts: dict[str, int] = {}
+    for row in told["rows"]:
+        counts[row["part"]] = counts.get(row["part"], 0) + 1
+        values = dict(row["columns"])
+        steps = found.codec.encode(values["text"])
+        if len(values["text"]) < 400:
+            assert (
+                row["steps"] == len(steps)
+                and row["labels"] == [found.codec.token_text(int(i)) for i in steps][:120]
+            )
+    assert counts["train"] == EACH and set(counts) == {"train", "valid", "test"}
+    file = Path(run.recipe.data)
+    file.write_text(file.read_text() + ("x" if task == "generate" else "\nnew,no"))
+    with pytest.raises(UserError, match="has changed since"):
+        first_rows(run, found)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "lstm"])
+def test_the_glass_box_and_the_looks_say_the_same_of_one_passage(glass: Any, kind: str) -> None:
+    """Attention as it is drawn in both; and how long units keep, from the gates that the box draws."""
+    model = writer_of(kind)
+    text = "abcabcab"
+    told = glass(model).read(RUN, Asked(run="tiny-1", ids=[int(i) for i in model.task.codec.encode(text)]))
+    held = said_of(model, text)
+    if kind == "lstm":
+        found = states(held)
+        for layer in told["layers"]:
+            gates = {value["name"]: unpacked(value, -1, value["units"]) for value in layer["values"]}
+            (of,) = [one for one in found.gates if (one.layer, one.name) == (layer["path"], "forget")]
+            assert gates["forget"].mean() == pytest.approx(of.mean, abs=1e-4)
+            (of_state,) = [one for one in found.states if (one.layer, one.name) == (layer["path"], "cell")]
+            norms = np.linalg.norm(gates["cell"], axis=1)
+            assert norms == pytest.approx(np.array(of_state.norms), abs=1e-3)
+        return
+    looks = attention_maps(held)
+    assert told["labels"][1:] == looks.tokens[1:] == list(text)
+    drawn = {layer["path"]: layer["weights"] for layer in told["layers"] if "weights" in layer}
+    for one in looks.layers:
+        packed = drawn[one.layer]
+        weights = unpacked(packed, packed["heads"], -1, packed["width"])
+        assert weights == pytest.approx(np.array(one.weights), abs=1e-4)

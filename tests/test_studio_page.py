@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from chromium import PROGRAM, Page, chromium
 from studio_runs import run_at, studio, until
 from tiny_runs import TINY, Heard
 
+from unrolled.music import parse, synth, unfold
+from unrolled.page.static import static
 from unrolled.training.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -202,6 +205,7 @@ READY = {
     "glass": "document.querySelector('.inside canvas') && !document.querySelector('.problem')",
     "training": "document.querySelector('.plot canvas')",
     "looks": "document.querySelector('.found .card')",
+    "data": "document.querySelector('article')",
     "settings": "document.querySelector('main dl div')",
 }
 ROWS = "document.querySelector('tbody tr')"
@@ -280,6 +284,65 @@ def test_a_text_is_written_token_by_token_by_keyboard_alone(runs: Path, browser:
         seen.wait("document.querySelector('dialog[open]')")
         seen.axe()
         seen.sound()
+
+
+TUNE = "X:1\nT:</script><img src=x onerror=hacked()>\nM:6/8\nL:1/8\nK:D\nFED FED|ABA d2e|{/g}f2e ~d3|A/B/A/B/c d3|]\n"
+# What the page would play is held.
+LISTEN = """
+window.sounds = [];
+window.AudioBufferSourceNode = class extends window.AudioBufferSourceNode {
+  constructor(context, options) {
+    super(context, options);
+    if (context instanceof AudioContext) window.sounds.push(options.buffer);
+  }
+};
+"""
+
+
+def test_the_page_in_one_file_needs_nobody_and_plays_the_wav(
+    place: Path, tmp_path: Path, browser: Page
+) -> None:
+    keys = {**TINY, "data": str(place / "tunes.abc"), "runs": str(tmp_path), "codec": "abc"}
+    run = train(talk=Heard(), **keys)
+    other = train(talk=Heard(), **{**keys, "model": "transformer"})
+    assert run is not None and other is not None
+    (run.path / "samples" / "step-000099.txt").write_text(TUNE)
+    music = {"music": "document.querySelector('.paper i')"}
+    views = [(f"#/run/{run.name}/{tab}", ready) for tab, ready in (READY | music).items()] + [("#/", ROWS)]
+    compare = (f"#/compare/{other.name},{run.name}", "document.querySelector('.board li')")
+    for file in (static(tmp_path, run.name), static(tmp_path, None)):
+        seen, alone = Seen(browser, file.as_uri()), file.parent == run.path
+        seen.page.ask("Page.addScriptToEvaluateOnNewDocument", source=LISTEN)
+        seen.open("", "document.querySelector('h1')")
+        assert seen.run("location.hash") == (f"#/run/{run.name}/glass" if alone else "#/")
+        for width, scheme in ((1280, "light"), (375, "dark")):
+            seen.size(width)
+            seen.scheme(scheme)
+            for there, ready in views if alone else [*views, compare]:
+                seen.open(there, ready)
+                time.sleep(0.25)
+                seen.sound()
+                if width == 1280:
+                    seen.axe()
+                seen.shot(f"file-{alone:d}-{there.rpartition('/')[2] or 'runs'}-{width}-{scheme}", width)
+        asked = {
+            event["params"]["request"]["url"].split("#")[0]
+            for event in seen.page.events
+            if event["method"] == "Network.requestWillBeSent"
+        }
+        assert {url for url in asked if not url.startswith(("data:", "about:"))} == {file.as_uri()}
+    seen.open(f"#/run/{run.name}/music", music["music"])
+    assert TUNE.splitlines()[1].removeprefix("T:") == seen.run("document.querySelector('h2').textContent")
+    click = "document.querySelector('button.play').click()"
+    seen.page.ask("Runtime.evaluate", expression=click, userGesture=True)
+    seen.wait("window.sounds.length")
+    played = np.asarray(seen.run("[...window.sounds[0].getChannelData(0)]"))
+    wanted = synth.render(unfold(parse(TUNE)))
+    assert len(played) == len(wanted) and np.abs(played - wanted).max() < 1e-3
+    seen.wait("document.querySelector('button.play').textContent === 'Pause'")
+    seen.press(" ")
+    seen.wait("document.querySelector('button.play').textContent === 'Play'")
+    assert seen.run("window.broken") == []
 
 
 def test_without_the_token_it_asks_for_it(runs: Path, browser: Page) -> None:
@@ -453,7 +516,8 @@ def test_hostile_names_are_text_everywhere(tmp_path: Path, browser: Page) -> Non
             for tab in ("training", "settings")
         ]
         places += [
-            (f"/run/{quote(made.name, safe='')}/{tab}", READY[tab]) for tab in ("glass", "looks", "settings")
+            (f"/run/{quote(made.name, safe='')}/{tab}", READY[tab])
+            for tab in ("glass", "looks", "data", "settings")
         ]
         places += [
             (f"/run/{quote(attack, safe='')}/glass", "document.querySelector('.problem')")

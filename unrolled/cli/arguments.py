@@ -22,6 +22,7 @@ FLAGS = {
     "--quiet": "quiet",
     "--check": "check",
     "--dry-run": "dry-run",
+    "--static": "static",
     "--debug": "debug",
     "-h": "help",
     "--help": "help",

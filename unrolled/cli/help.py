@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from unrolled.cli.table import EXAMPLES, GROUPS, SWITCHES, VERBS, VerbFile
+from unrolled.cli.table import EXAMPLES, GROUPS, OF_VERBS, SWITCHES, VERBS, VerbFile
 
 WIDTH = 100
 
@@ -48,7 +48,7 @@ def of_verb(verb: str, file: VerbFile) -> str:
     for name, default, text in shown:
         head = f"  {name:<{name_width}}  {default:<{default_width}}  "
         lines += textwrap.wrap(head + text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
-    own = [s for s in SWITCHES if s not in ("check", "dry-run") or s in file.SWITCHES]
+    own = [s for s in SWITCHES if s not in OF_VERBS or s in file.SWITCHES]
     lines += ["", "switches", *(f"  {'-q' if s == 'quiet' else '--' + s:<10} {SWITCHES[s]}" for s in own)]
     if cls:
         lines.append("  -c FILE    read keys from a TOML file")

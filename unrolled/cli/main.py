@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(argv: list[str]) -> None:
     from unrolled.cli import help
     from unrolled.cli.arguments import parse
-    from unrolled.cli.table import VERBS, load
+    from unrolled.cli.table import OF_VERBS, VERBS, load
 
     if not argv:
         print(help.examples())
@@ -57,7 +57,7 @@ def _dispatch(argv: list[str]) -> None:
     if "help" in arguments.switches:
         print(help.of_verb(arguments.verb, file))
         return
-    for switch in {"check", "dry-run"} & arguments.switches - set(file.SWITCHES):
+    for switch in OF_VERBS & arguments.switches - set(file.SWITCHES):
         raise UserError(f"{arguments.verb} has no --{switch}; try: unrolled {arguments.verb} --help")
     result = file.run(arguments)
     if "json" in arguments.switches:

@@ -57,9 +57,11 @@ SWITCHES = {
     "quiet": "print ids and paths only",
     "check": "exit with 5 unless the result is good enough",
     "dry-run": "say what would be done, then stop",
+    "static": "write one file that needs no server",
     "debug": "show the traceback of an error",
     "help": "this help",
 }
+OF_VERBS = frozenset({"check", "dry-run", "static"})  # the others are known to every verb
 
 
 class VerbFile(Protocol):
@@ -67,7 +69,7 @@ class VerbFile(Protocol):
 
     EXAMPLES: tuple[str, ...]
     WORDS: tuple[str, ...]  # the keys that bare words stand for, in order
-    SWITCHES: tuple[str, ...]  # of `check` and `dry-run`, those it knows
+    SWITCHES: tuple[str, ...]  # of `OF_VERBS`, those it knows
 
     def keys(self) -> type | None:
         """The dataclass of its keys; None where there are none."""

@@ -20,12 +20,13 @@ from unrolled.inspection.memory_length import memory_length
 from unrolled.inspection.mistakes import calibration, confusion
 from unrolled.inspection.saliency import LONGEST as EXPLAINED
 from unrolled.inspection.saliency import saliency
-from unrolled.inspection.states import KEEPS, states
+from unrolled.inspection.state_measures import KEEPS
+from unrolled.inspection.states import states
 from unrolled.inspection.subject import Subject
 from unrolled.inspection.summary import Summary, layers_of, state_sizes
 from unrolled.inspection.units import units
 from unrolled.mixer import Mixer
-from unrolled.mixers import MIXERS
+from unrolled.mixers import kind_of
 from unrolled.model import Model, TokenEmbedder
 from unrolled.model.ctc import CTCHead
 from unrolled.report import page, write
@@ -46,12 +47,7 @@ class Look(NamedTuple):
 
 def kinds_in(model: Model) -> set[str]:
     """The kinds of mixer that a model's core holds, at any depth."""
-    names = {type_: kind for kind, type_ in MIXERS.items()}
-    return {
-        names.get(type(part), type(part).__name__.lower())
-        for part in model.core.modules()
-        if isinstance(part, Mixer)
-    }
+    return {kind_of(part) for part in model.core.modules() if isinstance(part, Mixer)}
 
 
 def _nothing(model: Model) -> str:

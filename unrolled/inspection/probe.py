@@ -17,7 +17,7 @@ from unrolled.errors import UserError, positive, unknown
 from unrolled.inspection.trace import UNITS, WEIGHTS, Heard, Trace
 from unrolled.layout import Layout
 from unrolled.mixer import Mixer
-from unrolled.mixers import MIXERS
+from unrolled.mixers import kind_of
 from unrolled.mixers.bidirectional import Bidirectional
 from unrolled.model import EMBEDDERS, Core, Model, Seq2Seq
 from unrolled.running.overhear import OUTPUT, overheard
@@ -193,8 +193,7 @@ class Ears:
 
     def _kind(self, path: str) -> str:
         part = self._module(path) or self.model  # a bare mixer's path is its own kind
-        table = {type_: kind for kind, type_ in {**MIXERS, **EMBEDDERS}.items()}
-        return "core" if isinstance(part, Core) else table.get(type(part), type(part).__name__.lower())  # type: ignore[arg-type]
+        return "core" if isinstance(part, Core) else kind_of(part, EMBEDDERS)
 
 
 def evenly(size: int, count: int) -> list[int]:

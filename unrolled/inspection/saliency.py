@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from unrolled.inspection.attention_maps import SHUFFLES, Checked, checked, deleted, first_row
+from unrolled.inspection.agreement import SHUFFLES, Checked, checked, deleted, first_row
 from unrolled.inspection.finding import Finding
 from unrolled.inspection.held_out import Held, between
 from unrolled.model import Seq2Seq, TokenEmbedder

@@ -3,74 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import isfinite
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from unrolled.inspection.finding import Finding
 from unrolled.inspection.held_out import Held
-from unrolled.inspection.trace import Heard, Trace
+from unrolled.inspection.state_measures import (
+    EDGE,
+    GATES,
+    KEEPS,
+    OPEN,
+    SHUT,
+    STATES,
+    STUCK,
+    GateOf,
+    KeptFor,
+    StateOf,
+    kept_for,
+    state_of,
+)
+from unrolled.inspection.trace import Trace
 from unrolled.report import Heatmap, LineChart, Section, Series, Table
 
-SHUT, OPEN = 0.1, 0.9  # a gate below, above
-STUCK = 1e-3  # a unit whose standard deviation over all steps is less says nothing
-EDGE = 0.95  # |tanh| beyond: saturated
 SHOWN = 64  # units and steps of a picture
-
-# Which gate keeps the old state, and whether it does so at 1 or at 0.
-KEEPS = {"lstm": ("forget", 1), "gru": ("update", 1), "mingru": ("update", 0)}
-STATES = {"hidden": "hidden", "cell": "cell", "pooled": "pooled"}
-BOUNDED = {"rnn", "lstm", "gru"}  # whose hidden state lies in -1 ... 1
-
-
-@dataclass(frozen=True)
-class StateOf:
-    """One state: its norm in the mean over steps, early and late, its largest number, and what share of its units is stuck
-    (the same at every step) or saturated (beyond 0.95 of a bound; None where there is none).
-    """
-
-    layer: str
-    kind: str
-    name: str
-    units: int
-    norm: float
-    early: float
-    late: float
-    largest: float
-    stuck: float
-    saturated: float | None
-    norms: list[float]  # by step
-
-
-@dataclass(frozen=True)
-class GateOf:
-    """One gate: its mean, the share of the time it is shut (< 0.1) and open (> 0.9)."""
-
-    layer: str
-    kind: str
-    name: str
-    mean: float
-    shut: float
-    open: float
-
-
-@dataclass(frozen=True)
-class KeptFor:
-    """How long a layer's units keep what was written: the time constant of each, 1 / (1 - mean keep), in steps, sorted.
-
-    After so many steps a share 1/e is left (Tallec & Ollivier 2018, arXiv:1804.11188, sec. 2).
-    """
-
-    layer: str
-    kind: str
-    gate: str
-    constants: list[float]
-
-    def at(self, share: float) -> float:
-        """The time constant below which that share of the units lies."""
-        return float(np.quantile(np.minimum(self.constants, 1e9), share))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,9 +175,6 @@ class States(Finding):
         return made
 
 
-GATES = ("input", "forget", "output", "reset", "update")
-
-
 def states(held: Held) -> States:
     """Over held-out sequences: what every recurrent layer's states and gates do."""
     return of_trace(held.probe(), held.lengths, held.notes)
@@ -236,7 +190,7 @@ def of_trace(trace: Trace, lengths: list[int] | None = None, notes: list[str] | 
             continue
         mask = real[list(one.kept["row"])] if "row" in one.kept else real
         if one.name in STATES:
-            found.append(_state(one, mask))
+            found.append(state_of(one, mask))
         elif one.name in GATES:
             value = one.value.numpy()[mask]
             gates.append(
@@ -250,36 +204,11 @@ def of_trace(trace: Trace, lengths: list[int] | None = None, notes: list[str] | 
                 )
             )
         if KEEPS.get(one.kind, ("",))[0] == one.name:
-            kept.append(_kept(one, mask))
+            kept.append(kept_for(one, mask))
     return States(
         rows=rows, steps=steps, states=found, gates=gates, kept=kept, picture=_picture(trace),
         notes=[*(notes or []), *trace.notes()],
     )  # fmt: skip
-
-
-def _state(one: Heard, real: NDArray[np.bool_]) -> StateOf:
-    value = one.value.double().numpy()
-    norms = np.sqrt((value**2).sum(-1))
-    by_step = np.array(
-        [norms[real[:, t], t].mean() if real[:, t].any() else np.nan for t in range(value.shape[1])]
-    )
-    tenth = max(1, int(real.sum(1).max()) // 10)
-    flat = value[real]
-    edge = float((np.abs(flat) > EDGE).mean()) if one.kind in BOUNDED and one.name == "hidden" else None
-    late = [norms[row, max(0, n - tenth) : n].mean() for row, n in enumerate(real.sum(1)) if n]
-    return StateOf(
-        one.layer, one.kind, one.name, one.whole[-1] if one.whole else value.shape[-1], float(norms[real].mean()),
-        float(np.nanmean(by_step[:tenth])), float(np.mean(late)), float(np.abs(flat).max()),
-        float((flat.std(0) < STUCK).mean()), edge, [float(n) for n in by_step],
-    )  # fmt: skip
-
-
-def _kept(one: Heard, real: NDArray[np.bool_]) -> KeptFor:
-    gate, at_one = KEEPS[one.kind]
-    mean = one.value.double().numpy()[real].mean(0)
-    keep = mean if at_one else 1 - mean
-    constants = np.divide(1.0, 1 - keep, out=np.full(len(keep), inf), where=keep < 1)
-    return KeptFor(one.layer, one.kind, gate, sorted(float(min(c, 1e9)) for c in constants))
 
 
 def _picture(trace: Trace) -> Heatmap | None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from unrolled.inspection.finding import Finding
 from unrolled.mixer import Mixer
-from unrolled.mixers import MIXERS
+from unrolled.mixers import kind_of
 from unrolled.model import Model, Seq2Seq
 from unrolled.report import LineChart, Section, Series, Table
 from unrolled.state import Source, nbytes
@@ -151,10 +151,9 @@ def _part(name: str, part: nn.Module) -> LayerSummary:
 
 
 def _layer(name: str, layer: Mixer, model: Model | None) -> LayerSummary:
-    kinds = {type_: kind for kind, type_ in MIXERS.items()}
     past, future = layer.reach
     return LayerSummary(
-        name, kinds.get(type(layer), type(layer).__name__), layer.width, sum(p.numel() for p in layer.parameters()),
+        name, kind_of(layer), layer.width, sum(p.numel() for p in layer.parameters()),
         layer.flops(CONTEXT) // CONTEXT, int(past) if isfinite(past) else None,
         int(future) if isfinite(future) else None, None if future else _kept(layer, CONTEXT, model),
     )  # fmt: skip

@@ -7,57 +7,20 @@ theirs were found by eye.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from unrolled.datasets.sampler import Batch
 from unrolled.errors import UserError
 from unrolled.inspection.finding import Finding
 from unrolled.inspection.held_out import Held
-from unrolled.inspection.marks import marks
-from unrolled.inspection.probe import probe
+from unrolled.inspection.stretches import batch, heard, marked, stretches
 from unrolled.inspection.subject import Subject
+from unrolled.inspection.tracking import SHIFTS, Matrix, Read, Unit, best_units
 from unrolled.model import TokenEmbedder
 from unrolled.report import ColouredText, LineChart, Section, Series, Table
-from unrolled.training.resume import same_data
-from unrolled.training.rows import corpus_of
 
-ROWS, STEPS = 64, 256  # stretches of text that are read, and how long each is
-SHIFTS = 200  # turned copies of a mark that chance is measured with
 DRAWN = 160  # tokens of the line
-
-Matrix = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """The unit that tracks a mark best. score: |correlation| on the half of the text that it wasn't chosen on; sign: + if
-    it is high where the mark is.
-
-    chance: what 95 % of marks that were turned along the text stay below, the best of all units chosen anew for each and
-    the best of all marks counting; p: the share of those that score as high.
-    """
-
-    mark: str
-    layer: str
-    state: str
-    unit: int
-    score: float
-    sign: int
-    chance: float
-    p: float
-
-
-class Read(NamedTuple):
-    """Text as it was read: its tokens, where each stretch begins, and what each unit was at each (N, U)."""
-
-    tokens: list[str]
-    begins: list[int]
-    values: Matrix
-    names: list[tuple[str, str, int]]  # layer, state, unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +88,10 @@ def units(on: Subject) -> Units:
     """Of a run that reads tokens. Raises UserError for one that reads numbers."""
     if not isinstance(on.model.embedder, TokenEmbedder) or on.run.recipe.task != "generate":
         raise UserError("units: of runs that go on with text; the marks are those of lines, quotes and bars.")
-    stretches, notes = _stretches(on)
+    pieces, notes = stretches(on)
     music = bool(on.model.task.music)
-    places = _marked(on, stretches, music)
-    read = heard(Held(on.model, _batch(on, stretches), notes), [t for tokens, _ in places for t in tokens])
+    places = marked(on, pieces, music)
+    read = heard(Held(on.model, batch(on, pieces), notes), [t for tokens, _ in places for t in tokens])
     names = {name for _, found in places for name in found}
     known = {
         name: np.concatenate([found.get(name, np.zeros(len(tokens))) for tokens, found in places])
@@ -156,131 +119,6 @@ def of_values(read: Read, known: dict[str, Matrix], count: int = 8, notes: list[
     return Units(
         read=len(read.tokens), units=len(read.names), found=found, shown=shown, line=line, notes=list(notes or [])
     )  # fmt: skip
-
-
-def best_unit(read: Read, name: str, mark: Matrix, shifts: int = SHIFTS, seed: int = 0) -> Unit:
-    """The unit whose |correlation| with the mark is largest on the first half of the stretches, scored on the second."""
-    return best_units(read, {name: mark}, shifts, seed)[0]
-
-
-def best_units(read: Read, known: dict[str, Matrix], shifts: int = SHIFTS, seed: int = 0) -> list[Unit]:
-    """The best unit of each mark (N,). All marks are turned together, and each turned copy counts as the best of them, in
-    shares of what 95 % of its own mark's copies stay below: or one of many marks would be tracked by chance.
-    """
-    steps = len(read.values)
-    half = read.begins[len(read.begins) // 2] if len(read.begins) > 1 else steps // 2
-    sides = slice(0, half), slice(half, None)
-    values = [_unit_columns(read.values[side]) for side in sides]
-    draw = np.random.default_rng(seed)
-    sizes = [half, steps - half]
-    turns = [draw.integers(n // 10, max(n - n // 10, 2), shifts) for n in sizes]
-    scored, turned = [], []
-    for mark in known.values():
-        parts = [mark[side] for side in sides]
-        scored.append(_scored(values, [part[:, None] for part in parts]))
-        copies = [
-            np.stack([np.roll(part, int(n)) for n in by], 1) for part, by in zip(parts, turns, strict=True)
-        ]
-        turned.append(np.abs(_scored(values, copies)[1]))
-    # A mark that doesn't vary in one half has no correlation there, nor have its copies.
-    usual = np.maximum(np.quantile(turned, 0.95, axis=1), 1e-12)
-    luckiest = (np.array(turned) / usual[:, None]).max(0)
-    found = []
-    for name, (unit, own), one in zip(known, scored, usual, strict=True):
-        score = abs(float(own[0]))
-        layer, state, number = read.names[int(unit[0])]
-        chance = float(one * np.quantile(luckiest, 0.95))
-        p = float((1 + (luckiest >= score / one).sum()) / (shifts + 1))
-        found.append(Unit(name, layer, state, number, score, 1 if own[0] >= 0 else -1, chance, p))
-    return found
-
-
-def _scored(values: list[Matrix], sides: list[Matrix]) -> tuple[NDArray[np.int64], Matrix]:
-    """For each column of the marks (N, P): the unit chosen on the first side, its correlation on the second."""
-    first, second = (v.T @ _unit_columns(m) for v, m in zip(values, sides, strict=True))
-    chosen = np.abs(first).argmax(0)
-    return chosen, second[chosen, np.arange(second.shape[1])]
-
-
-def _unit_columns(values: Matrix) -> Matrix:
-    """Each column about its mean and of length 1; one that doesn't vary becomes 0."""
-    centred = values - values.mean(0)
-    length = np.sqrt((centred**2).sum(0))
-    unit: Matrix = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9)
-    return unit
-
-
-def heard(held: Held, tokens: list[str]) -> Read:
-    """What every unit was at every token: recurrent states where there are some, else the layers' outputs."""
-    there = {one.name for one in probe(held.model, held.batch.x[:1, :2]).heard}
-    wanted = there & {"hidden", "cell", "y"}
-    trace = probe(held.model, held.batch.x, None, held.layout, only=wanted, most=10**9)
-    kinds = [one for one in trace.heard if one.name in ("hidden", "cell") and one.kind != "ffn"]
-    kinds = kinds or [one for one in trace.heard if one.name == "y" and one.layer.startswith("core.layers.")]
-    lengths = held.lengths
-    parts = [
-        np.concatenate([one.value[row, :size].numpy() for row, size in enumerate(lengths)]) for one in kinds
-    ]
-    names = [(one.layer, one.name, unit) for one in kinds for unit in range(one.value.shape[2])]
-    begins = [0, *np.cumsum(lengths)[:-1].tolist()]
-    return Read(tokens, begins, np.concatenate(parts, 1).astype(np.float64), names)
-
-
-Stretch = tuple[
-    NDArray[np.int64], int, int
-]  # a document's ids with its boundary, and where in it what is read lies
-
-
-def _stretches(on: Subject) -> tuple[list[Stretch], list[str]]:
-    """Stretches of held-out text (or of the text that was given), each with the whole document before it."""
-    if on.text:
-        ids = np.concatenate([[0], np.asarray(on.model.task.codec.encode(on.text), np.int64)])
-        size = max(1, min(STEPS, len(ids) // 2))
-        return [(ids, at, size) for at in range(0, len(ids) - size + 1, size)][:ROWS], [
-            "the text that was given"
-        ]
-    corpus = corpus_of(on.run)
-    same_data(on.run, corpus.facts)
-    whole = [np.concatenate([[0], d]).astype(np.int64) for d in corpus.part(on.split).each()]
-    pieces = [
-        (document, at, min(STEPS, len(document) - at))
-        for document in whole
-        for at in range(0, len(document), STEPS)
-        if len(document) - at >= min(STEPS, len(document)) // 2
-    ]
-    step = max(1, len(pieces) // ROWS)
-    chosen = pieces[::step][:ROWS]
-    if not chosen:
-        raise UserError("units: no held-out text to read.")
-    total = sum(size for _, _, size in chosen)
-    return chosen, [
-        f"{len(chosen)} stretches of the {on.split} part, {total:,} tokens, the state begun anew in each"
-    ]
-
-
-def _marked(on: Subject, stretches: list[Stretch], music: bool) -> list[tuple[list[str], dict[str, Matrix]]]:
-    """The tokens of each stretch, and what holds at each of them given its document from the beginning."""
-    codec, known = on.model.task.codec, dict[int, tuple[list[str], dict[str, Matrix]]]()
-    found = []
-    for document, at, size in stretches:
-        if id(document) not in known:
-            tokens = ["\n" if i == 0 else codec.token_text(int(i)) for i in document]
-            known[id(document)] = tokens, marks(tokens, music)
-        tokens, held = known[id(document)]
-        found.append(
-            (tokens[at : at + size], {name: values[at : at + size] for name, values in held.items()})
-        )
-    return found
-
-
-def _batch(on: Subject, stretches: list[Stretch]) -> Batch:
-    """The stretches as rows, padded on the right."""
-    longest = max(size for _, _, size in stretches)
-    x = torch.zeros(len(stretches), longest, dtype=torch.int64)
-    for row, (document, at, size) in enumerate(stretches):
-        x[row, :size] = torch.from_numpy(document[at : at + size])
-    lengths = torch.tensor([size for _, _, size in stretches])
-    return Batch(x, x, lengths=None if bool((lengths == longest).all()) else lengths)
 
 
 def coloured(read: Read, one: Unit, column: int, mark: Matrix) -> ColouredText:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from unrolled.mixer import Mixer
@@ -40,6 +41,13 @@ MIXERS: dict[str, type[Mixer]] = {
 for entry in entry_points(group="unrolled.mixers"):
     MIXERS[entry.name] = entry.load()
 
+
+def kind_of(part: object, *others: Mapping[str, type]) -> str:
+    """The name of a part's type in `MIXERS` as it is now, or in one of `others`; else the type's own, in small letters."""
+    kinds = {type_: kind for table in (MIXERS, *others) for kind, type_ in table.items()}
+    return kinds.get(type(part), type(part).__name__.lower())
+
+
 __all__ = [
     "GRU",
     "LSTM",
@@ -57,4 +65,5 @@ __all__ = [
     "Norm",
     "Pool",
     "Window",
+    "kind_of",
 ]

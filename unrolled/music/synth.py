@@ -51,7 +51,7 @@ def render(performance: Performance) -> Samples:
         start = int(sound.start_seconds * RATE)
         note = _note(sound)[: dry.size - start]
         dry[start : start + note.size] += note
-    wet = dry + ROOM_SHARE * _convolve(dry, _room())
+    wet = dry + ROOM_SHARE * _convolve(dry, room())
     fade = np.linspace(1, 0, int(0.3 * RATE), dtype=np.float32)
     wet[-fade.size :] *= fade
     loudest = float(np.abs(wet).max())
@@ -94,7 +94,7 @@ def _envelope(t: Samples, sound: Sound) -> Samples:
 
 
 @cache
-def _room() -> Samples:
+def room() -> Samples:
     """The room's answer to a clap: decaying noise, darker as it dies, beginning after 12 ms; unit energy."""
     noise = np.random.default_rng(0).standard_normal(int(ROOM_SECONDS * RATE))
     t = np.arange(noise.size) / RATE

@@ -22,10 +22,15 @@ def about(run: Run) -> dict[str, Any]:
         "command": _text(run.path / "command.txt").strip(),
         "config": _text(run.path / "config.toml"),
         "environment": _object(run.path / "env.json"),
-        "facts": _object(run.path / "data.json"),
+        "facts": facts(run),
         "test": run.test, "valid": run.valid, "baseline": run.baseline, "naive": run.naive,
         "extends": run.extends, "plan": run.plan,
     }  # fmt: skip
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """What is known of its data: data.json, {} where that is missing or damaged."""
+    return _object(run.path / "data.json")
 
 
 def written(run: Run) -> list[dict[str, Any]]:

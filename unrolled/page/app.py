@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from unrolled import __version__
-from unrolled.page import about, files
-from unrolled.page.beside import beside, within
-from unrolled.page.curves import COLUMNS, Curve, Curves, smoothed, thinned
-from unrolled.page.glass import Asked, Glass
-from unrolled.page.index import Index, row
-from unrolled.page.life import Resumed, Stops
-from unrolled.page.looks import Looks
+from unrolled.page import files
+from unrolled.page.answers import Axis, Studio
+from unrolled.page.glass import Asked
 from unrolled.serving import faults
 from unrolled.serving.gate import Gate
 from unrolled.serving.limits import Limits
 
 BODY = 2_000_000  # bytes of a request
-DIGITS = 7  # of a curve's numbers
 NAME = 300  # characters of a run's name
 
 Name = Annotated[str, Query(max_length=NAME)]
@@ -56,14 +49,6 @@ class Look(Named):
     what: str = Field(max_length=60)
 
 
-class Studio:
-    """What the routes share."""
-
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self.index, self.curves, self.resumed = Index(folder), Curves(), Resumed()
-        self.glass, self.looks, self.stops = Glass(device), Looks(), Stops()
-
-
 def application(studio: Studio) -> FastAPI:
     """All routes, without the gate."""
     app = FastAPI(
@@ -92,24 +77,12 @@ def _lists(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/runs", response_model=None)
     def runs() -> dict[str, Any]:
         """What the list says of each."""
-        return {
-            "folder": studio.index.folder.resolve().name,
-            "version": __version__,
-            "runs": studio.index.rows(),
-        }
+        return studio.runs()
 
     @app.post("/api/compare", response_model=None)
     def compare(body: Several) -> dict[str, Any]:
         """Some of them side by side."""
-        names = list(dict.fromkeys(body.runs))
-        within(len(names))
-        runs = [run for run, _ in studio.index.some(names)]
-        found = beside(runs)
-        for run, told in zip(runs, found["runs"], strict=True):
-            curve = studio.curves.of(run.path)
-            told["curves"] = {name: _drawn(curve, name, "step", 400, 1) for name in ("valid", "loss")}
-            told["seconds_curve"] = _drawn(curve, "valid", "seconds", 400, 1)
-        return found
+        return studio.compare(body.runs)
 
 
 def _one(app: FastAPI, studio: Studio) -> None:
@@ -118,34 +91,34 @@ def _one(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/run", response_model=None)
     def run(run: Name) -> dict[str, Any]:
         """What its folder tells."""
-        found, task = studio.index.some([run])[0]
-        return row(found, task) | about.about(found) | {"looks": studio.looks.known(found)}
+        return studio.run(run)
 
     @app.get("/api/live", response_model=None)
     def live(
         run: Name,
-        x: Literal["step", "seconds"] = "step",
+        x: Axis = "step",
         width: Annotated[int, Query(ge=10, le=4000)] = 800,
         window: Annotated[int, Query(ge=1, le=100_001)] = 1,
         low: float | None = None,
         high: float | None = None,
     ) -> dict[str, Any]:
         """Its curves as far as it came, with as many points as the screen shows."""
-        found = studio.index.find(run)
-        curve = studio.curves.of(found.path)
-        draw = partial(_drawn, curve, x=x, window=window, low=low, high=high)
-        small = max(100, width // 3)  # loss and validation have the whole width
-        curves = {name: draw(name, width=width if name in ("loss", "valid") else small) for name in COLUMNS}
-        return {
-            "row": row(found, ""), "curves": curves,
-            "speed": _speed(curve, x, small),
-            "events": curve.events[-200:], "points": curve.count(), "failed": studio.resumed.failed(run),
-        }  # fmt: skip
+        return studio.live(run, x, width, window, low, high)
 
     @app.get("/api/samples", response_model=None)
     def samples(run: Name) -> dict[str, Any]:
         """What it wrote along the way."""
-        return {"samples": about.written(studio.index.find(run))}
+        return studio.samples(run)
+
+    @app.get("/api/tunes", response_model=None)
+    def tunes(run: Name) -> dict[str, Any]:
+        """The tunes among them."""
+        return studio.tunes(run)
+
+    @app.get("/api/data", response_model=None)
+    def data(run: Name) -> dict[str, Any]:
+        """The first rows of its data."""
+        return studio.data(run)
 
     @app.post("/api/stop", response_model=None)
     def stop_it(body: Named) -> dict[str, Any]:
@@ -186,39 +159,6 @@ def _inside(app: FastAPI, studio: Studio) -> None:
     def look(body: Look) -> dict[str, Any]:
         """One diagnosis, as the blocks of a report."""
         return studio.looks.look(studio.index.find(body.run), body.what)
-
-
-def _drawn(
-    curve: Curve,
-    name: str,
-    x: str,
-    width: int,
-    window: int,
-    low: float | None = None,
-    high: float | None = None,
-) -> dict[str, Any]:
-    points = curve.points(name)
-    column = 0 if x == "step" else 1
-    xs, ys = thinned(points[:, column], smoothed(points[:, 2], window), width, low, high)
-    return {"x": _plain(xs), "y": _plain(ys)}
-
-
-def _speed(curve: Curve, x: str, width: int) -> dict[str, Any]:
-    """Steps a second between the lines of the log."""
-    points = curve.points("loss")
-    if len(points) < 3:
-        return {"x": [], "y": []}
-    with_time = points[points[:, 1] == points[:, 1]]
-    steps, seconds = (with_time[1:, i] - with_time[:-1, i] for i in (0, 1))
-    forward = (seconds > 0) & (steps > 0)
-    xs, ys = thinned(
-        with_time[1:, 0 if x == "step" else 1][forward], steps[forward] / seconds[forward], width
-    )
-    return {"x": _plain(xs), "y": _plain(ys)}
-
-
-def _plain(values: Any) -> list[float]:
-    return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
 
 
 def guarded(studio: Studio, *, port: int, token: str, hosts: tuple[str, ...] = ()) -> files.Sealed:

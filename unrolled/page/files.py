@@ -34,7 +34,8 @@ HEADERS = {
 
 
 @lru_cache
-def _content(name: str) -> bytes:
+def content(name: str) -> bytes:
+    """A file of the built page. Raises RunFailed where it is missing."""
     try:
         return (BUILT / name).read_bytes()
     except OSError as error:
@@ -47,13 +48,13 @@ def _content(name: str) -> bytes:
 def check() -> None:
     """Raises RunFailed where a file of the page is missing."""
     for name, _ in FILES.values():
-        _content(name)
+        content(name)
 
 
 async def file(path: str) -> Response:
     """One of the page's files."""
     name, kind = FILES[path]
-    return Response(_content(name), media_type=kind)
+    return Response(content(name), media_type=kind)
 
 
 class Sealed:

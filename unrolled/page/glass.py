@@ -18,18 +18,16 @@ from unrolled.inspection.probe import probe
 from unrolled.page.layers import heard, layers_of
 from unrolled.page.odds import following
 from unrolled.page.passages import Passage, passages
+from unrolled.page.spoken import answers, begun, classes, growing, image, label, labels, numbered, surprise
 from unrolled.running.sampling import Draw
-from unrolled.running.writer import BOUNDARY, Writer
+from unrolled.running.writer import BOUNDARY
 from unrolled.tasks.translate import Translate
 from unrolled.training.example import prompt
 from unrolled.training.run import Run
 
 MOST = 256  # steps that are shown at once
-WRITTEN = 48  # tokens that a box shows before anybody types
 MODELS = 3  # held in memory
 READINGS = 12  # whose predictions are held, for the sliders
-CLASSES = 40  # of which the probabilities are shown
-COLUMNS = 96  # of steps that are numbers
 
 
 class Asked(BaseModel):
@@ -78,10 +76,10 @@ class Opened:
 
 
 class Glass:
-    """The models that are being looked into; one reads at a time."""
+    """The models that are being looked into; one reads at a time, at most `most` steps."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self._device = device
+    def __init__(self, device: str = "cpu", most: int = MOST) -> None:
+        self._device, self._most = device, most
         self._held: OrderedDict[Path, Opened] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -101,6 +99,11 @@ class Glass:
             self._held.popitem(last=False)
         return found
 
+    def task(self, run: Run) -> Any:
+        """What the run's model was trained for. Raises UserError where there is no model yet."""
+        with self._lock:
+            return self._of(run).task
+
     def open(self, run: Run) -> dict[str, Any]:
         """What the model reads and how it is built, with something to begin with."""
         with self._lock, torch.inference_mode():
@@ -109,11 +112,12 @@ class Glass:
             told: dict[str, Any] = {
                 "task": task.kind, "writes": opened.writes, "spells": opened.spells, "streams": model.reach.future == 0,
                 "codec": task.codec.kind, "parameters": model.parameter_count(), "layers": layers_of(model),
-                "classes": _classes(task), "inputs": list(getattr(task, "inputs", ())), "most": MOST,
+                "classes": classes(task), "inputs": list(getattr(task, "inputs", ())), "most": self._most,
                 "targets": list(getattr(task, "targets", ())), "vocabulary": getattr(task.codec, "size", None),
             }  # fmt: skip
             if task.kind == "generate":
-                told |= {"temperature": task.temperature, "prompt": prompt(task), "ids": _begun(model, task)}
+                ids = begun(model, task)[: self._most - 1]
+                told |= {"temperature": task.temperature, "prompt": prompt(task), "ids": ids}
             return told
 
     def samples(self, run: Run) -> list[dict[str, Any]]:
@@ -144,20 +148,20 @@ class Glass:
             prediction = _finite(run, trace.prediction[0])
             if steps.ndim == 2:
                 ids = steps[0].tolist()
-                told |= {"ids": ids, "labels": _labels(opened.task, ids, opened.writes)}
+                told |= {"ids": ids, "labels": labels(opened.task, ids, opened.writes)}
             else:
                 told |= {
                     "ids": None,
-                    "labels": _numbered(steps.shape[1]),
-                    "input": _image(steps[0]),
+                    "labels": numbered(steps.shape[1]),
+                    "input": image(steps[0]),
                 }
             if opened.writes:
                 self._keep(opened, (None, tuple(told["ids"][1:])), prediction)
-                told["surprise"] = _surprise(prediction, told["ids"])
+                told["surprise"] = surprise(prediction, told["ids"])
             else:
-                told["answers"] = _answers(opened.task, prediction)
+                told["answers"] = answers(opened.task, prediction)
                 if opened.task.kind == "transcribe":
-                    told["heard"] = _growing(opened.task, prediction)
+                    told["heard"] = growing(opened.task, prediction)
             if asked.sample is not None and asked.ids is None:
                 told["truth"] = self._passages(run, opened)[asked.sample].truth
             return told
@@ -177,8 +181,8 @@ class Glass:
             steps = np.concatenate(([BOUNDARY], steps))
         if not len(steps):
             raise UserError("nothing to read: the text has no token.")
-        cut = max(0, len(steps) - MOST)
-        x = torch.from_numpy(np.ascontiguousarray(steps[:MOST]))[None]
+        cut = max(0, len(steps) - self._most)
+        x = torch.from_numpy(np.ascontiguousarray(steps[: self._most]))[None]
         x = x.float() if x.is_floating_point() else x.long()
         opened.model.embedder.accept(x)
         opened.model.embedder.within(x)
@@ -196,7 +200,7 @@ class Glass:
         source = self._source(run, opened, asked)
         if asked.ids is None:
             with torch.inference_mode():
-                written = list(task.hypotheses(model, [source], beam=1)[0][0].tokens)[: MOST - 1]
+                written = list(task.hypotheses(model, [source], beam=1)[0][0].tokens)[: self._most - 1]
         else:
             written = asked.ids
         ids = torch.tensor([[BOUNDARY, *written]])
@@ -212,8 +216,8 @@ class Glass:
         spelt = source.ndim == 1
         told: dict[str, Any] = {
             "known": 0, "cut": 0, "layers": layers, "ids": read,
-            "labels": _labels(task, read, True, task.answers), "surprise": _surprise(prediction, read),
-            "source": _labels(task, source.tolist(), False) if spelt else _numbered(len(source)),
+            "labels": labels(task, read, True, task.answers), "surprise": surprise(prediction, read),
+            "source": labels(task, source.tolist(), False) if spelt else numbered(len(source)),
             "said": task.answers.decode(written),
         }  # fmt: skip
         if asked.sample is not None:
@@ -227,8 +231,8 @@ class Glass:
             source = np.asarray(opened.task.codec.encode(asked.text))
         else:
             raise UserError("nothing to translate: give a text or a sample.")
-        if len(source) > MOST:
-            raise UserError(f"a source of {len(source)} steps; the glass box shows up to {MOST}.")
+        if len(source) > self._most:
+            raise UserError(f"a source of {len(source)} steps; the glass box shows up to {self._most}.")
         return np.asarray(source)
 
     def _keep(self, opened: Opened, key: tuple[Any, ...], prediction: Tensor) -> None:
@@ -248,8 +252,10 @@ class Glass:
             if not opened.writes:
                 raise UserError(f"{run.name}: its task is {opened.task.kind}, which draws no tokens.")
             ids = tuple(asked.ids or ())
-            if len(ids) >= MOST:
-                raise UserError(f"ids: {len(ids)} tokens; the glass box writes on after at most {MOST - 1}.")
+            if len(ids) >= self._most:
+                raise UserError(
+                    f"ids: {len(ids)} tokens; the glass box writes on after at most {self._most - 1}."
+                )
             translates = isinstance(opened.task, Translate)
             key = (asked.sample, asked.text, ids) if translates else (None, ids)
             if key not in opened.predictions:
@@ -258,75 +264,10 @@ class Glass:
             logits = prediction[min(len(prediction) - 1, len(ids) if asked.at is None else asked.at)].float()
             draw = Draw(asked.temperature, asked.top_k, asked.top_p)
             codec = opened.task.answers if translates else opened.task.codec
-            return following(logits, draw, asked.uniform, lambda i: _label(codec, i))
+            return following(logits, draw, asked.uniform, lambda i: label(codec, i))
 
 
 def _finite(run: Run, prediction: Tensor) -> Tensor:
     if not bool(prediction.isfinite().all()):
         raise NumericalFailure(f"{run.name}: the model's prediction isn't a number.")
     return prediction
-
-
-def _begun(model: Any, task: Any) -> list[int]:
-    """What the model makes of its usual beginning: something to look at before anybody types."""
-    given = [int(i) for i in task.codec.encode(prompt(task))]
-    writer = Writer(model, given, length=WRITTEN, draw=Draw(task.temperature, seed=0))
-    drawn = [token for pairs in writer for _, token in pairs if token != BOUNDARY]
-    return [*given, *drawn][: MOST - 1]
-
-
-def _label(codec: Any, token: int) -> str:
-    return "∎" if token == BOUNDARY and codec.kind != "items" else str(codec.token_text(token))
-
-
-def _labels(task: Any, ids: list[int], begun: bool, codec: Any = None) -> list[str]:
-    codec = codec or task.codec
-    if not hasattr(codec, "token_text"):
-        return [str(i) for i in ids]
-    names = [_label(codec, i) for i in ids]
-    return ["▸", *names[1:]] if begun else names
-
-
-def _numbered(steps: int) -> list[str]:
-    return [str(i + 1) for i in range(steps)]
-
-
-def _image(steps: Tensor) -> dict[str, Any]:
-    """(T, D) numbers from 0 to 255: of the columns that change, at most `COLUMNS`, evenly chosen."""
-    values = steps.double().cpu()
-    changing = torch.nonzero(values.amax(0) > values.amin(0))[:, 0].tolist() or list(range(values.shape[1]))
-    count = min(COLUMNS, len(changing))
-    shown = values[:, [changing[i * len(changing) // count] for i in range(count)]]
-    low, high = float(shown.min()), float(shown.max())
-    grey = ((shown - low) / (high - low + 1e-12)).mul(255).round().long().tolist()
-    return {"columns": count, "of": values.shape[1], "low": low, "high": high, "values": grey}
-
-
-def _surprise(prediction: Tensor, ids: list[int]) -> list[float]:
-    """Bits of each token given those before it; 0 for the first, which nothing precedes."""
-    nats = -prediction[:-1].double().log_softmax(-1).gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
-    return [0.0, *(round(bit, 3) for bit in (nats / np.log(2)).tolist())]
-
-
-def _classes(task: Any) -> list[str]:
-    if task.kind in ("classify", "tag"):
-        return [str(name) for name in task.answers.names][:CLASSES]
-    if task.kind == "transcribe":
-        return ["·", *(task.answers.decode([i]) for i in range(1, task.answers.size))][:CLASSES]
-    return list(task.targets) if task.kind == "regress" else []
-
-
-def _answers(task: Any, prediction: Tensor) -> list[list[float]]:
-    """(T, C): what the model would say had the sequence ended at each step."""
-    said = task.settled(prediction.double())
-    return [[float(f"{value:.4g}") for value in row] for row in said[:, :CLASSES].tolist()]
-
-
-def _growing(task: Any, prediction: Tensor) -> list[str]:
-    """The transcript after each step."""
-    said = task.settled(prediction.double()).numpy()
-    memo, texts = None, []
-    for step, answer in zip(said, task.shown(said), strict=True):
-        answer, memo = task.continued(answer, step, memo)
-        texts.append(str(answer[task.target]))
-    return texts

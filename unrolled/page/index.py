@@ -104,7 +104,7 @@ def sound(run: Run) -> bool:
         return False
     texts = (run.kind, run.data, run.verdict, run.started, run.extends)
     scores = [one for one in (run.test, run.valid) if one is not None]
-    others = [one for one in (run.baseline, run.naive, run.plan) if one is not None]
+    others = [one for one in (run.baseline, run.naive, run.plan, run.work) if one is not None]
     return (
         all(isinstance(one, str) for one in texts)
         and all(is_number(one) for one in (run.step, run.seconds, run.parameters))
@@ -112,7 +112,11 @@ def sound(run: Run) -> bool:
         and all(isinstance(one, dict) and is_number(one.get("value")) for one in scores)
         and all(_interval(one.get("interval")) for one in scores)
         and all(isinstance(one, dict) for one in others)
-        and all(one.get(key) is None or is_number(one[key]) for one in others for key in ("value", "total"))
+        and all(
+            one.get(key) is None or is_number(one[key])
+            for one in others
+            for key in ("value", "total", "tokens", "flops")
+        )
     )
 
 
@@ -126,7 +130,7 @@ def row(run: Run, task: str) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": run.name, "kind": run.kind, "data": run.data, "task": task, "started": run.started,
         "parameters": run.parameters, "step": run.step, "seconds": run.seconds, "score": run.score,
-        "unit": run.unit, "better": run.better, "baseline": None, "verdict": run.verdict,
+        "unit": run.unit, "better": run.better, "baseline": None, "verdict": run.verdict, "work": run.work,
         "interval": (run.test or run.valid or {}).get("interval"), "total": (run.plan or {}).get("total"),
         "state": "finished" if run.finished else "running" if alive else "stopped",
     }  # fmt: skip

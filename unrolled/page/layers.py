@@ -13,7 +13,7 @@ from unrolled.errors import NumericalFailure
 from unrolled.inspection.probe import evenly
 from unrolled.inspection.trace import Heard, Trace
 from unrolled.mixer import Mixer
-from unrolled.mixers import MIXERS
+from unrolled.mixers import kind_of
 from unrolled.model import Core
 
 UNITS = 96  # of a layer that are shown, evenly chosen
@@ -38,7 +38,7 @@ def layers_of(model: Any) -> list[dict[str, Any]]:
     for path, part in model.named_modules():
         if isinstance(part, Mixer) and not isinstance(part, Core):
             past, future = part.reach
-            kind = _kind(part)
+            kind = kind_of(part)
             found.append({
                 "path": path, "kind": kind, "width": part.width, "parameters": sum(p.numel() for p in part.parameters()),
                 "past": _steps(past), "future": _steps(future),
@@ -59,11 +59,6 @@ def _equation(part: Mixer, kind: str) -> str:
 def _steps(reach: float) -> int | None:
     """None where there is no end to it."""
     return None if isinf(reach) else int(reach)
-
-
-def _kind(part: Mixer) -> str:
-    table = {type_: kind for kind, type_ in MIXERS.items()}
-    return table.get(type(part), type(part).__name__.lower())
 
 
 def heard(model: Any, trace: Trace, known: int) -> list[dict[str, Any]]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 from urllib.parse import quote
 
-from unrolled.errors import MissingExtra, UserError
+from unrolled.errors import MissingExtra
 
 try:
     import fastapi  # noqa: F401
@@ -15,11 +14,12 @@ except ImportError as error:
     raise MissingExtra(error.name or "fastapi", "serve", "unrolled studio") from None
 
 from unrolled.page import files
-from unrolled.page.app import Studio, guarded
+from unrolled.page.answers import Studio
+from unrolled.page.app import guarded
+from unrolled.page.where import where
 from unrolled.serving.gate import guarded_address
 from unrolled.serving.serve import listening_on
 from unrolled.training.progress import aloud
-from unrolled.training.run import Run
 
 CLOSING = 2  # seconds for connections to end
 
@@ -50,18 +50,3 @@ def studio(
             server_header=False, timeout_graceful_shutdown=CLOSING, limit_concurrency=256,
         )  # fmt: skip
         uvicorn.Server(config).run([listening])
-
-
-def where(run: str | None, runs: str) -> tuple[Path, str | None]:
-    """The folder of runs, and the run at which the page opens. Raises UserError where there is no such thing."""
-    if run is None:
-        if not Path(runs).is_dir():
-            raise UserError(
-                f"runs={runs}: no such folder. Begin with: unrolled train, or name the folder of your runs."
-            )
-        return Path(runs), None
-    path = Path(run).expanduser()
-    if not run.startswith("@") and path.is_dir() and not (path / "result.json").is_file():
-        return path, None
-    found = Run.open(run, runs)
-    return found.path.resolve().parent, found.path.name

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from unrolled.datasets.values import shown
-from unrolled.errors import MissingExtra, UserError
+from unrolled.errors import MissingExtra, NumericalFailure, UserError
 from unrolled.serving.engine import Busy, Draining
 
 
@@ -82,6 +82,8 @@ def refusal_of(error: Exception) -> Refused:
         return Refused(422, str(error), code="invalid_value")
     if isinstance(error, MissingExtra):
         return Refused(501, str(error), code="missing_extra")
+    if isinstance(error, NumericalFailure):
+        return Refused(422, str(error), code="not_finite")
     traceback.print_exception(error, file=sys.stderr)
     return Refused(500, "a fault of the server: its log says more", code="internal")
 
@@ -115,7 +117,7 @@ def install(app: FastAPI) -> None:
         said = body_of(error.status_code, str(error.detail))
         return Reply(said, error.status_code, headers=dict(error.headers or {}))
 
-    for kind in (Refused, Busy, Draining, UserError, MissingExtra, Exception):
+    for kind in (Refused, Busy, Draining, UserError, MissingExtra, NumericalFailure, Exception):
         app.add_exception_handler(kind, ours)
     app.add_exception_handler(RequestValidationError, unfit)
     app.add_exception_handler(HTTPException, plain)

@@ -60,6 +60,12 @@ class Predictions:
         """The rows as JSON, one a line."""
         return as_text(self.rows, "jsonl")
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from unrolled.training.display import answered
+
+        return answered(self)
+
 
 def predict(
     run: Run | Model | str = "@last",

@@ -47,9 +47,8 @@ class Run:
     plan: dict[str, Any] | None = None
     started: str = ""  # UTC
     extends: str = ""  # the run that this one goes on from
-    before: dict[str, Any] | None = (
-        None  # of a run that starts from other weights: its test score before it trained
-    )
+    before: dict[str, Any] | None = None  # test score before it trained, of what starts from other weights
+    work: dict[str, float] | None = None  # of one step: tokens (targets), floating point operations
 
     @classmethod
     def at(cls, path: Path) -> Run:

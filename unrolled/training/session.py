@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from math import ceil, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -305,14 +306,19 @@ class Session:
         """How many the model has that the run makes, whether they train or not."""
         return sum(p.numel() for p in self.setup.whole(self.learner.model).parameters())
 
+    @cached_property
+    def _work(self) -> dict[str, float]:
+        """What one optimizer step costs, as the budget counts it."""
+        return {"tokens": self.setup.tokens_a_step, "flops": self.setup.flops_a_step}
+
     def write_result(self, finished: bool, **scores: Any) -> None:
         """result.json: what `runs`, @last and @best read."""
         progress = self.learner.progress
         result = {
             "kind": self.recipe.model.kind, "data": self.material.name, "finished": finished, "step": progress.step,
             "seconds": progress.seconds, "parameters": self.weights, "started": self.started,
-            "extends": self.extends, "plan": progress.plan.to_dict(), "nonfinite": len(progress.skipped),
-            "before": self.before, "valid": self.valid, **scores,
+            "extends": self.extends, "plan": progress.plan.to_dict(), "work": self._work,
+            "nonfinite": len(progress.skipped), "before": self.before, "valid": self.valid, **scores,
         }  # fmt: skip
         write_json(self.path / "result.json", result)
 

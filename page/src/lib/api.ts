@@ -1,5 +1,7 @@
 /** What the server says. The token comes in the address's fragment, which no browser sends anywhere, and leaves it at once. */
 
+import { answered, recorded } from './recorded';
+
 const KEY = 'unrolled-token';
 let token = '';
 
@@ -14,6 +16,10 @@ export class Refused extends Error {
 
 /** Takes the token out of the address, or what an earlier load of this tab kept. */
 export function begin(): void {
+  if (recorded) {
+    if (!location.hash) history.replaceState(null, '', recorded.opens);
+    return;
+  }
   const found = /^#token=([^/]*)(\/.*)?$/.exec(location.hash);
   if (found) {
     know(decodeURIComponent(found[1] ?? ''));
@@ -30,6 +36,11 @@ export function know(given: string): void {
 
 /** GET, or with a body POST. Throws Refused with the server's own words; status 0 where it doesn't answer. */
 export async function ask<T>(path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  if (recorded) {
+    const { answer, refused } = answered(path, body);
+    if (refused !== undefined) throw new Refused(0, refused);
+    return answer as T;
+  }
   const headers: Record<string, string> = { authorization: `Bearer ${token}` };
   if (body !== undefined) headers['content-type'] = 'application/json';
   let reply: Response;

@@ -1,5 +1,6 @@
 /** Canvases of the glass box. */
 
+import type { Picture } from './kinds';
 import { colour, rgb } from './theme.svelte';
 
 export function sized(canvas: HTMLCanvasElement): CanvasRenderingContext2D | null {
@@ -85,4 +86,20 @@ export function drawFilm(canvas: HTMLCanvasElement, rows: Float32Array[], units:
   small.getContext('2d')?.putImageData(image, 0, 0);
   pen.imageSmoothingEnabled = false;
   pen.drawImage(small, 0, 0, canvas.width, canvas.height);
+}
+
+/** Steps from left to right, their numbers from below upwards: of sound a spectrogram. */
+export function drawPicture(canvas: HTMLCanvasElement, image: Picture): void {
+  const across = image.values.length;
+  const picture = new ImageData(across, image.columns);
+  const [ground, ink] = [rgb('sunk'), rgb('plus')];
+  image.values.forEach((row, t) =>
+    row.forEach((value, d) => {
+      const at = 4 * ((image.columns - 1 - d) * across + t);
+      for (let c = 0; c < 3; c += 1) picture.data[at + c] = ground[c]! + ((ink[c]! - ground[c]!) * value) / 255;
+      picture.data[at + 3] = 255;
+    }),
+  );
+  [canvas.width, canvas.height] = [across, image.columns];
+  canvas.getContext('2d')?.putImageData(picture, 0, 0);
 }

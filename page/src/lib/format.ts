@@ -14,7 +14,8 @@ function trim(value: number): string {
 export function figure(value: number | null | undefined): string {
   if (value == null || !Number.isFinite(value)) return '–';
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
+  if (size !== 0 && size < 1e-3) return value.toExponential(2);
+  if (size >= 1e6) return count(value);
   return size >= 1000 ? value.toFixed(0) : size >= 100 ? value.toFixed(1) : size >= 10 ? value.toFixed(2) : value.toFixed(4);
 }
 

@@ -18,6 +18,8 @@ export interface Row {
   interval: [number, number] | null;
   baseline: { name: string; value: number | null } | null;
   verdict: string;
+  /** Of one optimizer step. */
+  work: { tokens?: number; flops?: number } | null;
   state: 'finished' | 'running' | 'stopped';
 }
 
@@ -31,6 +33,7 @@ export interface About extends Row {
   naive: { name?: string; value?: number } | null;
   extends: string;
   looks: LookName[];
+  tunes: boolean;
 }
 
 export interface LookName {
@@ -114,7 +117,34 @@ export interface Reading {
   truth?: string;
   said?: string;
   source?: string[];
-  input?: { columns: number; of: number; low: number; high: number; values: number[][] };
+  input?: Picture;
+}
+
+/** Steps of numbers, each from 0 to 255. */
+export interface Picture {
+  columns: number;
+  of: number;
+  low: number;
+  high: number;
+  values: number[][];
+}
+
+export interface Steps {
+  steps: number;
+  labels?: string[];
+  image?: Picture;
+}
+
+export interface DataRow extends Steps {
+  part: 'train' | 'valid' | 'test';
+  columns: [string, string][];
+  answer?: Steps;
+}
+
+export interface Data {
+  codec: string;
+  sound: boolean;
+  rows: DataRow[];
 }
 
 export interface Next {
@@ -144,4 +174,30 @@ export interface Block {
   title?: string;
   caption?: string;
   [key: string]: unknown;
+}
+
+/** Start and length in seconds, MIDI pitch, velocity. */
+export type Note = [number, number, number, number];
+
+export interface Tune {
+  step: number;
+  abc: string;
+  notes: Note[];
+  seconds: number;
+  problem: string;
+  verdict: string;
+  right?: boolean;
+}
+
+/** The numbers of unrolled.music.synth. */
+export interface Flute {
+  rate: number;
+  peak: number;
+  partials: number[];
+  attack: number;
+  release: number;
+  vibrato: [number, number, number];
+  share: number;
+  tail: number;
+  room: Packed;
 }

@@ -3,7 +3,16 @@
 const KEY = 'unrolled-theme';
 const dark = matchMedia('(prefers-color-scheme: dark)');
 
-export const theme = $state({ choice: localStorage.getItem(KEY) ?? 'auto', version: 0 });
+/** A browser may refuse a file its storage. */
+function kept(): string {
+  try {
+    return localStorage.getItem(KEY) ?? 'auto';
+  } catch {
+    return 'auto';
+  }
+}
+
+export const theme = $state({ choice: kept(), version: 0 });
 
 function apply(): void {
   if (theme.choice === 'auto') delete document.documentElement.dataset.theme;
@@ -15,7 +24,11 @@ function apply(): void {
 export function toggle(): void {
   const isDark = theme.choice === 'dark' || (theme.choice === 'auto' && dark.matches);
   theme.choice = isDark ? 'light' : 'dark';
-  localStorage.setItem(KEY, theme.choice);
+  try {
+    localStorage.setItem(KEY, theme.choice);
+  } catch {
+    // for this time only, then
+  }
   apply();
 }
 
