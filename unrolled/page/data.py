@@ -18,6 +18,7 @@ from unrolled.page.spoken import image, labels
 from unrolled.tasks.translate import Translate
 from unrolled.training.corpus import fingerprints
 from unrolled.training.resume import same_data
+from unrolled.training.rows import corpus_of
 from unrolled.training.run import Run
 
 EACH = 4  # rows of a part
