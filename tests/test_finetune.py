@@ -302,3 +302,27 @@ def test_the_verb_says_plan_before_and_after(
     assert "say what to start from" in capfd.readouterr().err
     assert main(["finetune", "gpt2", f"data={home / 'more.csv'}"]) == 4
     assert sys.modules.get("peft") is None
+
+
+def test_quality_by_labels_is_drawn_for_each_start(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from unrolled.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "compare", f"data={home / 'more.csv'}", "from=lstm-rows-1,scratch", "samples=20,all", "budget=5steps",
+        "threads=1", f"runs={home / 'runs'}", f"out={tmp_path / 'labels'}",
+    ]  # fmt: skip
+    assert main(words) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in said[1:5]] == [
+        ["lstm-rows-1", "20"], ["lstm-rows-1", "208"], ["scratch", "20"], ["scratch", "208"],
+    ]  # fmt: skip
+    assert "208 labels" in said[5]
+    told = Run.at(tmp_path / "labels" / "scratch-20-0")
+    assert told.test is not None and f"{told.test['value']:.4f}" in said[3]
+    assert (tmp_path / "labels" / "labels.svg").read_text().startswith("<svg")
+    assert main([*words[:3], "samples=many"]) == 2
+    assert "expected whole numbers or all" in capfd.readouterr().err
+    assert main([*words[:3], "models=gru"]) == 2

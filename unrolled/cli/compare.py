@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from unrolled.errors import UserError
+
 if TYPE_CHECKING:
     from unrolled.cli.arguments import Arguments
 
@@ -14,6 +16,7 @@ EXAMPLES = (
     "unrolled compare data=sentiment models=lstm,gru,encoder budget=1m seeds=3",
     "unrolled compare data=my.txt models=gru,transformer parameters=400k budget=2000steps",
     "unrolled compare resume=compare-irish-1",
+    "unrolled compare data=sentiment from=minilm,scratch samples=50,200,1000,all seeds=3",
 )
 WORDS = ()
 SWITCHES = ()
@@ -72,6 +75,12 @@ class Keys:
     threshold: float | Literal["auto"] | None = field(
         default=None, metadata={"help": "the probability from which the rarer class is said; auto = fitted"}
     )
+    from_: tuple[str, ...] = field(
+        default=(), metadata={"help": "instead of a race: what to start from, as in minilm,scratch"}
+    )
+    samples: tuple[str, ...] = field(
+        default=(), metadata={"help": "with from=: numbers of labelled rows, as in 50,200,1000,all"}
+    )
     runs: str = field(default="runs", metadata={"help": "where the comparison's folder is made"})
     out: str | None = field(
         default=None, metadata={"help": "the folder itself, instead of runs/compare-DATA-N"}
@@ -87,15 +96,36 @@ def keys() -> type | None:
 def run(arguments: Arguments) -> Any:
     """Races."""
     # Before torch is imported: a mistyped key is told at once.
-    options = asdict(arguments.resolve(Keys, WORDS).value)
+    resolved = arguments.resolve(Keys, WORDS)
+    options = asdict(resolved.value)
+    starts, samples = options.pop("from_"), options.pop("samples")
     from unrolled.comparison.board import Board
+
+    board = Board(quiet="quiet" in arguments.switches)
+    if starts or samples:
+        from unrolled.comparison.labels import label_curve
+
+        changed = resolved.changed()
+        if no := [key for key in ("models", "parameters", "resume") if key in changed]:
+            raise UserError(
+                f"{no[0]}= is of a race between models, from= and samples= are a curve over labels."
+            )
+        given = {key: options[key] for key in changed if key not in ("from", "samples", "seeds", "out")}
+        kept = {"data": options["data"], "runs": options["runs"], **given}
+        return label_curve(
+            starts or ("scratch",), samples or ("all",), options["seeds"], board, options["out"], **kept
+        )
     from unrolled.comparison.race import compare
 
-    return compare(**options, board=Board(quiet="quiet" in arguments.switches))
+    return compare(**options, board=board)
 
 
 def show(result: Any) -> str:
     """The table, what may be said about it, where everything is, and what to type next."""
+    from unrolled.comparison.labels import LabelCurve
+
+    if isinstance(result, LabelCurve):
+        return f"{result.table()}\n\n{result.path / 'report.html'}"
     from unrolled.comparison.words import next_commands, table
 
     lines = [table(result), "", str(result.path / "report.html")]

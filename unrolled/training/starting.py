@@ -63,6 +63,8 @@ def started(recipe: Recipe, base: Base, reads: Reads, device: str, rows: int) ->
         "lr": rates.looking_back if base.looks_back else rates.recurrent, "warmup": rates.warmup,
         "weight_decay": rates.weight_decay, "cooldown": rates.cooldown, **SHARED,
     }  # fmt: skip
+    if how == "head":  # its steps take a millisecond
+        given["log_every"] = 500
     given = {key: value for key, value in given.items() if getattr(recipe, key) is None and value is not None}
     chosen += [Chosen(key, value, f"tune={how}") for key, value in given.items()]
     batch = recipe.batch or given["batch"]
