@@ -42,6 +42,21 @@ def test_floating_numbers_are_those_of_the_folder(case: str, tmp_path: Path) -> 
     assert all(torch.equal(back[name], value) for name, value in weights_back(other, folder).items())
 
 
+@pytest.mark.parametrize("case", ["llama 3", "llama stretched"])
+def test_angles_that_are_stretched_come_with_the_file(case: str, tmp_path: Path) -> None:
+    folder = folder_of(case, tmp_path)
+    other = pretrained(folder)
+    turned = other.spec["core"]["layers"][0]["rotary"]
+    assert max(turned["factors"]) > 2
+    if case == "llama 3":
+        file = written(folder, tmp_path / "model.gguf", factors=turned["factors"])
+    else:
+        scaling = {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}
+        file = written(folder, tmp_path / "model.gguf", **scaling)
+    ids = torch.randint(50, (2, 90), generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(pretrained(file)(ids)[0], other(ids)[0], atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"])
 def test_quantised_numbers_are_those_that_the_package_makes(dtype: str, tmp_path: Path) -> None:
     sizes = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16}

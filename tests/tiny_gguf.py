@@ -32,9 +32,11 @@ def paired(value: np.ndarray, heads: int) -> np.ndarray:
     return halves.swapaxes(1, 2).reshape(value.shape)
 
 
-def written(folder: Path, file: Path, dtype: str = "F32", **changes: Any) -> Path:
-    """The .gguf of a hub's folder of the Llama or Qwen2 family; matrices in `dtype`; `changes`: keys set otherwise, or
-    with None left out.
+def written(
+    folder: Path, file: Path, dtype: str = "F32", factors: list[float] | None = None, **changes: Any
+) -> Path:
+    """The .gguf of a hub's folder of the Llama or Qwen2 family; matrices in `dtype`; factors: of the rotary
+    angles; `changes`: keys set otherwise, or with None left out.
     """
     import gguf
 
@@ -61,6 +63,8 @@ def written(folder: Path, file: Path, dtype: str = "F32", **changes: Any) -> Pat
             writer.add_string(key, value)
         else:
             (writer.add_float32 if isinstance(value, float) else writer.add_uint32)(key, value)
+    if factors:
+        writer.add_tensor("rope_freqs.weight", np.array(factors, np.float32))
     for name, value in load_file(folder / "model.safetensors").items():
         for part, count in (("q_proj", heads), ("k_proj", told["num_key_value_heads"])):
             if part in name and kind == "llama":

@@ -53,6 +53,7 @@ LLAMA3 = (
 # itself, a number: Llama 3's way with that many digits together.
 CUTS: dict[str, str | int] = {"gpt-2": "", "smollm": "digits", "starcoder": "digits"}
 CUTS |= {"llama-bpe": 3, "llama3": 3, "qwen2": 1}
+FACTORS, LARGEST_HEAD = "rope_freqs.weight", 4096
 CONTROL, OWN = 3, 4  # kinds of a token: special; one that somebody added
 
 
@@ -91,6 +92,8 @@ class GgufFile:
         if scaling != "none":
             factor = self.told.get(f"{self.family}.rope.scaling.factor")
             told["rope_scaling"] = {"rope_type": scaling, "factor": factor}
+        if (factors := self._factors()) is not None:
+            told["rope_scaling"] = {"rope_type": "factors", "factors": factors}
         config = Config({key: value for key, value in told.items() if value is not None}, str(self.place))
         turned = self.told.get(f"{self.family}.rope.dimension_count")
         if turned not in (None, _head(config)):
@@ -101,7 +104,7 @@ class GgufFile:
 
     def tensors(self) -> Changed:
         """The tensors under the hub's names, in the hub's order of rows."""
-        names = {_name(old): old for old in self.kept}
+        names = {_name(old): old for old in self.kept if old != FACTORS}
         heads = self.config.size("num_attention_heads")
         counts = {"q_proj": heads, "k_proj": self.config.size("num_key_value_heads", heads)}
         changes = {}
@@ -110,6 +113,12 @@ class GgufFile:
             if PAIRED[self.family] and part in counts:
                 changes[new] = _Unpaired(counts[part])
         return Changed(self.kept, names, changes)
+
+    def _factors(self) -> list[float] | None:
+        """How much slower each pair of a head turns, which Llama 3's files keep as a tensor."""
+        if FACTORS not in self.kept or self.kept[FACTORS].shape[0] > LARGEST_HEAD:
+            return None
+        return [float(factor) for factor in self.kept.read(FACTORS).flatten()]
 
     def codec(self, first: int, wrapped: bool) -> ImportedTokenizer | None:
         """The tokenizer that the file describes; None where it describes none. Raises UserError for a kind that isn't

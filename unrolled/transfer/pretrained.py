@@ -21,9 +21,7 @@ from unrolled.transfer.tensors import Tensors
 
 __all__ = ["NAMES", "Known", "NotAtHand", "family_of", "located", "pretrained", "tokenizer", "weights_back"]
 
-LONGEST = (
-    2048  # tokens of context that are reserved for each text being written, unless it was trained on fewer
-)
+LONGEST = 2048  # tokens of a text, where a config doesn't say how many it was trained on
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -48,7 +46,7 @@ def pretrained(source: str | Path, dtype: Precision = "float32") -> Model:
     model = _filled(family, config, tensors, PRECISIONS[dtype])
     context = config.size(family.context, LONGEST) if family.context else 0
     if context and (codec := _codec(held, family)):
-        model.task = GenerateText(codec, min(context, LONGEST))
+        model.task = GenerateText(codec, context)
     return model.eval()
 
 
