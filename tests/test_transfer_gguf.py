@@ -198,6 +198,6 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "a.gguf").write_bytes(head())
     with pytest.raises(MissingExtra, match=r"unrolled\[gguf\]"):
         pretrained(tmp_path / "a.gguf")
-    with pytest.raises(UserError, match="expected a .gguf file"):
+    with pytest.raises(UserError, match="expected one of .gguf"):
         (tmp_path / "a.txt").write_text("")
         pretrained(tmp_path / "a.txt")

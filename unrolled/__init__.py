@@ -33,6 +33,7 @@ _HOMES = {
     "doctor": "unrolled.cli.doctor",
     "evaluate": "unrolled.training.evaluate",
     "export": "unrolled.exports.export",
+    "from_keras": "unrolled.model",
     "from_torch": "unrolled.model",
     "generate": "unrolled.running.generate",
     "inspect": "unrolled.inspection.inspect",
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from unrolled.lessons.tour import learn
     from unrolled.mixer import Mixer
     from unrolled.mixers import MIXERS
-    from unrolled.model import Core, Model, build, from_torch, preset, to_torch
+    from unrolled.model import Core, Model, build, from_keras, from_torch, preset, to_torch
     from unrolled.running.generate import generate
     from unrolled.running.stream import Stream
     from unrolled.serving.serve import serve
@@ -95,6 +96,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "export",
+    "from_keras",
     "from_torch",
     "generate",
     "inspect",

@@ -26,8 +26,8 @@ def build(spec: Mapping[str, Any]) -> Model:
      "core": {"layers": [{"kind": "lstm", "width": 256, "inputs": 64}], "dropout": 0.2},
      "head": {"kind": "tokens", "tied": false}}
 
-    With "source": {"embedder": ..., "core": ...} a `Seq2Seq`, whose target the rest describes; "embedder": "shared" there:
-    one table for both.
+    With "source": {"embedder": ..., "core": ..., "bridge": "mapped" or "handed"} a `Seq2Seq`, whose target the rest
+    describes; "embedder": "shared" there: one table for both.
     """
     parts = _keys("model", spec, {"embedder", "core", "head"}, {"source"})
     embedder = _construct("embedder", EMBEDDERS, parts["embedder"])
@@ -44,12 +44,12 @@ def build(spec: Mapping[str, Any]) -> Model:
     kept = deepcopy(dict(parts))
     if "source" not in parts:
         return Model(embedder, core, made, kept)
-    source = _keys("source", parts["source"], {"embedder", "core"})
+    source = _keys("source", parts["source"], {"embedder", "core"}, {"bridge"})
     read = (
         embedder if source["embedder"] == "shared" else _construct("embedder", EMBEDDERS, source["embedder"])
     )
     reader = SourceReader(read, build_core(_table("core", source["core"]), inputs=read.width))
-    return Seq2Seq(embedder, core, made, reader, kept)
+    return Seq2Seq(embedder, core, made, reader, kept, source.get("bridge", "mapped"))
 
 
 def build_core(spec: Mapping[str, Any], inputs: int) -> Core:

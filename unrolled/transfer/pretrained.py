@@ -11,17 +11,15 @@ from torch import Tensor
 from unrolled.datasets.imported import ImportedTokenizer
 from unrolled.errors import UserError, unknown
 from unrolled.model import Model, build
-from unrolled.tasks import GenerateText
 from unrolled.transfer.config import Config
 from unrolled.transfer.families import FAMILIES, Family
 from unrolled.transfer.gguf_model import GgufFile
-from unrolled.transfer.sources import NAMES, Folder, Known, NotAtHand, located, opened
+from unrolled.transfer.sources import NAMES, Folder, Known, NotAtHand, NpzFile, located, opened
 from unrolled.transfer.taken import back, check, fill, renamed
 from unrolled.transfer.tensors import Tensors
 
 __all__ = ["NAMES", "Known", "NotAtHand", "family_of", "located", "pretrained", "tokenizer", "weights_back"]
 
-LONGEST = 2048  # tokens of a text, where a config doesn't say how many it was trained on
 Precision = Literal["float32", "bfloat16", "float16"]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -44,9 +42,7 @@ def pretrained(source: str | Path, dtype: Precision = "float32") -> Model:
     family = family_of(config)
     tensors = renamed(held.tensors(), family.older, family.prefix)
     model = _filled(family, config, tensors, PRECISIONS[dtype])
-    context = config.size(family.context, LONGEST) if family.context else 0
-    if context and (codec := _codec(held, family)):
-        model.task = GenerateText(codec, context)
+    model.task = family.task(config, held.place, _codec(held, family) if family.context else None)
     return model.eval()
 
 
@@ -77,7 +73,7 @@ def weights_back(model: Model, source: str | Path) -> dict[str, Tensor]:
     return back(model, family_of(config).names(config))
 
 
-def _codec(held: Folder | GgufFile, family: Family) -> ImportedTokenizer | None:
+def _codec(held: Folder | GgufFile | NpzFile, family: Family) -> ImportedTokenizer | None:
     """The tokenizer of what is held, where there is one."""
     config = held.config
     codec = held.codec(family.first(config), wrapped=family.context is None)
@@ -99,7 +95,7 @@ def family_of(config: Config) -> Family:
 
 def _filled(family: Family, config: Config, tensors: Tensors, dtype: torch.dtype) -> Model:
     """The model with their weights. All shapes are compared before anything is allocated."""
-    if config.size(_layers(family)) > len(tensors):
+    if family.layers and config.size(family.layers) > len(tensors):
         raise UserError(f"{config.source}: more layers than {tensors.folder} has tensors ({len(tensors)}).")
     names, spec = family.names(config), family.spec(config)
     tied = spec["head"].get("tied", False)
@@ -111,7 +107,3 @@ def _filled(family: Family, config: Config, tensors: Tensors, dtype: torch.dtype
         model.head.scores.weight = model.embedder.table.weight  # type: ignore[union-attr]
     fill(model, tensors, names)
     return model
-
-
-def _layers(family: Family) -> str:
-    return "n_layer" if family.context == "n_positions" else "num_hidden_layers"

