@@ -93,7 +93,8 @@ def test_sizes_of_a_config_are_compared_before_anything_is_allocated(folder: Pat
 def test_an_unknown_architecture_lists_the_known_ones(folder: Path) -> None:
     edited(folder, model_type="lama")
     with pytest.raises(
-        UserError, match="Did you mean 'llama'.*Known: bert, g2p_en, gpt2, llama, qwen2, roberta"
+        UserError,
+        match="Did you mean 'llama'.*Known: bert, g2p_en, gpt2, llama, qwen2, roberta, vit, whisper",
     ):
         pretrained(folder)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
+from unrolled.model.whole_embedders import FrameEmbedder, PatchEmbedder
 from unrolled.state import State
 
 
@@ -187,7 +188,8 @@ def _finite(where: str, raw: Tensor) -> None:
         )
 
 
-Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder
+Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder | PatchEmbedder | FrameEmbedder
 EMBEDDERS: dict[str, type[Embedder]] = {
     "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder,
+    "patches": PatchEmbedder, "frames": FrameEmbedder,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from torch import Tensor
 from unrolled.datasets.imported import ImportedTokenizer
 from unrolled.errors import UserError, unknown
 from unrolled.model import Model, build
+from unrolled.model.heads import LabelHead
 from unrolled.transfer.config import Config
 from unrolled.transfer.families import FAMILIES, Family
 from unrolled.transfer.gguf_model import GgufFile
@@ -105,5 +106,7 @@ def _filled(family: Family, config: Config, tensors: Tensors, dtype: torch.dtype
     model = model.to(dtype).to_empty(device="cpu")
     if tied:  # what is moved off `meta` is made anew, each by itself
         model.head.scores.weight = model.embedder.table.weight  # type: ignore[union-attr]
+    for head in (module for module in model.modules() if isinstance(module, LabelHead)):
+        head.weight.fill_(1.0)  # no weight of theirs: what it counts for in a loss
     fill(model, tensors, names)
     return model

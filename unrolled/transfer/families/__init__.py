@@ -12,7 +12,7 @@ from unrolled.datasets.imported import ImportedTokenizer
 from unrolled.model.spec import Spec
 from unrolled.tasks import GenerateText
 from unrolled.transfer.config import Config, ends
-from unrolled.transfer.families import bert, g2p_en, gpt2, llama
+from unrolled.transfer.families import bert, g2p_en, gpt2, llama, vit, whisper
 from unrolled.transfer.taken import Names
 
 LONGEST = 2048  # tokens of a text, where a config doesn't say how many it was trained on
@@ -28,7 +28,8 @@ class Family(NamedTuple):
     left_out: patterns of names that are known to have no counterpart; prefix: of their names in files of the whole model;
     older: pattern -> what is said today; context: the key that says how long a text it was trained on, None of one that
     writes no text from the left on; layers: the key of their number; task: config, place and tokenizer -> what the model
-    is for, None of one that has no head for a task.
+    is for, None of one that has no head for a task; begins: the id
+    that begins a text, where it isn't the config's first.
     """
 
     spec: Callable[[Config], Spec]
@@ -39,9 +40,12 @@ class Family(NamedTuple):
     context: str | None
     task: Callable[[Config, Path, ImportedTokenizer | None], Any] = _none
     layers: str | None = "num_hidden_layers"
+    begins: Callable[[Config], int] | None = None
 
     def first(self, config: Config) -> int:
         """Their id that is our 0: what begins a text, or pads one where none is written."""
+        if self.begins is not None:
+            return self.begins(config)
         vocabulary = config.size("vocab_size")
         if self.context is not None:
             return ends(config, vocabulary)[0]
@@ -81,5 +85,17 @@ FAMILIES: dict[str, Family] = {
     "qwen2": _LLAMA,
     "bert": _BERT,
     "roberta": _BERT,
+    "whisper": Family(
+        whisper.spec,
+        whisper.names,
+        whisper.LEFT_OUT,
+        whisper.PREFIX,
+        {},
+        "max_target_positions",
+        whisper.task,
+        "encoder_layers",
+        whisper.first,
+    ),
+    "vit": Family(vit.spec, vit.names, vit.LEFT_OUT, "", {}, None, vit.task),
     "g2p_en": Family(g2p_en.spec, g2p_en.names, (), "", {}, None, _phones, None),
 }
