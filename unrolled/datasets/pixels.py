@@ -173,7 +173,7 @@ class Patches(Pixels):
         image = np.pad(scaled[0], ((0, down), (0, right), (0, 0)))
         rows, columns = image.shape[0] // p, image.shape[1] // p
         squares = image.reshape(rows, p, columns, p, self.channels).swapaxes(1, 2)
-        return squares.reshape(rows * columns, self.width)
+        return squares.reshape(rows * columns, -1)
 
     def _settings(self) -> dict[str, int]:
         return {"largest": self.largest, "patch": self.patch}

@@ -27,8 +27,9 @@ LARGEST = 4096  # pixels of a side
 
 
 class PreparedPatches(Patches):
-    """(patches, p * p * channels): an image resized, cropped and scaled as its model's preprocessor_config.json says, in
-    squares of `patch` pixels.
+    """(patches + 1, p * p * channels + 1): an image resized, cropped and scaled as its model's preprocessor_config.json
+    says, in squares of `patch` pixels, each with a 0 behind its pixels; the last step is a 1 behind zeros: no patch, but
+    where the model says what the whole is.
 
     size: (height, width) that it is resized to, one number for its shorter side, or None; crop: (height, width) cut out of
     the middle; resample: Pillow's number of the filter; rescale: what bytes are multiplied by before mean and deviation.
@@ -94,6 +95,17 @@ class PreparedPatches(Patches):
             )
         except (UserError, TypeError, ValueError, KeyError) as error:
             raise UserError(f"{source}: images can't be prepared as it says ({error}).") from error
+
+    @property
+    def width(self) -> int:
+        """D: values a step."""
+        return super().width + 1
+
+    def _steps(self, scaled: Steps) -> Steps:
+        squares = super()._steps(scaled)
+        steps = np.zeros((len(squares) + 1, squares.shape[1] + 1), np.float32)
+        steps[:-1, :-1], steps[-1, -1] = squares, 1
+        return steps
 
     @property
     def patches(self) -> int:

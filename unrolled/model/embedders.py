@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
-from unrolled.model.whole_embedders import FrameEmbedder, PatchEmbedder
+from unrolled.model.media_embedders import FrameEmbedder, PatchEmbedder
 from unrolled.state import State
 
 

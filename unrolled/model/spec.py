@@ -13,6 +13,7 @@ from unrolled.mixers import MIXERS
 from unrolled.model.core import Core
 from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS
+from unrolled.model.media_embedders import FrameEmbedder
 from unrolled.model.model import Model
 from unrolled.model.seq2seq import Seq2Seq, SourceReader
 
@@ -43,6 +44,10 @@ def build(spec: Mapping[str, Any]) -> Model:
     made = _construct("head", HEADS, head)
     kept = deepcopy(dict(parts))
     if "source" not in parts:
+        if isinstance(embedder, FrameEmbedder):
+            raise UserError(
+                "embedder 'frames': it halves the steps, so that no answer is at its step; it is for a source alone."
+            )
         return Model(embedder, core, made, kept)
     source = _keys("source", parts["source"], {"embedder", "core"}, {"bridge"})
     read = (

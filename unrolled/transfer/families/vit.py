@@ -33,7 +33,7 @@ def spec(config: Config) -> Spec:
     blocks += [dict(layer) for _ in range(config.size("num_hidden_layers")) for layer in (attention, ffn)]
     labels = _labels(config)
     return {
-        "embedder": {"kind": "patches", "inputs": patch * patch * channels, "width": width},
+        "embedder": {"kind": "patches", "inputs": patch * patch * channels + 1, "width": width},
         "core": {"layers": blocks, "norm": "before", "residual": True, "eps": eps},
         "head": {"kind": "labels", "classes": len(labels)} if labels else {"kind": "vectors"},
     }
