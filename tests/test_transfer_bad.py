@@ -94,7 +94,7 @@ def test_an_unknown_architecture_lists_the_known_ones(folder: Path) -> None:
     edited(folder, model_type="lama")
     with pytest.raises(
         UserError,
-        match="Did you mean 'llama'.*Known: bert, g2p_en, gpt2, llama, qwen2, roberta, vit, whisper",
+        match="Did you mean 'llama'.*Known: bert, efficientnet-lite0, g2p_en, gpt2, llama, qwen2, resnet",
     ):
         pretrained(folder)
 

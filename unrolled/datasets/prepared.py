@@ -29,7 +29,7 @@ LARGEST = 4096  # pixels of a side
 class PreparedPatches(Patches):
     """(patches + 1, p * p * channels + 1): an image resized, cropped and scaled as its model's preprocessor_config.json
     says, in squares of `patch` pixels, each with a 0 behind its pixels; the last step is a 1 behind zeros: no patch, but
-    where the model says what the whole is.
+    where the model says what the whole is. With patch=0 a picture is one step, (1, height * width * channels).
 
     size: (height, width) that it is resized to, one number for its shorter side, or None; crop: (height, width) cut out of
     the middle; resample: Pillow's number of the filter; rescale: what bytes are multiplied by before mean and deviation.
@@ -77,6 +77,8 @@ class PreparedPatches(Patches):
     def told(cls, told: Mapping[str, Any], patch: int, channels: int, source: str) -> Self:
         """As a preprocessor_config.json says it. Raises UserError, naming the file, for what can't be."""
         try:
+            if "crop_pct" in told:
+                told = _cropped(told)
             size, crop = told.get("size", 224), told.get("crop_size", 224)
             normalised, rescaled = told.get("do_normalize", True), told.get("do_rescale", True)
             return cls(
@@ -99,9 +101,12 @@ class PreparedPatches(Patches):
     @property
     def width(self) -> int:
         """D: values a step."""
-        return super().width + 1
+        whole = self.height * self.width_pixels * self.channels
+        return super().width + 1 if self.patch else whole
 
     def _steps(self, scaled: Steps) -> Steps:
+        if not self.patch:
+            return np.asarray(scaled[0].reshape(1, -1), np.float32)
         squares = super()._steps(scaled)
         steps = np.zeros((len(squares) + 1, squares.shape[1] + 1), np.float32)
         steps[:-1, :-1], steps[-1, -1] = squares, 1
@@ -110,7 +115,8 @@ class PreparedPatches(Patches):
     @property
     def patches(self) -> int:
         """Patches of an image."""
-        return -(-self.height // self.patch) * -(-self.width_pixels // self.patch)
+        p = self.patch or max(self.height, self.width_pixels)
+        return -(-self.height // p) * -(-self.width_pixels // p)
 
     def fit(self, values: Iterable[Picture]) -> Self:
         """Itself: its sizes and scales belong to the weights."""
@@ -144,6 +150,16 @@ class PreparedPatches(Patches):
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """The codec that `to_dict` described."""
         return cls(**{name: value for name, value in saved.items() if name != "kind"})
+
+
+def _cropped(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The same in size and crop: below 384 pixels an image is made larger by 1 / crop_pct first, and cut out of that."""
+    sides = _sides(told["size"])
+    side = sides if isinstance(sides, int) else sides[0]
+    if side >= 384:
+        return {**told, "size": side}
+    shortest = {"shortest_edge": int(side / float(told["crop_pct"]))}
+    return {**told, "size": shortest, "do_center_crop": True, "crop_size": side}
 
 
 def _sides(told: Any) -> list[int] | int:

@@ -13,6 +13,7 @@ from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
 from unrolled.model.media_embedders import FrameEmbedder, PatchEmbedder
+from unrolled.model.pictures import PictureEmbedder
 from unrolled.state import State
 
 
@@ -188,8 +189,8 @@ def _finite(where: str, raw: Tensor) -> None:
         )
 
 
-Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder | PatchEmbedder | FrameEmbedder
+Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder | PatchEmbedder | FrameEmbedder | PictureEmbedder
 EMBEDDERS: dict[str, type[Embedder]] = {
     "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder,
-    "patches": PatchEmbedder, "frames": FrameEmbedder,
+    "patches": PatchEmbedder, "frames": FrameEmbedder, "pictures": PictureEmbedder,
 }  # fmt: skip

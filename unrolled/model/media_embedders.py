@@ -15,8 +15,8 @@ from unrolled.layout import Layout, select
 from unrolled.state import State
 
 
-class _Numbers(nn.Module):
-    """What they share: raw (B, T, inputs) float."""
+class Numbers(nn.Module):
+    """What embedders of numbers share: raw (B, T, inputs) float."""
 
     sides: ClassVar[int] = 3  # of raw: (batch, time, numbers)
 
@@ -43,7 +43,7 @@ class _Numbers(nn.Module):
             raise UserError(f"{type(self).__name__}: got numbers that are not finite (NaN or infinite).")
 
 
-class PatchEmbedder(_Numbers):
+class PatchEmbedder(Numbers):
     """A linear map of each patch's pixels, raw (B, T, inputs) -> (B, T, width). The last number of a step isn't a pixel:
     where it is 1 the step is no patch but one learned vector, in which attention gathers what is said of the whole
     (Dosovitskiy et al. 2021, arXiv:2010.11929, eq. 1, whose [class] stands first; where it stands is for positions to say).
@@ -64,7 +64,7 @@ class PatchEmbedder(_Numbers):
         return torch.where(raw[..., -1:] > 0.5, self.token.to(x.dtype), x), state, layout
 
 
-class FrameEmbedder(_Numbers):
+class FrameEmbedder(Numbers):
     """Two convolutions of 3 frames, the second of every other: raw (B, T, inputs) -> gelu(conv(gelu(conv(raw)))) (B, T / 2
     rounded up, width). Radford et al. 2022, arXiv:2212.04356, sec. 2.2.
 

@@ -96,6 +96,13 @@ def together(ours: str, theirs: Sequence[str], rows: Sequence[int], bias: bool =
     }
 
 
+def normed(ours: str, convolution: str, norm: str) -> Names:
+    """A convolution without a bias and the batch norm behind it, with the mean and variance that it counted."""
+    parts = {"weight": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
+    found = {f"{ours}.norm.{part}": Taken((f"{norm}.{theirs}",)) for part, theirs in parts.items()}
+    return found | {f"{ours}.weight": Taken((f"{convolution}.weight",))}
+
+
 def check(model: nn.Module, tensors: Tensors, names: Names, left_out: Iterable[str]) -> None:
     """Raises UserError, naming the first 20, for tensors that are missing, too many, or of another shape than the config
     says. The model may be without storage: nothing is read.

@@ -12,7 +12,7 @@ from unrolled.datasets.imported import ImportedTokenizer
 from unrolled.model.spec import Spec
 from unrolled.tasks import GenerateText
 from unrolled.transfer.config import Config, ends
-from unrolled.transfer.families import bert, g2p_en, gpt2, llama, vit, whisper
+from unrolled.transfer.families import bert, efficientnet_lite, g2p_en, gpt2, llama, resnet, vit, whisper
 from unrolled.transfer.taken import Names
 
 LONGEST = 2048  # tokens of a text, where a config doesn't say how many it was trained on
@@ -95,6 +95,10 @@ FAMILIES: dict[str, Family] = {
         whisper.task,
         "encoder_layers",
         whisper.first,
+    ),
+    "resnet": Family(resnet.spec, resnet.names, resnet.LEFT_OUT, "", {}, None, resnet.task, None),
+    "efficientnet-lite0": Family(
+        efficientnet_lite.spec, efficientnet_lite.names, efficientnet_lite.LEFT_OUT, "", {}, None, layers=None
     ),
     "vit": Family(vit.spec, vit.names, vit.LEFT_OUT, "", {}, None, vit.task),
     "g2p_en": Family(g2p_en.spec, g2p_en.names, (), "", {}, None, _phones, None),

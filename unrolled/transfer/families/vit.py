@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from unrolled.datasets.labels import Labels
-from unrolled.datasets.prepared import PreparedPatches
 from unrolled.errors import UserError
 from unrolled.model.spec import Spec
 from unrolled.tasks import Classify
 from unrolled.transfer.config import Config
+from unrolled.transfer.families.labelled import classes, classified, scores
 from unrolled.transfer.taken import Names, Taken, both, together
 
 CLASSIFIES = "ViTForImageClassification"
 LEFT_OUT = (r"pooler\..*", r"vit\.pooler\..*")  # of its pretraining
 ACTIVATION = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
-PREPARED = "preprocessor_config.json"
 
 
 def spec(config: Config) -> Spec:
@@ -31,7 +27,7 @@ def spec(config: Config) -> Spec:
     ffn |= {"activation": config.one_of("hidden_act", ACTIVATION, "gelu")}
     blocks: list[dict[str, Any]] = [{"kind": "positions", "width": width, "length": _patches(config) + 1}]
     blocks += [dict(layer) for _ in range(config.size("num_hidden_layers")) for layer in (attention, ffn)]
-    labels = _labels(config)
+    labels = classes(config, CLASSIFIES)
     return {
         "embedder": {"kind": "patches", "inputs": patch * patch * channels + 1, "width": width},
         "core": {"layers": blocks, "norm": "before", "residual": True, "eps": eps},
@@ -41,7 +37,7 @@ def spec(config: Config) -> Spec:
 
 def names(config: Config) -> Names:
     """Which of their tensors make each of ours."""
-    labels = _labels(config)
+    labels = classes(config, CLASSIFIES)
     stem = "vit." if labels else ""
     width, patch, channels = (
         config.size("hidden_size"),
@@ -77,48 +73,22 @@ def names(config: Config) -> Names:
         found |= both(f"core.norms.{ffn}", f"{theirs}.layernorm_after")
     found |= both("core.final", f"{stem}layernorm")
     if labels:
-        order = tuple(sorted(range(len(labels)), key=labels.__getitem__))
-        found["head.scores.weight"] = Taken(("classifier.weight",), order=order)
-        found["head.scores.bias"] = Taken(("classifier.bias",), order=order)
+        found |= scores(labels, "classifier")
     return found
 
 
 def task(config: Config, place: Path, codec: object) -> Classify | None:
     """Images in, their classes out; None of one that answers nothing, or where nothing says how images are prepared."""
-    labels, file = _labels(config), place / PREPARED
-    if not labels or not file.is_file():
-        return None
-    try:
-        told = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not how images are prepared ({error}). Fetch it again.") from error
-    reads = PreparedPatches.told(
-        told, config.size("patch_size", 16), config.size("num_channels", 3), str(file)
-    )
-    if reads.patches != _patches(config):
+    patch = config.size("patch_size", 16)
+    made = classified(classes(config, CLASSIFIES), place, patch, config.size("num_channels", 3))
+    if made is not None and made.codec.patches != _patches(config):  # type: ignore[attr-defined]
         raise UserError(
-            f"{file}: prepares images of {reads.patches} patches, and {config.source} says {_patches(config)}."
+            f"{place}: its images are prepared to {made.codec.patches} patches, "  # type: ignore[attr-defined]
+            f"and {config.source} says {_patches(config)}."
         )
-    answers = Labels(dict.fromkeys(labels, 1))
-    return Classify(codec=reads, answers=answers, inputs=("image",), targets=("label",))
+    return made
 
 
 def _patches(config: Config) -> int:
     """How many patches an image has."""
     return (config.size("image_size", 224) // config.size("patch_size", 16)) ** 2
-
-
-def _labels(config: Config) -> list[str]:
-    """The names of the classes in the order of their ids, all different; none of a model that has no such head."""
-    if CLASSIFIES not in (config.told.get("architectures") or ()):
-        return []
-    told = config.told.get("id2label")
-    count = len(told) if isinstance(told, dict) else 0
-    if not isinstance(told, dict) or not count or set(map(str, told)) != set(map(str, range(count))):
-        raise UserError(
-            f"{config.source}: id2label is {told!r:.80}; expected a name for each class, 0, 1, ..."
-        )
-    named = {str(key): str(name) for key, name in told.items()}
-    found = [named[str(number)] for number in range(count)]
-    often = Counter(found)
-    return [f"{name} ({number})" if often[name] > 1 else name for number, name in enumerate(found)]
