@@ -100,7 +100,9 @@ def test_slots_begin_small_and_end_at_the_same_numbers(monkeypatch: pytest.Monke
     monkeypatch.setattr("unrolled.running.stream.FIRST", 3)
     growing = Stream(model, rows=2)
     assert nbytes(growing.state) < nbytes(reserved.state)
-    for ids, layout in zip(pushes, layouts, strict=True):  # rows slide together at first, then each for itself
+    for ids, layout in zip(
+        pushes, layouts, strict=True
+    ):  # rows slide together at first, then each for itself
         assert torch.allclose(growing.push(ids, layout), reserved.push(ids, layout), atol=1e-5)
 
 

@@ -126,6 +126,8 @@ def test_efficientnet_lite0_is_converted_and_says_what_its_own_package_says(tmp_
 
 
 def test_resemblyzer_s_lstm_is_converted_and_says_what_torch_says(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="pretrained.pt: It is a pickle"):
+        pretrained("resemblyzer")
     converted(carried("resemblyzer", ".pt"), tmp_path / "model.safetensors")
     weights = load_file(tmp_path / "model.safetensors")
     core = un.from_torch(weights, prefix="lstm.")

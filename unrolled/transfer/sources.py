@@ -133,7 +133,9 @@ def located(source: str | Path) -> Path:
 
 
 def _carried(package: str) -> Path | None:
-    """The first folder of an installed package that holds a config.json beside safetensors, or its .gguf or .npz file."""
+    """The first folder of an installed package that holds a config.json beside safetensors, or its .gguf or .npz file.
+    Raises UserError for one that carries weights as a pickle only.
+    """
     try:
         files = distribution(package).files or []
     except (PackageNotFoundError, ValueError):
@@ -141,4 +143,8 @@ def _carried(package: str) -> Path | None:
     folders = [Path(str(file.locate())).parent for file in files if file.name == "config.json"]
     found = next((folder for folder in sorted(folders) if any(folder.glob("*.safetensors"))), None)
     single = sorted(Path(str(file.locate())) for file in files if file.suffix in FILES)
-    return found or next((file for file in single if file.is_file()), None)
+    found = found or next((file for file in single if file.is_file()), None)
+    programs = [Path(str(file.locate())) for file in files if file.suffix in PROGRAMS]
+    if found is None and programs:
+        raise pickled(min(programs))
+    return found
