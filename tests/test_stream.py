@@ -92,6 +92,20 @@ def test_slots_without_a_context_just_grow() -> None:
     assert torch.allclose(prediction, model(ids)[0][:, -1], atol=1e-5)
 
 
+def test_slots_begin_small_and_end_at_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, generator = small("transformer", context=16), torch.Generator().manual_seed(0)
+    pushes = [torch.randint(CODEC.size, (2, 5), generator=generator) for _ in range(9)]
+    layouts = [None, *(Layout.of_lengths(torch.tensor([5, n % 6]), 5) for n in range(8))]
+    reserved = Stream(model, rows=2)
+    monkeypatch.setattr("unrolled.running.stream.FIRST", 3)
+    growing = Stream(model, rows=2)
+    assert nbytes(growing.state) < nbytes(reserved.state)
+    for ids, layout in zip(
+        pushes, layouts, strict=True
+    ):  # rows slide together at first, then each for itself
+        assert torch.allclose(growing.push(ids, layout), reserved.push(ids, layout), atol=1e-5)
+
+
 def test_training_mode_survives() -> None:
     model = build(preset("gru", CODEC.size, width=16, dropout=0.5)).train()
     one, other = Stream(model).push([1, 2]), Stream(model).push([1, 2])

@@ -92,7 +92,10 @@ def test_sizes_of_a_config_are_compared_before_anything_is_allocated(folder: Pat
 
 def test_an_unknown_architecture_lists_the_known_ones(folder: Path) -> None:
     edited(folder, model_type="lama")
-    with pytest.raises(UserError, match="Did you mean 'llama'.*Known: bert, gpt2, llama, qwen2, roberta"):
+    with pytest.raises(
+        UserError,
+        match="Did you mean 'llama'.*Known: bert, efficientnet-lite0, g2p_en, gpt2, llama, qwen2, resnet",
+    ):
         pretrained(folder)
 
 
@@ -107,6 +110,8 @@ def test_an_unknown_architecture_lists_the_known_ones(folder: Path) -> None:
         ({"eos_token_id": 99}, "eos_token_id is 99; expected an id below vocab_size=30"),
         ({"rope_scaling": {"rope_type": "yarn"}}, "rotary positions are of type 'yarn'"),
         ({"rope_scaling": "linear"}, "rotary positions are of type 'linear'"),
+        ({"rope_scaling": {"type": "linear", "factor": 0}}, "factor is 0; expected a number above 0"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8}}, "original_max_position_embeddings is None"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
         (
             {"use_sliding_window": True, "sliding_window": 8, "layer_types": ["full_attention"]},

@@ -38,7 +38,8 @@ def unchecked() -> Iterator[None]:
 def model(tmp_path: Path) -> Model:
     """A Llama whose documents begin with one token and end with another, and whose table is read backwards."""
     kind, options = WRITERS["llama tied"]
-    folder = saved(theirs(kind, options, seed=6), tmp_path / "theirs")
+    stretched = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
+    folder = saved(theirs(kind, options | {"rope_parameters": stretched}, seed=6), tmp_path / "theirs")
     word_tokenizer(folder, options["vocab_size"], specials=(0, 1, 2))
     return pretrained(folder)
 

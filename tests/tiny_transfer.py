@@ -38,6 +38,25 @@ WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama one token ends and begins": ("llama", LLAMA | {"bos_token_id": 0, "eos_token_id": 0}),
     "llama wide heads": ("llama", LLAMA | {"head_dim": 10, "num_key_value_heads": 1, "hidden_size": 28}),
     "llama biases": ("llama", LLAMA | {"attention_bias": True, "mlp_bias": True, "num_key_value_heads": 4}),
+    "llama stretched": (
+        "llama",
+        LLAMA | {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}},
+    ),
+    "llama 3": (
+        "llama",
+        LLAMA
+        | {
+            "head_dim": 16,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 1e3,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 80,
+            },
+        },
+    ),
     "qwen2": ("qwen2", LLAMA | {"bos_token_id": 50, "eos_token_id": 50}),
     "qwen2 tied": ("qwen2", LLAMA | {"tie_word_embeddings": True, "bos_token_id": None}),
     "qwen2 windows": (

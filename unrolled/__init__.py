@@ -34,6 +34,7 @@ _HOMES = {
     "evaluate": "unrolled.training.evaluate",
     "export": "unrolled.exports.export",
     "finetune": "unrolled.comparison.finetune",
+    "from_keras": "unrolled.model",
     "from_torch": "unrolled.model",
     "generate": "unrolled.running.generate",
     "inspect": "unrolled.inspection.inspect",
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from unrolled.lessons.tour import learn
     from unrolled.mixer import Mixer
     from unrolled.mixers import MIXERS
-    from unrolled.model import Core, Model, build, from_torch, preset, to_torch
+    from unrolled.model import Core, Model, build, from_keras, from_torch, preset, to_torch
     from unrolled.running.generate import generate
     from unrolled.running.stream import Stream
     from unrolled.serving.serve import serve
@@ -98,6 +99,7 @@ __all__ = [
     "evaluate",
     "export",
     "finetune",
+    "from_keras",
     "from_torch",
     "generate",
     "inspect",

@@ -84,6 +84,11 @@ class ImportedTokenizer:
         held = len(self._tokenizer.decode(self._before))
         return str(self._tokenizer.decode([*self._before, *theirs.tolist()]))[held:]
 
+    def id_of(self, name: str) -> int | None:
+        """Their id of a token by its own name; None where it has none."""
+        found = self._tokenizer.token_to_id(name)
+        return None if found is None else int(found)
+
     def token_text(self, token: int) -> str:
         if token == BOUNDARY:
             return short_name(token)

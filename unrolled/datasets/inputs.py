@@ -10,6 +10,7 @@ import numpy as np
 from unrolled.datasets.codecs import CODECS, IMPORTED
 from unrolled.datasets.items import Items
 from unrolled.datasets.media_codecs import MEDIA_CODECS, OF_COLUMN
+from unrolled.datasets.prepared import PREPARED
 from unrolled.datasets.standard import Values
 from unrolled.datasets.symbols import Symbols
 from unrolled.datasets.together import Field, Together
@@ -38,7 +39,12 @@ class InputCodec(Protocol):
 
 
 TOKENS: dict[str, Any] = CODECS | IMPORTED | {Words.kind: Words, Items.kind: Items, Symbols.kind: Symbols}
-SINGLE: dict[str, Any] = {**TOKENS, Values.kind: Values, **MEDIA_CODECS}  # those that read one column
+SINGLE: dict[str, Any] = {
+    **TOKENS,
+    Values.kind: Values,
+    **MEDIA_CODECS,
+    **PREPARED,
+}  # those that read one column
 INPUTS: dict[str, Any] = {**SINGLE, Together.kind: Together}
 OF = {
     "text": "words", "category": "items", "tokens": "items", "series": "values", "number": "values",

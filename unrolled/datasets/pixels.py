@@ -70,11 +70,11 @@ class Pixels:
 
     def _stack(self, value: Any) -> NDArray[Any]:
         """(N, H, W, channels) of what a value holds: one image here."""
-        return _checked(image_of(value), 2)[None]
+        return checked(image_of(value), 2)[None]
 
     def _sized(self, value: Any) -> Values:
         """(N, height, width, channels) in this codec's size and channels, unscaled."""
-        stack = _in_channels(self._stack(value), self.channels)
+        stack = in_channels(self._stack(value), self.channels)
         return resized(stack, self.height, self.width_pixels)
 
     def _steps(self, scaled: Steps) -> Steps:
@@ -173,7 +173,7 @@ class Patches(Pixels):
         image = np.pad(scaled[0], ((0, down), (0, right), (0, 0)))
         rows, columns = image.shape[0] // p, image.shape[1] // p
         squares = image.reshape(rows, p, columns, p, self.channels).swapaxes(1, 2)
-        return squares.reshape(rows * columns, self.width)
+        return squares.reshape(rows * columns, -1)
 
     def _settings(self) -> dict[str, int]:
         return {"largest": self.largest, "patch": self.patch}
@@ -194,7 +194,7 @@ class FrameVectors(Pixels):
         return self.height * self.width_pixels * self.channels
 
     def _stack(self, value: Any) -> NDArray[Any]:
-        return _checked(frames_of(value), 3)
+        return checked(frames_of(value), 3)
 
     def _steps(self, scaled: Steps) -> Steps:
         return scaled.reshape(len(scaled), self.width)
@@ -219,7 +219,7 @@ def _weights(before: int, after: int) -> Values:
     return np.asarray(weights / weights.sum(1, keepdims=True))
 
 
-def _checked(array: NDArray[Any], sides: int) -> NDArray[Any]:
+def checked(array: NDArray[Any], sides: int) -> NDArray[Any]:
     """The array with a channel dimension. Raises UserError for other dimensions, no pixels and values not finite."""
     names = "(T, H, W) or (T, H, W, channels)" if sides == 3 else "(H, W) or (H, W, channels)"
     if array.ndim not in (sides, sides + 1) or not array.size:
@@ -229,7 +229,7 @@ def _checked(array: NDArray[Any], sides: int) -> NDArray[Any]:
     return array if array.ndim == sides + 1 else array[..., None]
 
 
-def _in_channels(stack: NDArray[Any], channels: int) -> NDArray[Any]:
+def in_channels(stack: NDArray[Any], channels: int) -> NDArray[Any]:
     """Grey repeated to several channels, or colours weighed to grey."""
     if stack.shape[-1] == channels:
         return stack

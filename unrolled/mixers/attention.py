@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import inf, sqrt
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,14 +20,43 @@ from unrolled.mixers.remember import extend, write
 from unrolled.state import Slots, Source, State, Tail
 
 
+class Turn(NamedTuple):
+    """How fast each pair of numbers of a head turns with its position: base^(-2 i / size) / factors[i]."""
+
+    base: float = 10000.0
+    factors: tuple[float, ...] = ()  # none: all 1
+
+    @classmethod
+    def of(cls, given: object, size: int) -> Turn:
+        """What `rotary` of heads of `size` asks for. Raises UserError for what it can't be."""
+        if isinstance(given, bool) or given == 0:
+            return cls()
+        table: Mapping[str, Any] = given if isinstance(given, Mapping) else {"base": given}
+        base, factors = table.get("base", 10000.0), table.get("factors", ())
+        numbers = [base, *factors] if isinstance(factors, Sequence) else []
+        above = [isinstance(number, (int, float)) and number > 0 for number in numbers]
+        if (
+            not numbers
+            or not all(above)
+            or len(factors) not in (0, size // 2)
+            or table.keys() - {"base", "factors"}
+        ):
+            raise UserError(
+                f"Attention: got rotary={given!r:.80}; it is true, false, the base of its angles, or a table of base and "
+                f"factors, numbers above 0, one factor for each of {size // 2} pairs of a head."
+            )
+        return cls(float(base), tuple(map(float, factors)))
+
+
 class Attention(Mixer):
     """softmax(q k^T scale) v over the running document: Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
 
     heads: query heads; kv_heads: key and value heads, shared by groups of query heads (Ainslie et al. 2023,
     arXiv:2305.13245); window: how many tokens back, itself included, it may look (Beltagy et al. 2020,
     arXiv:2004.05150, sec. 3.1); rotary: turn queries and keys by position (Su et al. 2021, arXiv:2104.09864, eq. 34), a
-    number: by angles of another base than 10,000; size: of a head, width / heads unless given; bias: of all maps, or
-    "qkv" of all but the last (Qwen2, arXiv:2407.10671, sec. 2.2.1).
+    number: by angles of another base than 10,000, a table of base and factors: also slower by one factor for each pair of
+    numbers of a head, which stretches a model to longer texts (Chen et al. 2023, arXiv:2306.15595, eq. 4); size: of a
+    head, width / heads unless given; bias: of all maps, or "qkv" of all but the last (Qwen2, arXiv:2407.10671, sec. 2.2.1).
     Causal attention remembers in Slots, windowed in a Tail; attention that is not causal can't stream.
     """
 
@@ -39,7 +69,7 @@ class Attention(Mixer):
         kv_heads: int | None = None,
         causal: bool = True,
         window: int | None = None,
-        rotary: bool | float = True,
+        rotary: bool | float | Mapping[str, Any] = True,
         bias: bool | Literal["qkv"] = False,
         scale: float | None = None,
         size: int | None = None,
@@ -60,13 +90,10 @@ class Attention(Mixer):
         if window is not None and not causal:
             raise UserError(f"Attention: window={window} with causal={causal}; a window is causal.")
         self.heads, self.kv_heads = heads, kv_heads
-        if rotary < 0 or bias not in (True, False, "qkv"):
-            raise UserError(
-                f"Attention: got rotary={rotary!r}, bias={bias!r}; rotary is true, false or the base of its angles, bias "
-                "is true, false or 'qkv'."
-            )
+        if bias not in (True, False, "qkv"):
+            raise UserError(f"Attention: got bias={bias!r}; bias is true, false or 'qkv'.")
         self.causal, self.window, self.rotary = causal, window, bool(rotary)
-        self.base = 10000.0 if isinstance(rotary, bool) else float(rotary)
+        self.turn = Turn.of(rotary, size)
         self.size = size
         self.scale = 1 / sqrt(self.size) if scale is None else scale
         self.reach = Reach(inf if window is None else window - 1, 0 if causal else inf)
@@ -99,7 +126,7 @@ class Attention(Mixer):
             if layout is not None:  # padding stands past the end of what may be looked up
                 position = select(layout.valid, position)
             limit = state.capacity if isinstance(state, Slots) else None
-            qk = rotate(qk, rotary_angles(position, self.size, x.dtype, limit, self.base))
+            qk = rotate(qk, rotary_angles(position, self.size, x.dtype, limit, self.turn))
         q, k = qk.split((self.heads, self.kv_heads), 2)  # (B, T, H, D)
         after: State = None
         if state is None:
@@ -200,24 +227,27 @@ def rotary_angles(
     size: int,
     dtype: torch.dtype,
     limit: int | None = None,
-    base: float = 10000.0,
+    turn: Turn | None = None,
 ) -> tuple[Float[Tensor, "batch time 1 size"], Float[Tensor, "batch time 1 size"]]:
     """Cosine and signed sine of position * base^(-2 i / size) for both halves of a head, in float32 at least. limit: what
     no position reaches, so that they may be looked up.
     """
+    turn = Turn() if turn is None else turn
     if limit is None or torch.compiler.is_compiling():
-        cos, sin = _turns(position, size, dtype, base).unbind(-3)
+        cos, sin = _turns(position, size, dtype, turn).unbind(-3)
     else:
-        cos, sin = _table(1 << limit.bit_length(), size, dtype, position.device, base)[position].unbind(-3)
+        cos, sin = _table(1 << limit.bit_length(), size, dtype, position.device, turn)[position].unbind(-3)
     return cos, sin
 
 
 def _turns(
-    position: Tensor, size: int, dtype: torch.dtype, base: float
+    position: Tensor, size: int, dtype: torch.dtype, turn: Turn
 ) -> Float[Tensor, "*position 2 1 size"]:
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     half = size // 2
-    frequency = base ** (-torch.arange(half, device=position.device, dtype=wide) / half)
+    frequency = turn.base ** (-torch.arange(half, device=position.device, dtype=wide) / half)
+    if turn.factors:
+        frequency = frequency / torch.tensor(turn.factors, device=position.device, dtype=wide)
     angle = position[..., None].to(wide) * frequency
     cos, sin = angle.cos(), angle.sin()
     both = torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)], -2)
@@ -226,11 +256,11 @@ def _turns(
 
 @lru_cache(maxsize=4)
 def _table(
-    length: int, size: int, dtype: torch.dtype, device: torch.device, base: float
+    length: int, size: int, dtype: torch.dtype, device: torch.device, turn: Turn
 ) -> Float[Tensor, "length 2 1 size"]:
     """The angles of positions 0 .. length - 1, kept: a step would compute them anew in every layer."""
     with torch.inference_mode(False), torch.no_grad():
-        return _turns(torch.arange(length, device=device), size, dtype, base)
+        return _turns(torch.arange(length, device=device), size, dtype, turn)
 
 
 def rotate(x: Float[Tensor, "batch time heads size"], angles: tuple[Tensor, Tensor]) -> Tensor:

@@ -28,7 +28,9 @@ class CrossAttention(Mixer):
     (Bahdanau et al. 2015, arXiv:1409.0473, app. A.1.2).
     merge: "tanh" gives tanh(W [context; x]) (Luong et al. 2015, eq. 5), "linear" W context, for a residual to add to x.
 
-    source: the width of what it reads. Its state is a Memory: the source's keys and values, the same at every step.
+    source: the width of what it reads. bias: of the maps of score="scaled", but for that of the keys, which would change
+    nothing (Whisper's; Radford et al. 2022, arXiv:2212.04356, as its code has it). Its state is a Memory: the source's keys
+    and values, the same at every step.
     """
 
     reach = Reach(0, 0)
@@ -43,6 +45,7 @@ class CrossAttention(Mixer):
         score: Score = "scaled",
         heads: int = 1,
         merge: Merge = "linear",
+        bias: bool = False,
     ) -> None:
         super().__init__(width, inputs=inputs)
         source = self.inputs if source is None else source
@@ -57,6 +60,10 @@ class CrossAttention(Mixer):
                 f"CrossAttention: got heads={heads}, score={score!r}, inputs={self.inputs}; only score='scaled' has "
                 "several heads, and they must divide inputs."
             )
+        if bias and (score != "scaled" or merge != "linear"):
+            raise UserError(
+                f"CrossAttention: bias=True with score={score!r}, merge={merge!r}; only the maps of 'scaled' have."
+            )
         if score == "dot" and source != self.inputs:
             raise UserError(
                 f"CrossAttention: score='dot' multiplies a target of {self.inputs} by a source of {source}; make them "
@@ -65,13 +72,15 @@ class CrossAttention(Mixer):
         self.source, self.score, self.heads, self.merge = source, score, heads, merge
         self.size = self.inputs // heads if score in ("scaled", "additive") else source
         self.query = (
-            None if score == "dot" else Affine(self.inputs, heads * self.size, bias=score == "additive")
+            None
+            if score == "dot"
+            else Affine(self.inputs, heads * self.size, bias=bias or score == "additive")
         )
         self.key = Affine(source, heads * self.size, bias=False) if score in ("scaled", "additive") else None
-        self.value = Affine(source, self.inputs, bias=False) if score == "scaled" else None
+        self.value = Affine(source, self.inputs, bias=bias) if score == "scaled" else None
         read = source if self.value is None else self.inputs
         self.weigh = Affine(self.size, 1, bias=False) if score == "additive" else None
-        self.out = Affine(read + (self.inputs if merge == "tanh" else 0), width, bias=False)
+        self.out = Affine(read + (self.inputs if merge == "tanh" else 0), width, bias=bias)
         for linear in (self.query, self.key, self.value, self.weigh, self.out):
             if linear is not None:
                 nn.init.xavier_uniform_(linear.weight)

@@ -4,6 +4,7 @@ from unrolled.model.core import Core
 from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS, TokenHead
 from unrolled.model.interchange import from_torch, to_torch
+from unrolled.model.keras_arrays import from_keras
 from unrolled.model.model import Model, ModelState
 from unrolled.model.presets import PRESETS, answering, known_kinds, matched_width, paired, preset
 from unrolled.model.seq2seq import Seq2Seq, SourceReader
@@ -23,6 +24,7 @@ __all__ = [
     "TokenHead",
     "build",
     "build_core",
+    "from_keras",
     "from_torch",
     "known_kinds",
     "matched_width",

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
+from unrolled.model.media_embedders import FrameEmbedder, PatchEmbedder
+from unrolled.model.pictures import PictureEmbedder
 from unrolled.state import State
 
 
@@ -216,7 +218,16 @@ def _finite(where: str, raw: Tensor) -> None:
         )
 
 
-Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder | VectorEmbedder
+Embedder = (
+    TokenEmbedder
+    | ValueEmbedder
+    | MixedEmbedder
+    | VectorEmbedder
+    | PatchEmbedder
+    | FrameEmbedder
+    | PictureEmbedder
+)
 EMBEDDERS: dict[str, type[Embedder]] = {
     "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder, "vectors": VectorEmbedder,
+    "patches": PatchEmbedder, "frames": FrameEmbedder, "pictures": PictureEmbedder,
 }  # fmt: skip

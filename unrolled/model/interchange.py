@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unrolled.errors import UserError
 from unrolled.mixer import Mixer
@@ -18,12 +19,20 @@ OURS: dict[str, type[Recurrent]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-def from_torch(module: nn.RNNBase) -> Core:
+GATES = {4: "lstm", 3: "gru", 1: "rnn"}  # rows of a weight for each unit
+
+
+def from_torch(module: nn.RNNBase | Mapping[str, Tensor], prefix: str = "") -> Core:
     """A core that computes what a torch.nn.RNN, LSTM or GRU does, layer by layer, both directions.
+
+    module: the module, or a state dict in which its weights stand under `prefix` ("lstm."), of which nothing else is
+    looked at. Of a state dict alone an RNN is taken for one with tanh.
 
     Raises UserError for projections (`proj_size`), for modules without biases and for dropout between layers: torch's
     draws a mask at every step, a Core's one a call.
     """
+    if isinstance(module, Mapping):
+        module = _module(module, prefix)
     kind = next((name for name, known in TORCH.items() if isinstance(module, known)), None)
     if kind is None or module.proj_size or not module.bias:
         got = ", ".join(f"{key}={getattr(module, key, None)}" for key in ("proj_size", "bias"))
@@ -52,6 +61,45 @@ def from_torch(module: nn.RNNBase) -> Core:
             _copy(module, f"_l{number}{theirs}", ours, "_l0")
     core = Core(layers, dropout=0.0).to(module.weight_ih_l0.device, module.weight_ih_l0.dtype)  # type: ignore[arg-type]
     return core.train(module.training)
+
+
+def _module(weights: Mapping[str, Tensor], prefix: str) -> nn.RNNBase:
+    """The torch module that a state dict is of."""
+    own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    own = {name: value for name, value in own.items() if name.startswith(WEIGHTS)}
+    recurrent = own.get("weight_hh_l0")
+    if recurrent is None or recurrent.ndim != 2 or not recurrent.shape[1] or "weight_ih_l0" not in own:
+        beginnings = sorted(
+            {name.rpartition("weight_hh_l0")[0] for name in weights if name.endswith("weight_hh_l0")}
+        )
+        raise UserError(
+            f"from_torch: no weight_ih_l0 and weight_hh_l0 (rows, hidden) under the prefix {prefix!r}; there are such "
+            f"under {beginnings or 'none'}."
+        )
+    rows, hidden = recurrent.shape
+    kind = GATES.get(rows // hidden)
+    if kind is None or rows % hidden:
+        raise UserError(
+            f"from_torch: {prefix}weight_hh_l0 is {(rows, hidden)}; expected 1, 3 or 4 rows a unit."
+        )
+    layers = sum(f"weight_hh_l{number}" in own for number in range(len(own)))
+    both = "weight_hh_l0_reverse" in own
+    with torch.device("meta"):
+        module: nn.RNNBase = TORCH[kind](own["weight_ih_l0"].shape[-1], hidden, layers, bidirectional=both)
+    wanted = {name: value.shape for name, value in module.named_parameters()}
+    wrong = [
+        f"{name} {tuple(own[name].shape) if name in own else 'is missing'}"
+        for name, shape in wanted.items()
+        if name not in own or own[name].shape != shape
+    ]
+    wrong += [f"{name} is too many" for name in own if name not in wanted]
+    if wrong:
+        raise UserError(
+            f"from_torch: not the weights of {layers} layers of {kind} with biases under {prefix!r}: "
+            f"{', '.join(wrong[:20])}."
+        )
+    module.load_state_dict(own, assign=True)
+    return module.eval()
 
 
 def to_torch(core: Mixer) -> nn.RNNBase:

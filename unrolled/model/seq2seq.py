@@ -79,21 +79,57 @@ class Bridge(nn.Module):
         return with_vectors(state, iter(kept))
 
 
+class Handed(nn.Module):
+    """The source's summary as the target's first state, as it is (Sutskever et al. 2014, arXiv:1409.3215, sec. 2): each of
+    the target's Vectors is the source's in its place. Raises UserError where their sizes differ.
+    """
+
+    def __init__(self, summary: State, target: State) -> None:
+        super().__init__()
+        self.sizes = [leaf.shape[1] for _, leaf in vectors(target)]
+        given = [leaf.shape[1] for _, leaf in vectors(summary)]
+        if not given or given != self.sizes:
+            raise UserError(
+                f"bridge='handed': the source's state has vectors of sizes {given} and the target's of {self.sizes}; make "
+                "them equal, or take bridge='mapped'."
+            )
+
+    def forward(self, summary: Float[Tensor, "batch summary"], state: State) -> State:
+        """The state with its Vectors written."""
+        parts = zip(torch.split(summary, self.sizes, 1), vectors(state), strict=True)
+        return with_vectors(state, iter([part.to(old.dtype) for part, (_, old) in parts]))
+
+
 class Seq2Seq(Model):
     """A target model, whose embedder, core and head are its own, and the `source` it is conditioned on (Sutskever et al.
     2014, arXiv:1409.3215, sec. 2; with cross-attention in its core: Bahdanau et al. 2015).
 
-    `read_source` gives the first state; from there on it is a model as any other. A target with neither Vectors nor
+    `read_source` gives the first state; from there on it is a model as any other. bridge: how the source's summary becomes
+    the target's first Vectors, "mapped" or "handed" over as it is. A target with neither Vectors nor
     cross-attention would never hear of its source, and is refused.
     """
 
     def __init__(
-        self, embedder: Embedder, core: Core, head: Head, source: SourceReader, spec: dict[str, Any]
+        self,
+        embedder: Embedder,
+        core: Core,
+        head: Head,
+        source: SourceReader,
+        spec: dict[str, Any],
+        bridge: str = "mapped",
     ) -> None:
         super().__init__(embedder, core, head, spec)
         self.source = source
-        self.bridge = Bridge(source.summary, core.start(1, 0, self._nothing(1)))
-        if not self.bridge.maps and not core.conditioned:
+        if bridge not in ("mapped", "handed"):
+            raise UserError(f"Seq2Seq: bridge={bridge!r}; it is 'mapped' or 'handed'.")
+        first = core.start(1, 0, self._nothing(1))
+        handed = bridge == "handed"
+        self.bridge = (
+            Handed(source.core.start(1) if source.carries else (), first)
+            if handed
+            else Bridge(source.summary, first)
+        )
+        if isinstance(self.bridge, Bridge) and not self.bridge.maps and not core.conditioned:
             raise UserError(
                 "Seq2Seq: this target has no state of fixed size that its source could write to, so without attention it "
                 "would hear nothing of it. Choose attention=, or a recurrent target."

@@ -13,6 +13,7 @@ from unrolled.mixers import MIXERS
 from unrolled.model.core import Core
 from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
 from unrolled.model.heads import HEADS
+from unrolled.model.media_embedders import FrameEmbedder
 from unrolled.model.model import Model
 from unrolled.model.seq2seq import Seq2Seq, SourceReader
 
@@ -26,8 +27,8 @@ def build(spec: Mapping[str, Any]) -> Model:
      "core": {"layers": [{"kind": "lstm", "width": 256, "inputs": 64}], "dropout": 0.2},
      "head": {"kind": "tokens", "tied": false}}
 
-    With "source": {"embedder": ..., "core": ...} a `Seq2Seq`, whose target the rest describes; "embedder": "shared" there:
-    one table for both.
+    With "source": {"embedder": ..., "core": ..., "bridge": "mapped" or "handed"} a `Seq2Seq`, whose target the rest
+    describes; "embedder": "shared" there: one table for both.
     """
     parts = _keys("model", spec, {"embedder", "core", "head"}, {"source"})
     embedder = _construct("embedder", EMBEDDERS, parts["embedder"])
@@ -43,13 +44,17 @@ def build(spec: Mapping[str, Any]) -> Model:
     made = _construct("head", HEADS, head)
     kept = deepcopy(dict(parts))
     if "source" not in parts:
+        if isinstance(embedder, FrameEmbedder):
+            raise UserError(
+                "embedder 'frames': it halves the steps, so that no answer is at its step; it is for a source alone."
+            )
         return Model(embedder, core, made, kept)
-    source = _keys("source", parts["source"], {"embedder", "core"})
+    source = _keys("source", parts["source"], {"embedder", "core"}, {"bridge"})
     read = (
         embedder if source["embedder"] == "shared" else _construct("embedder", EMBEDDERS, source["embedder"])
     )
     reader = SourceReader(read, build_core(_table("core", source["core"]), inputs=read.width))
-    return Seq2Seq(embedder, core, made, reader, kept)
+    return Seq2Seq(embedder, core, made, reader, kept, source.get("bridge", "mapped"))
 
 
 def build_core(spec: Mapping[str, Any], inputs: int) -> Core:

@@ -26,6 +26,7 @@ from unrolled.state import State, grow, pick, put
 if TYPE_CHECKING:
     from unrolled.model import Model
 
+FIRST = 512  # slots reserved at first; they grow as they are filled
 LONGEST = 1024  # steps read in one call: bounds the memory that a long prompt's predictions take
 
 
@@ -54,7 +55,7 @@ class Stream:
     @torch.inference_mode()
     def reset(self) -> None:
         """Forgets everything: the next push begins a document in every row."""
-        self.state: State = self.model.start(self.rows, self.context or 0)
+        self.state: State = self.model.start(self.rows, self._reserved)
         self.prediction: Tensor | None = None
         self.recent = Recent(self.rows, self.context)
 
@@ -111,7 +112,7 @@ class Stream:
         if layout is None:
             if self.context is not None and recent.alike and recent.most + time > self.context:
                 steps = recent.tail(steps)
-                self.state = self.model.start(self.rows, self.context)
+                self.state = self.model.start(self.rows, self._reserved)
                 recent.forget()
                 time = steps.shape[1]
             lengths = [time] * self.rows
@@ -132,7 +133,7 @@ class Stream:
     def _slide(self, row: int, steps: Tensor) -> None:
         """Begins one row anew with the last half of its context."""
         tail = self.recent.tail(steps, row)
-        prediction, state = self.model.read(tail, self.model.start(1, self.context or 0))
+        prediction, state = self.model.read(tail, self.model.start(1, max(tail.shape[1], self._reserved)))
         self.state = put(self.state, torch.tensor([row], device=steps.device), state)
         if self.prediction is None:
             self.prediction = prediction.new_zeros(self.rows, prediction.shape[1])
@@ -154,6 +155,11 @@ class Stream:
         if layout is not None and self.prediction is None and not bool(layout.valid.any()):
             raise UserError("pushed padding only; the first push holds at least one real step.")
         return steps
+
+    @property
+    def _reserved(self) -> int:
+        """Slots to begin with."""
+        return min(self.context or 0, FIRST)
 
     @property
     def device(self) -> torch.device:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 HELD = 64  # slots reserved at first by a model without a context
+FIRST = 512  # at most, by one with a context: they grow as they are filled
 
 
 class Batch:
@@ -33,7 +34,7 @@ class Batch:
         """The state before the first of `steps` steps."""
         if self.fixed:
             return self.model.start(rows)
-        return self.model.start(rows, self.context or max(steps, HELD))
+        return self.model.start(rows, max(steps, min(self.context or HELD, FIRST)))
 
     def read(self, pieces: Sequence[Sequence[Any]], state: State, used: int) -> tuple[Tensor, State]:
         """Reads pieces of several sequences, a row each, beside the batch -> (the predictions after their last steps, the

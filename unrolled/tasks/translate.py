@@ -64,7 +64,8 @@ class Lengths:
 @dataclass(frozen=True, kw_only=True)
 class Translate(Answering):
     """`codec` reads the source and `answers` writes the target; with `joint` both are the same. metric: what a run is
-    scored by, one of `measures.texts.PRIMARY`. smoothing: of the loss. beam: as in `running.decode`.
+    scored by, one of `measures.texts.PRIMARY`. smoothing: of the loss. beam: as in `running.decode`. begins: tokens that
+    every text begins with; never: tokens that none holds.
     """
 
     kind: ClassVar[str] = "translate"
@@ -73,6 +74,8 @@ class Translate(Answering):
     smoothing: float = 0.0
     beam: int = 1
     joint: bool = False
+    begins: tuple[int, ...] = ()
+    never: tuple[int, ...] = ()
     lengths: Lengths = Lengths()
 
     def head(self) -> dict[str, Any]:
@@ -81,8 +84,8 @@ class Translate(Answering):
 
     @property
     def forbidden(self) -> tuple[int, ...]:
-        """Tokens that are never written: the unknown symbol, which says nothing."""
-        return (UNKNOWN,) if isinstance(self.answers, Symbols) else ()
+        """Tokens that are never written: the unknown symbol, which says nothing, and `never`."""
+        return (UNKNOWN, *self.never) if isinstance(self.answers, Symbols) else self.never
 
     def limit(self, source: int, options: Mapping[str, Any]) -> int:
         """The tokens at which a text is closed unless `longest` is given: what is asked for fits in."""
@@ -102,7 +105,9 @@ class Translate(Answering):
         """
         from unrolled.running.decode import decode
 
-        options: dict[str, Any] = {"beam": self.beam, "forbidden": self.forbidden, "shortest": SHORTEST} | how
+        shortest = SHORTEST + len(self.begins)
+        options: dict[str, Any] = {"beam": self.beam, "forbidden": self.forbidden, "shortest": shortest}
+        options |= ({"prefix": self.begins} if self.begins else {}) | how
         longest: int | None = options.pop("longest", None)
         names: Sequence[int] = options.pop("names", range(len(inputs)))
         found: list[list[Hypothesis]] = [[]] * len(inputs)
@@ -224,13 +229,14 @@ class Translate(Answering):
         """Metric, smoothing, beam and training's lengths."""
         return {
             "metric": self.metric, "smoothing": self.smoothing, "beam": self.beam, "joint": self.joint,
-            "lengths": dict(vars(self.lengths)),
+            "lengths": dict(vars(self.lengths)), "begins": list(self.begins), "never": list(self.never),
         }  # fmt: skip
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Translate:
         """The task that `to_dict` described; the two codecs of a joint one are one again."""
-        return super().from_dict({**data, "lengths": Lengths(**data["lengths"])})
+        tokens = {key: tuple(data.get(key, ())) for key in ("begins", "never")}
+        return super().from_dict({**data, **tokens, "lengths": Lengths(**data["lengths"])})
 
     @classmethod
     def answers_from(cls, saved: Mapping[str, Any]) -> Any:

@@ -21,33 +21,53 @@ SHOWN = 20  # problems that are listed
 class Taken(NamedTuple):
     """How one tensor of ours is made.
 
-    names: theirs, put together along the rows where there are several; rows: how many each of several gives; transposed:
-    theirs is (inputs, outputs), as GPT-2's; first: the row that changes places with row 0, where id 0 means something else.
+    names: theirs, put together along the rows where there are several, "" for zeros that theirs leave out; rows: how many
+    each of several gives; transposed: theirs is (inputs, outputs), as GPT-2's; first: the row that changes places with row
+    0, where id 0 means something else; order: the row of theirs that each of ours is; kept: the shape of theirs, where ours
+    has the same numbers in another, and axes: the order of its axes in ours.
     """
 
     names: tuple[str, ...]
     rows: tuple[int, ...] = ()
     transposed: bool = False
     first: int = 0
+    order: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
 
     def shapes(self, ours: Sequence[int]) -> list[tuple[int, ...]]:
         """The shape that each of theirs must have."""
+        if self.kept:
+            return [self.kept]
         parts = [(rows, *ours[1:]) for rows in self.rows] or [tuple(ours)]
         return [part[::-1] if self.transposed else part for part in parts]
 
-    def made(self, theirs: Sequence[Tensor]) -> Tensor:
-        """Ours of theirs."""
+    def made(self, theirs: Sequence[Tensor], ours: Sequence[int]) -> Tensor:
+        """Ours, of this shape, of theirs."""
         parts = [part.T if self.transposed else part for part in theirs]
-        return swapped(parts[0] if len(parts) == 1 else torch.cat(parts), self.first)
+        if self.kept:
+            parts = [
+                part.permute(self.axes or tuple(range(part.ndim))).reshape(tuple(ours)) for part in parts
+            ]
+        whole = swapped(parts[0] if len(parts) == 1 else torch.cat(parts), self.first)
+        return whole[list(self.order)] if self.order else whole
 
     def undone(self, ours: Tensor) -> dict[str, Tensor]:
         """Theirs of ours: the inverse of `made`."""
-        whole = swapped(ours, self.first)
+        whole = swapped(ours[_inverse(self.order)] if self.order else ours, self.first)
+        if self.kept:
+            axes = self.axes or tuple(range(len(self.kept)))
+            whole = whole.reshape([self.kept[axis] for axis in axes]).permute(_inverse(axes))
         parts = torch.split(whole, list(self.rows)) if self.rows else (whole,)
         return {
             name: (part.T if self.transposed else part).contiguous()
             for name, part in zip(self.names, parts, strict=True)
+            if name
         }
+
+
+def _inverse(order: Sequence[int]) -> list[int]:
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 Names = dict[str, Taken]
@@ -76,6 +96,13 @@ def together(ours: str, theirs: Sequence[str], rows: Sequence[int], bias: bool =
     }
 
 
+def normed(ours: str, convolution: str, norm: str) -> Names:
+    """A convolution without a bias and the batch norm behind it, with the mean and variance that it counted."""
+    parts = {"weight": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
+    found = {f"{ours}.norm.{part}": Taken((f"{norm}.{theirs}",)) for part, theirs in parts.items()}
+    return found | {f"{ours}.weight": Taken((f"{convolution}.weight",))}
+
+
 def check(model: nn.Module, tensors: Tensors, names: Names, left_out: Iterable[str]) -> None:
     """Raises UserError, naming the first 20, for tensors that are missing, too many, or of another shape than the config
     says. The model may be without storage: nothing is read.
@@ -87,6 +114,8 @@ def check(model: nn.Module, tensors: Tensors, names: Names, left_out: Iterable[s
     for name, taken in names.items():
         wanted |= set(taken.names)
         for theirs, shape in zip(taken.names, taken.shapes(ours[name]), strict=True):
+            if not theirs:
+                continue
             if theirs not in tensors:
                 problems.append(f"{theirs} is missing, expected {shape}")
             elif tensors[theirs].shape != shape:
@@ -123,7 +152,12 @@ def weights_of_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 def fill(model: nn.Module, tensors: Tensors, names: Names) -> None:
     """Copies theirs into the model, one at a time, in the model's dtype."""
     for name, value in weights_of(model).items():
-        value.copy_(names[name].made([tensors.read(theirs, value.dtype) for theirs in names[name].names]))
+        taken = names[name]
+        parts = zip(taken.names, taken.shapes(value.shape), strict=True)
+        theirs = [
+            tensors.read(name, value.dtype) if name else value.new_zeros(shape) for name, shape in parts
+        ]
+        value.copy_(taken.made(theirs, value.shape))
 
 
 def back(model: nn.Module, names: Names) -> dict[str, Tensor]:

@@ -28,7 +28,8 @@ PROGRAMS = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 CONVERT = (
     "It is a pickle, which can run programs when it is opened, so it isn't. Where you trust it, convert it once: "
     "python -c \"import sys, torch, safetensors.torch as s; w = torch.load(sys.argv[1], map_location='cpu', "
-    'weights_only=True); s.save_file({k: v.clone().contiguous() for k, v in w.items()}, sys.argv[2])" {name} {to}'
+    "weights_only=True); w = w.get('model_state') or w.get('state_dict') or w; "
+    's.save_file({k: v.clone().contiguous() for k, v in w.items()}, sys.argv[2])" {name} {to}'
 )
 
 

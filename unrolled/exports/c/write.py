@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unrolled.model import Model
 
 CAPACITY = 512  # steps that full attention remembers, where the task doesn't say
+MOST = 2048  # of those that a task says: what is reserved stays reserved
 
 
 def made(
@@ -24,11 +25,11 @@ def made(
     by, and notes.
 
     weights: "int8" or "bf16" stores each matrix in that form that it holds exactly; give it what `rounding.rounded` made.
-    capacity: steps of one sequence that full attention has room for; the context it was trained on unless given.
-    Raises UserError for a model that can't stream or an operation without a C form, CheckFailed when the compiled program
-    differs by more than 1e-5, RunFailed without a C compiler.
+    capacity: steps of one sequence that full attention has room for; the context it was trained on, at most 2048, unless
+    given. Raises UserError for a model that can't stream or an operation without a C form, CheckFailed when the compiled
+    program differs by more than 1e-5, RunFailed without a C compiler.
     """
-    room = capacity or getattr(model.task, "context", None) or CAPACITY
+    room = capacity or min(getattr(model.task, "context", None) or CAPACITY, MOST)
     training = model.training
     model.eval()
     try:

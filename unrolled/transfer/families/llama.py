@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import tau
 from typing import Any
 
 from unrolled.errors import UserError
@@ -21,7 +22,7 @@ def spec(config: Config) -> Spec:
     heads, kv_heads, size = _heads(config)
     biases = _biases(config)
     attention = {"kind": "attention", "width": width, "heads": heads, "kv_heads": kv_heads, "size": size}
-    attention |= {"rotary": _base(config), "bias": biases["attention"]}
+    attention |= {"rotary": _rotary(config, size), "bias": biases["attention"]}
     ffn = {"kind": "ffn", "width": width, "hidden": config.size("intermediate_size"), "activation": "swiglu"}
     blocks: list[dict[str, Any]] = []
     for window in _windows(config):
@@ -80,19 +81,43 @@ def _biases(config: Config) -> dict[str, bool | str]:
     return {"attention": config.flag("attention_bias", False), "ffn": config.flag("mlp_bias", False)}
 
 
-def _base(config: Config) -> float:
-    """The base of the rotary angles, wherever this version of the config keeps it. Raises UserError for angles that are
-    stretched to longer contexts.
+def _rotary(config: Config, size: int) -> float | dict[str, Any]:
+    """The base of the rotary angles, wherever this version of the config keeps it, and the factors of those that are
+    stretched to longer texts. Raises UserError for ways of stretching that aren't known.
     """
     rope = config.told.get("rope_parameters") or config.told.get("rope_scaling") or {}
     kind = (rope.get("rope_type") or rope.get("type") or "default") if isinstance(rope, dict) else rope
-    if not isinstance(rope, dict) or kind != "default":
+    if not isinstance(rope, dict) or kind not in ("default", "linear", "llama3", "factors"):
         raise UserError(
-            f"{config.source}: the rotary positions are of type {kind!r}; only 'default' is built here."
+            f"{config.source}: the rotary positions are of type {kind!r}; default, linear and llama3 are built here."
         )
     told = Config({"rope_theta": config.told.get("rope_theta")} | rope, config.source)
     told.refuse(partial_rotary_factor=1)
-    return told.number("rope_theta", 1e4)
+    base = told.number("rope_theta", 1e4)
+    if kind == "default":
+        return base
+    if kind == "factors":  # as a .gguf file says them
+        return {"base": base, "factors": list(rope["factors"])}
+    factor = told.number("factor", 1)
+    if kind == "linear":
+        return {"base": base, "factors": [factor] * (size // 2)}
+    return {"base": base, "factors": _stretched(told, base, size, factor)}
+
+
+def _stretched(told: Config, base: float, size: int, factor: float) -> list[float]:
+    """Llama 3.1's factors: 1 for what turns often within the texts it was trained on first, `factor` for what doesn't turn
+    round in them, and from one to the other between (Llama Team 2024, arXiv:2407.21783, and their code).
+    """
+    low, high = told.number("low_freq_factor", 1), told.number("high_freq_factor", 4)
+    trained = told.size("original_max_position_embeddings")
+    if low >= high:
+        raise UserError(f"{told.source}: low_freq_factor {low} is not below high_freq_factor {high}.")
+    factors = []
+    for pair in range(size // 2):
+        rounds = trained * base ** (-2 * pair / size) / tau
+        kept = min(max((rounds - low) / (high - low), 0.0), 1.0)
+        factors.append(1 / ((1 - kept) / factor + kept))
+    return factors
 
 
 def _windows(config: Config) -> list[dict[str, Any]]:
