@@ -326,3 +326,48 @@ def test_quality_by_labels_is_drawn_for_each_start(
     assert main([*words[:3], "samples=many"]) == 2
     assert "expected whole numbers or all" in capfd.readouterr().err
     assert main([*words[:3], "models=gru"]) == 2
+
+
+def counted(tmp_path: Path) -> Path:
+    """A folder of a tiny BERT that counts 12 steps, with a tokenizer of whole words."""
+    import json
+
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *PLAIN, *GOOD, *BAD]
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=12,
+    )  # fmt: skip
+    folder = tmp_path / "tiny"
+    BertModel(config).save_pretrained(folder)
+    made = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    (folder / "tokenizer.json").write_text(json.dumps(json.loads(made.to_str())))
+    return folder
+
+
+def test_of_a_text_longer_than_the_model_counts_the_beginning_is_read_aloud(
+    home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = (home / "more.csv").read_text().splitlines()
+    long = [line.replace(",", " and" * 30 + ",") for line in lines[1:6]]
+    (tmp_path / "long.csv").write_text("\n".join([lines[0], *long, *lines[6:]]))
+    folder = counted(tmp_path)
+    setup = began(home, data=tmp_path / "long.csv", from_=str(folder), tune="full")
+    inputs = [steps for part in ("train", "valid", "test") for steps in setup.material.examples(part).inputs]
+    assert max(map(len, inputs)) == 12
+    assert {int(steps[-1]) for steps in inputs} == {setup.material.task_codec.turned(np.array([3]))[0]}
+    said = [note for note in setup.material.notes if "all that the model counts" in note]
+    assert said and sum(int(note.split(": ")[1].split()[0]) for note in said) == 5
+    run = fine(
+        home, tmp_path, data=tmp_path / "long.csv", from_=str(folder), tune="head", budget="20steps"
+    ).run
+    un.predict(run.model(), [{"text": "the food was lovely" + " and" * 40}])
+    assert "no more is read of them" in capfd.readouterr().err
+    assert run.evaluate("test").value == pytest.approx((run.test or {})["value"])

@@ -40,6 +40,9 @@ class Answering:
     inputs: tuple[str, ...]
     targets: tuple[str, ...]
     long: Long | None = None
+    longest: int | None = (
+        None  # steps that the model counts; of longer inputs the beginning is read, and the last step
+    )
 
     @property
     def target(self) -> str:
@@ -102,8 +105,17 @@ class Answering:
         """Raises UserError where the answers found in training don't suit what was asked; here never."""
 
     def remarks(self, rows: Sequence[Record], inputs: Sequence[np.ndarray]) -> list[str]:
-        """What is to be said aloud of new rows and their encoded inputs before they are answered; here nothing."""
-        return []
+        """What is to be said aloud of new rows and their encoded inputs before they are answered."""
+        return self.shortened(inputs)
+
+    def shortened(self, inputs: Sequence[np.ndarray]) -> list[str]:
+        """That inputs are as long as the model counts, so that more of them may not have been read."""
+        whole = sum(len(steps) == self.longest for steps in inputs) if self.longest else 0
+        if not whole:
+            return []
+        return [
+            f"{whole} of {len(inputs)} have {self.longest} steps, all that the model counts: no more is read of them"
+        ]
 
     def plain(self) -> Self:
         """This task without what was fitted to a model, as rivals are rated; here itself."""
@@ -125,7 +137,13 @@ class Answering:
             raise (
                 error if str(row["origin"]) in str(error) else UserError(f"{row['origin']}: {error}")
             ) from error
-        return steps
+        return self.within(steps)
+
+    def within(self, steps: np.ndarray) -> np.ndarray:
+        """The steps (T, ...) that the model can count: of too many the first ones and the last, which closes them."""
+        if self.longest is None or len(steps) <= self.longest:
+            return steps
+        return np.concatenate([steps[: self.longest - 1], steps[-1:]])
 
     def steps(self, value: Any) -> np.ndarray:
         """The steps (T,) or (T, D) of what people have: the column that is read, or a dict of columns. One reading of
@@ -141,7 +159,7 @@ class Answering:
             value = pieces(value)
         if isinstance(self.codec, Values) and self.codec.channels > 1 and np.ndim(value) == 1:
             value = np.reshape(value, (1, -1))
-        return np.asarray(self.codec.encode(value))
+        return self.within(np.asarray(self.codec.encode(value)))
 
     def answer(self, row: Record, steps: np.ndarray) -> np.ndarray:
         """A row's own answer, encoded; `steps`: its encoded input. Raises UserError, naming the row, for none and for one
@@ -152,10 +170,11 @@ class Answering:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `from_dict` makes this task again."""
+        counts = {"longest": self.longest} if self.longest else {}
         return {
             "kind": self.kind, "codec": {"input": self.codec.to_dict(), "target": self.answers.to_dict()},
             "inputs": list(self.inputs), "targets": list(self.targets),
-            "long": self.long and self.long.to_dict(), **self.settings(),
+            "long": self.long and self.long.to_dict(), **counts, **self.settings(),
         }  # fmt: skip
 
     def settings(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unrolled.errors import UserError, unknown
 from unrolled.mixers.attention import Attention
+from unrolled.mixers.positions import LearnedPositions
 from unrolled.model import Model
 from unrolled.model.weights import fingerprint, weights_of
 from unrolled.tasks import Translate
@@ -47,6 +48,12 @@ class Base:
     def looks_back(self) -> bool:
         """Whether its core is one of attention."""
         return any(isinstance(layer, Attention) for layer in self.model.core.modules())
+
+    @property
+    def longest(self) -> int | None:
+        """The steps that it counts; None where it reads sequences of any length."""
+        lengths = [layer.length for layer in self.model.core.modules() if isinstance(layer, LearnedPositions)]
+        return min(lengths, default=None)
 
     @property
     def pool(self) -> str:
@@ -150,7 +157,7 @@ def base_of(source: str, runs: str | Path) -> Base:
         return Base(kind, source, model, model.task.codec, answers, known=False)
     model = pretrained(source)
     codec = tokenizer(source) if model.task is None else model.task.codec
-    return Base(name, source, model, codec, None, known=True)
+    return Base(name, source, model, codec, getattr(model.task, "answers", None), known=True)
 
 
 def run_of(source: str, runs: str | Path) -> str | Path | None:

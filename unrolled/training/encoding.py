@@ -30,7 +30,7 @@ class Encoding:
         self._store, self._targets = Store(), list[np.ndarray]()
         self._rows, self._steps = list[Record](), list[np.ndarray]()  # waiting; what they became, one by one
         self._size = self._count = 0
-        self._many = getattr(task.codec, "encode_many", None)
+        self._many = None if task.longest else getattr(task.codec, "encode_many", None)
 
     def add(self, row: Record) -> None:
         """The next row."""

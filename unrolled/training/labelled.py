@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unrolled.datasets import words
 from unrolled.datasets.augment import for_codec
+from unrolled.datasets.codecs import IMPORTED
 from unrolled.datasets.dealt import LEAST_HELD, Dealt
 from unrolled.datasets.examples import Bundles, Examples
 from unrolled.datasets.inputs import TOKENS, embedder_of
@@ -90,6 +91,8 @@ class Labelled:
             parts[part].add(row)
         found = {part: made.examples() for part, made in parts.items()}
         self._empty = {part: made.empty for part, made in parts.items()}
+        for part, made in found.items():
+            self.notes += [f"{part}: {said}" for said in self._task.shortened(made.inputs)]
         for part, empty in self._empty.items():
             if empty:
                 self.notes.append(
@@ -269,9 +272,11 @@ def units_of(score: Scored) -> Units:
     return score.units
 
 
-def labelled_of(recipe: Recipe, path: Path, dealt: Dealt, codec: Any = None) -> Labelled:
-    """Encodes rows that were dealt, with a `codec` that is fitted already, or with a new one. Raises UserError for what
-    can't be.
+def labelled_of(
+    recipe: Recipe, path: Path, dealt: Dealt, codec: Any = None, longest: int | None = None
+) -> Labelled:
+    """Encodes rows that were dealt, with a `codec` that is fitted already, or with a new one. longest: the steps that the
+    model counts, where it counts them. Raises UserError for what can't be.
     """
     reading = dealt.reading
     if codec is not None:
@@ -285,7 +290,7 @@ def labelled_of(recipe: Recipe, path: Path, dealt: Dealt, codec: Any = None) -> 
     from unrolled.training.transcripts import Transcripts  # which builds on this module
 
     kind = Transcripts if reading.task == "transcribe" else Labelled
-    task: Any = task_of(dealt, recipe, codec)
+    task: Any = replace(task_of(dealt, recipe, codec), longest=longest)
     made = kind(name_of(recipe.data, path), dealt, task, recipe.shuffled, codec is not None)
     if recipe.vectors is not None:
         made.vectors = _vectors(recipe.vectors, made)
@@ -320,6 +325,11 @@ def known_as(dealt: Dealt, codec: Any) -> Dealt:
         raise UserError(
             f"{reading.reads} is {' and '.join(reading.kinds)}, and what from= names reads {' or '.join(sorted(reads))} "
             f"(codec {codec.kind}). Say another column with input=."
+        )
+    if reading.task == "tag" and codec.kind in IMPORTED:
+        raise UserError(
+            "task=tag: its tokenizer cuts words into pieces, and a tag belongs to a word. Say codec=items for a table of "
+            "whole words, which then begins anew."
         )
     return replace(dealt, codec=codec.kind)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from unrolled.datasets import samples
 from unrolled.datasets.codecs import codec_from_dict
@@ -16,12 +16,19 @@ from unrolled.training.portable import read_codec
 from unrolled.training.recipe import Recipe
 from unrolled.training.run import Run
 
-Known = tuple[Any, Any]
+
+class Known(NamedTuple):
+    """What is given already: the codec of what is read, of what is written (for pairs; others' answers are fitted anew),
+    and how many steps the model counts, where it counts them.
+    """
+
+    codec: Any
+    answers: Any
+    longest: int | None = None
 
 
 def prepare_rows(recipe: Recipe, known: Known | None = None) -> Labelled | Paired:
-    """Reads, understands, splits and encodes a table. known: codecs that are fitted already, of what is read and of what
-    is written; the latter are for pairs, since others' answers are fitted anew.
+    """Reads, understands, splits and encodes a table, with what is `known` already or anew.
 
     Raises UserError for what can't be, and where a choice is open.
     """
@@ -30,8 +37,8 @@ def prepare_rows(recipe: Recipe, known: Known | None = None) -> Labelled | Paire
     dealt = deal_rows(Rows(path), recipe.asked(), recipe.data, own_of(path))
     listens = dealt.reading.task == "transcribe" and recipe.model.attention is not None
     if listens or dealt.reading.task == "translate":
-        return paired_of(recipe, path, dealt, known)
-    return labelled_of(recipe, path, dealt, known and known[0])
+        return paired_of(recipe, path, dealt, (known.codec, known.answers) if known else None)
+    return labelled_of(recipe, path, dealt, known and known.codec, known and known.longest)
 
 
 def rows_of(run: Run) -> Labelled | Paired:
@@ -39,7 +46,7 @@ def rows_of(run: Run) -> Labelled | Paired:
     known = None
     if run.recipe.from_ is not None:
         task = run.model().task
-        known = (task.codec, task.answers)
+        known = Known(task.codec, task.answers, task.longest)
     return prepare_rows(replace(run.recipe, vectors=None), known)
 
 

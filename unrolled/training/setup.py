@@ -27,7 +27,7 @@ from unrolled.training.material import Material
 from unrolled.training.optimizer import adamw
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
-from unrolled.training.rows import prepare_rows
+from unrolled.training.rows import Known, prepare_rows
 from unrolled.training.run import Run
 from unrolled.training.starting import refuse, started
 from unrolled.training.text import Text
@@ -194,7 +194,8 @@ def material_of(recipe: Recipe, talk: Talk, base: Base | None = None) -> Materia
             raise UserError("samples= counts rows with answers, and the task is generate: give it less text.")
         codec: Any = base.codec if base is not None and known else recipe.codec
         return Text(prepare(recipe.data, codec, recipe.split, _runs_of(recipe), talk.warn))
-    return prepare_rows(recipe, (base.codec, base.answers) if base is not None and known else None)
+    given = Known(base.codec, base.answers, base.longest) if base is not None and known else None
+    return prepare_rows(recipe, given)
 
 
 def _build(recipe: Recipe, material: Material, device: torch.device, base: Base | None) -> Model:

@@ -23,6 +23,9 @@ from unrolled.training.session import Session
 from unrolled.training.setup import Setup, pinned, plan_of, set_up
 
 
+FEW_TEXTS = 20_000  # below which what has read others' texts usually does better
+
+
 def train(
     *,
     recipe: Recipe | None = None,
@@ -162,6 +165,16 @@ def _memory(weights: int) -> str:
     return f"{pretty_count(4.0 * weights)}B for weights, gradients and AdamW's averages"
 
 
+def starts_better(run: Run, material: Material) -> str:
+    """The line that usually beats a model trained from scratch on few texts; "" where it was none, or they are many."""
+    texts = material.reads == "tokens" and "text" in material.facts.get("reading", {}).get("kinds", ())
+    if not texts or run.recipe.from_ is not None or material.rows >= FEW_TEXTS:
+        return ""
+    told = [f"{k}={v}" for k, v in differing(run.recipe).items() if k in ("data", "input", "target", "id", "task")]
+    line = shlex.join(["unrolled", "finetune", "from=minilm", *told])
+    return f"{material.rows:,} texts are few: a model that has read more usually does better: {line}"
+
+
 def conclude(run: Run, material: Material, talk: Talk) -> None:
     """The last lines: score beside the baseline, the verdict in words, the folder, three next commands."""
     assert run.test is not None and run.baseline is not None
@@ -174,6 +187,8 @@ def conclude(run: Run, material: Material, talk: Talk) -> None:
         talk.say(f"before    {material.words(run.before)}, with what it starts from")
     talk.say(run.verdict)
     talk.say(f"folder    {run.path}")
+    if hint := starts_better(run, material):
+        talk.say(f"hint      {hint}")
     for following in (
         command(material.verb, run.name, run.path, *material.verb_keys),
         command("train", f"resume={run.name}", run.path, "budget=+10m"),
