@@ -96,6 +96,13 @@ class Base:
             raise UserError(f"from={self.source}: it has no source to read, and the task is {task.kind}.")
         return self.model.spec
 
+    def suits(self, spec: Spec, task: Any) -> bool:
+        """Whether it is, as it is, what a run of that spec and task begins with."""
+        mine = self.model.task
+        if spec != self.model.spec or mine is None or task.codec.to_dict() != self.codec.to_dict():
+            return False
+        return _same_answers(mine, task)
+
     @torch.no_grad()
     def give(self, model: Model, codec: Any) -> list[str]:
         """Copies what fits into a model of `under`, or of its own spec; returns the names of what stays as it was drawn.

@@ -59,7 +59,7 @@ class Session:
             session._write_settings()
             session.metrics = Metrics(folder / "metrics.jsonl")
             save_model(folder / "model", setup.whole(session.learner.model), session.card())
-            if setup.base is not None and setup.recipe.tune.how != "scratch":
+            if setup.recipe.from_ is not None and setup.recipe.tune.how != "scratch":
                 with session.learner.as_scored():
                     session.before = session.score("test").to_dict()
             session.write_result(finished=False)

@@ -55,7 +55,6 @@ class Setup:
     learner: Learner
     command: str  # that repeats the run
     notes: list[str] = field(default_factory=list)
-    base: Base | None = None  # what it starts from
     body: Model | None = None  # what stands still, where a head trains by itself
 
     def whole(self, model: Model) -> Model:
@@ -85,6 +84,7 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Materi
         torch.set_num_threads(recipe.threads)
     command = command_of(recipe)
     base = None if recipe.from_ is None else base_of(recipe.from_, recipe.runs)
+    origin = None if base is None else base.facts
     if base is not None:
         refuse(recipe, base)
     material = material or material_of(recipe, talk, base)
@@ -110,7 +110,8 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Materi
         recipe.seed, recipe.lr, recipe.betas, recipe.weight_decay or 0.0, recipe.warmup or 0, recipe.clip or 0.0,
         recipe.ema or 0.0, pieces, bfloat16,
     )  # fmt: skip
-    way = recipe.tune if base is not None and body is None else None
+    del base  # its weights were copied, or are the model's
+    way = recipe.tune if origin is not None and body is None else None
     trained = plain(model) if way is None else tuned(model, way, max(1, material.rows // sampler.batch_size))
     learner = Learner(
         model,
@@ -120,11 +121,11 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Materi
         Progress(Plan()),
         trained,
     )
-    if base is not None:
-        material.facts["from"] = base.facts
+    if origin is not None:
+        material.facts["from"] = origin
     said = sources | {choice.key: choice.reason for choice in chosen}
     return Setup(
-        recipe, chosen, said, material, device, bfloat16, dtype_reason, learner, command, notes, base, body
+        recipe, chosen, said, material, device, bfloat16, dtype_reason, learner, command, notes, body
     )
 
 
@@ -206,11 +207,16 @@ def _build(recipe: Recipe, material: Material, device: torch.device, base: Base 
             "model.attention and model.reader are for a source and its target: task=translate, and task=transcribe with "
             "model.attention=."
         )
-    model = build(material.spec(recipe.model, base))
+    given = None if recipe.tune.how == "scratch" else base
+    spec = material.spec(recipe.model, base)
+    if given is not None and given.suits(spec, task := material.task(given.model, recipe)):
+        given.model.task = task
+        return given.model.to(device)  # nothing is drawn anew, so no second copy is needed
+    model = build(spec)
     material.begin(model)
     model.task = material.task(model, recipe)
-    if base is not None and recipe.tune.how != "scratch":
-        base.give(model, model.task.codec)
+    if given is not None:
+        given.give(model, model.task.codec)
     return model.to(device)
 
 

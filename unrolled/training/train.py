@@ -22,7 +22,6 @@ from unrolled.training.run import Run
 from unrolled.training.session import Session
 from unrolled.training.setup import Setup, pinned, plan_of, set_up
 
-
 FEW_TEXTS = 20_000  # below which what has read others' texts usually does better
 
 
@@ -119,7 +118,7 @@ def announce(setup: Setup, talk: Talk) -> None:
     whole = setup.whole(learner.model)
     size = sum(p.numel() for p in whole.parameters())
     talk.say(f"model     {recipe.model.kind}, {size:,} parameters, {material.feeding(learner.model)}")
-    if setup.base is not None:
+    if recipe.from_ is not None:
         talk.say(f"trains    {recipe.tune.how}: {learner.tuned.says(whole)}")
     talk.say(f"device    {setup.device}, {recipe.dtype}, {torch.get_num_threads()} threads")
     epochs = setup.tokens_a_step / material.epoch
@@ -170,7 +169,9 @@ def starts_better(run: Run, material: Material) -> str:
     texts = material.reads == "tokens" and "text" in material.facts.get("reading", {}).get("kinds", ())
     if not texts or run.recipe.from_ is not None or material.rows >= FEW_TEXTS:
         return ""
-    told = [f"{k}={v}" for k, v in differing(run.recipe).items() if k in ("data", "input", "target", "id", "task")]
+    told = [
+        f"{k}={v}" for k, v in differing(run.recipe).items() if k in ("data", "input", "target", "id", "task")
+    ]
     line = shlex.join(["unrolled", "finetune", "from=minilm", *told])
     return f"{material.rows:,} texts are few: a model that has read more usually does better: {line}"
 
