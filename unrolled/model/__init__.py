@@ -2,6 +2,7 @@
 
 from unrolled.model.core import Core
 from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
+from unrolled.model.forecast_presets import forecasters, forecasting
 from unrolled.model.heads import HEADS, TokenHead
 from unrolled.model.interchange import from_torch, to_torch
 from unrolled.model.model import Model, ModelState
@@ -23,6 +24,8 @@ __all__ = [
     "TokenHead",
     "build",
     "build_core",
+    "forecasters",
+    "forecasting",
     "from_torch",
     "known_kinds",
     "matched_width",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
+from unrolled.model.patches import PatchEmbedder
 from unrolled.state import State
 
 
@@ -187,7 +188,7 @@ def _finite(where: str, raw: Tensor) -> None:
         )
 
 
-Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder
+Embedder = TokenEmbedder | ValueEmbedder | MixedEmbedder | PatchEmbedder
 EMBEDDERS: dict[str, type[Embedder]] = {
-    "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder,
+    "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder, "patches": PatchEmbedder,
 }  # fmt: skip

@@ -12,7 +12,7 @@ from unrolled.datasets import samples
 from unrolled.datasets.asked import check_plain, check_rows
 from unrolled.datasets.rows import continues
 from unrolled.errors import UserError
-from unrolled.model import build, known_kinds
+from unrolled.model import build, forecasters, known_kinds
 from unrolled.training.budget import Budget, Plan
 from unrolled.training.corpus import prepare
 from unrolled.training.defaults import Chosen, fill
@@ -107,7 +107,7 @@ def filled_in(recipe: Recipe, material: Material, device: str) -> tuple[Recipe, 
     )
     if small:
         recipe = replace(recipe, batch=FEW)
-    kinds = known_kinds(whole=recipe.task != "generate")
+    kinds = forecasters() if material.reads == "series" else known_kinds(whole=recipe.task != "generate")
     filled, chosen = fill(recipe, kinds, device, material.reads)
     if filled.patience and recipe.evaluate_every is None and filled.batch and material.reads != "text":
         # Rows are gone through quickly: asked a few times each pass or two, a plateau is seen when it is there.
@@ -140,6 +140,8 @@ def _build(recipe: Recipe, material: Material, device: torch.device) -> Model:
             "model.attention and model.reader are for a source and its target: task=translate, and task=transcribe with "
             "model.attention=."
         )
+    if material.reads != "series" and recipe.model.patch is not None:
+        raise UserError("model.patch makes tokens of a series' steps: it is for task=forecast.")
     model = build(material.spec(recipe.model))
     material.begin(model)
     model.task = material.task(model, recipe)
