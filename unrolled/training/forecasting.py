@@ -20,6 +20,7 @@ from unrolled.datasets.series_windows import PARTS, Packed, Windows, check_lengt
 from unrolled.datasets.stamps import Numbers, Whole
 from unrolled.errors import UserError
 from unrolled.model import forecasting
+from unrolled.tasks.backtest import backtest
 from unrolled.tasks.forecast import Forecast, SeriesScales
 from unrolled.tasks.measures.forecasts import Tally, naive_scale
 from unrolled.tasks.scored import Scored
@@ -122,7 +123,7 @@ class Forecasting:
         ends = np.column_stack([np.zeros(len(self.data.first), np.int64), self.data.ends, self.data.lengths])
         return f"{int((ends[:, at + 1] - ends[:, at]).max())} steps"
 
-    def windows(self, part: str) -> Windows:
+    def examples(self, part: str) -> Windows:
         """The windows of `train`, `valid` or `test`."""
         return self._windows[part]
 
@@ -189,9 +190,12 @@ class Forecasting:
 
     def score(self, model: Model, part: str, context: int | None = None) -> Scored:
         task: Forecast = model.task
-        most = VALIDATED if part == "valid" else None
         tally = self._tally(task.levels)
-        for series, origin, truth, said in task.each(model, self._windows[part], most):
+        if part == "test":
+            steps = backtest(model, self._windows["test"], self._windows["valid"])
+        else:
+            steps = task.each(model, self._windows[part], VALIDATED)
+        for series, origin, truth, said in steps:
             tally.add(truth, said.point, said.quantiles, self._scales_of(series), self._where(series, origin))
         report = tally.report()
         lowered = "scaled_mse" if task.distribution == "point" else "crps"
@@ -310,6 +314,6 @@ def forecasting_of(recipe: Recipe, path: Path, columns: SeriesColumns) -> Foreca
     made = Forecasting(name_of(recipe.data, path), found, recipe)
     made.facts.update(
         data=made.name, files=fingerprints(files), codec={"kind": "series"}, reading=replace(columns, why=()).to_dict(),
-        frequency=found.frequency.to_dict(), parts={part: len(made.windows(part)) for part in PARTS},
+        frequency=found.frequency.to_dict(), parts={part: len(made.examples(part)) for part in PARTS},
     )  # fmt: skip
     return made
