@@ -1,9 +1,10 @@
 """Forecasts: what the models reach on series, beside rules without a network.
 
-`python -m benchmarks.forecast [ROW ...] [seeds=3] [first=0] [threads=1]`. Rows: `samples` (the four shipped series), `ett` (ETTh1 and
-ETTh2, four horizons; also `ett:ETTh1:96:gru,dlinear`), `exchange` (daily rates, 96 days), `many` (2,000 series of 1,000 steps),
-`latency` (one series, a 1-layer LSTM of 64 units), `tracks` (aircraft, 12 -> 30 steps). `ett` and `exchange` need UNROLLED_DATA, the folder
-that holds `ett/` and `exchange_rate.txt.gz`; without it they are left out, aloud. Every line tells the machine's load.
+`python -m benchmarks.forecast [ROW ...] [seeds=3] [first=0] [threads=1]`. Rows: `samples` (the four shipped series),
+`ett` (ETTh1 and ETTh2, four horizons; also `ett:ETTh1:96:gru,dlinear`), `exchange` (daily rates, 96 days), `many`
+(2,000 series of 1,000 steps), `latency` (one series, a 1-layer LSTM of 64 units), `tracks` (aircraft, 12 -> 30 steps).
+`ett` and `exchange` need UNROLLED_DATA, the folder that holds `ett/` and `exchange_rate.txt.gz`; without it they are
+left out, aloud. Every line tells the machine's load.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ import numpy as np
 import torch
 
 from unrolled.model import build
+from unrolled.running.stream import Stream
 from unrolled.tasks.measures.bootstrap import interval
 from unrolled.tasks.measures.forecasts import blocks
 from unrolled.training.fit import fitted
 from unrolled.training.forecasting import Forecasting
 from unrolled.training.recipe import Recipe
-from unrolled.training.rows import prepare_rows
+from unrolled.training.rows import prepare
 
 SAMPLES = {"air_passengers": 12, "co2_weekly": 26, "sunspots": 11, "seattle_temps": 48}
 CORES = ("rnn", "lstm", "gru", "mingru", "conv", "transformer")
@@ -42,7 +44,7 @@ ROWS_USED = 14_400  # of ETT: twelve months, four and four
 
 def material(recipe: Recipe) -> Forecasting:
     """The data of a recipe."""
-    made = prepare_rows(recipe)
+    made = prepare(recipe)
     assert isinstance(made, Forecasting)
     return made
 
@@ -64,12 +66,21 @@ def samples(seeds: int, first: int) -> None:
     """Every core on every shipped series: MASE, coverage, and the paired difference from the seasonal naive method."""
     print("data            kind          MASE    coverage  CRPS    seasonal naive - it, 95 %     seconds")
     for name, horizon in SAMPLES.items():
-        base = Recipe.of(data=name, horizon=horizon, budget="800steps", threads=torch.get_num_threads(), dtype="float32", patience=10)
+        base = Recipe.of(
+            data=name,
+            horizon=horizon,
+            budget="800steps",
+            threads=torch.get_num_threads(),
+            dtype="float32",
+            patience=10,
+        )
         data = material(base)
         rival = next(one for said, one in data._rivals if said == data.naive()["name"])
         for said, one in data._rivals:
             report = one.report
-            print(f"{name:15} {said:26} {report.value:6.3f}  {report.values['coverage']:5.3f}  {report.values['crps']:6.3f}")
+            print(
+                f"{name:15} {said:26} {report.value:6.3f}  {report.values['coverage']:5.3f}  {report.values['crps']:6.3f}"
+            )
         for kind in CORES:
             found = []
             seconds = []
@@ -79,7 +90,9 @@ def samples(seeds: int, first: int) -> None:
                 found.append(data.score(model, "test"))
                 seconds.append(took)
             low, high = paired(data, rival, found)
-            mean = {key: fmean(one.report.values[key] for one in found) for key in ("mase", "coverage", "crps")}
+            mean = {
+                key: fmean(one.report.values[key] for one in found) for key in ("mase", "coverage", "crps")
+            }
             print(
                 f"{name:15} {kind:12} {mean['mase']:6.3f}   {mean['coverage']:5.3f}    {mean['crps']:6.3f}   "
                 f"{low:6.3f} to {high:6.3f}              {fmean(seconds):6.1f} ({load()})",
@@ -115,14 +128,18 @@ def ett(which: list[str], seeds: int, first: int) -> None:
 
 def _ett_line(name: str, cut: Path, horizon: int, kind: str, seeds: range) -> None:
     linear = kind in ("dlinear", "nlinear")
-    shape: dict[str, Any] = {"kind": kind} if linear else {"kind": kind, "patch": 24 if kind != "encoder" else 16, "dropout": 0.2}
+    shape: dict[str, Any] = (
+        {"kind": kind} if linear else {"kind": kind, "patch": 24 if kind != "encoder" else 16, "dropout": 0.2}
+    )
     if kind == "conv":
         shape |= {"layers": 3}
     found = []
     for seed in seeds:
         recipe = Recipe.of(
-            data=str(cut), split=(0.6, 0.2, 0.2), horizon=horizon, lookback=336, season=24, distribution="point", model=shape,
-            base="centre", batch=256, lr=1e-3, budget="1000steps", seed=seed, threads=torch.get_num_threads(), dtype="float32",
+            data=str(cut), split=(0.6, 0.2, 0.2), horizon=horizon, lookback=336, season=24, distribution="point",
+            model=shape,
+            base="centre", batch=256, lr=1e-3, budget="1000steps", seed=seed, threads=torch.get_num_threads(),
+            dtype="float32",
             patience=10, evaluate_every=50,
         )  # fmt: skip
         data = material(recipe)
@@ -135,7 +152,11 @@ def _ett_line(name: str, cut: Path, horizon: int, kind: str, seeds: range) -> No
     if linear and name == "ETTh1":
         beside = f"   published {PUBLISHED[kind][HORIZONS.index(horizon)]:.3f}"
     count = len(data.examples("test"))
-    print(f"{name:6} {horizon:6}   {kind:9} {mse:.4f} {mae:.4f} {count:8,} {took:7.0f} ({load()}, {len(seeds)} seeds){beside}", flush=True)
+    print(
+        f"{name:6} {horizon:6}   {kind:9} {mse:.4f} {mae:.4f} {count:8,} {took:7.0f} ({load()}, "
+        f"{len(seeds)} seeds){beside}",
+        flush=True,
+    )
 
 
 def exchange(seeds: int, first: int) -> None:
@@ -150,9 +171,11 @@ def exchange(seeds: int, first: int) -> None:
             found, data = [], None
             for seed in range(first, first + seeds):
                 recipe = Recipe.of(
-                    data=str(file), task="forecast", split=(0.7, 0.1, 0.2), horizon=96, lookback=336, season=1, distribution="point",
-                    model=kind, base="last" if kind not in ("dlinear", "nlinear") else "auto", batch=256, lr=1e-3, budget="500steps",
-                    seed=seed, threads=torch.get_num_threads(), dtype="float32", patience=8, evaluate_every=50,
+                    data=str(file), task="forecast", split=(0.7, 0.1, 0.2), horizon=96, lookback=336, season=1,
+                    distribution="point",
+                    model=kind, base="last" if kind not in ("dlinear", "nlinear") else "auto", batch=256, lr=1e-3,
+                    budget="500steps", seed=seed, threads=torch.get_num_threads(), dtype="float32", patience=8,
+                    evaluate_every=50,
                 )  # fmt: skip
                 data = material(recipe)
                 model, _ = trained(data, recipe)
@@ -162,10 +185,19 @@ def exchange(seeds: int, first: int) -> None:
             rival = next(one for said, one in data._rivals if said == "naive")
             if not place:
                 values = rival.report.values
-                print(f"{'naive':26} {values['scaled_mse']:.4f}  {values['scaled_mae']:.4f}  {values['mase']:.3f}")
+                print(
+                    f"{'naive':26} {values['scaled_mse']:.4f}  {values['scaled_mae']:.4f}  {values['mase']:.3f}"
+                )
             low, high = paired(data, rival, found)
-            mean = {key: fmean(one.report.values[key] for one in found) for key in ("scaled_mse", "scaled_mae", "mase")}
-            print(f"{kind:26} {mean['scaled_mse']:.4f}  {mean['scaled_mae']:.4f}  {mean['mase']:.3f}   {low:.3f} to {high:.3f}", flush=True)
+            mean = {
+                key: fmean(one.report.values[key] for one in found)
+                for key in ("scaled_mse", "scaled_mae", "mase")
+            }
+            print(
+                f"{kind:26} {mean['scaled_mse']:.4f}  {mean['scaled_mae']:.4f}  {mean['mase']:.3f}   "
+                f"{low:.3f} to {high:.3f}",
+                flush=True,
+            )
 
 
 def many(seeds: int, first: int) -> None:
@@ -176,10 +208,16 @@ def many(seeds: int, first: int) -> None:
         with file.open("w") as out:
             out.write("id,time,value\n")
             for number in range(2000):
-                values = np.sin(np.arange(1000) * 2 * np.pi / 24 + number) * (1 + number % 7) + rng.normal(size=1000).cumsum() * 0.1
-                out.writelines(f"s{number},{step},{value:.4f}\n" for step, value in enumerate(values.tolist()))
+                values = (
+                    np.sin(np.arange(1000) * 2 * np.pi / 24 + number) * (1 + number % 7)
+                    + rng.normal(size=1000).cumsum() * 0.1
+                )
+                out.writelines(
+                    f"s{number},{step},{value:.4f}\n" for step, value in enumerate(values.tolist())
+                )
         recipe = Recipe.of(
-            data=str(file), horizon=24, lookback=72, season=24, model="gru", budget="200steps", threads=torch.get_num_threads(),
+            data=str(file), horizon=24, lookback=72, season=24, model="gru", budget="200steps",
+            threads=torch.get_num_threads(),
             batch=256, dtype="float32", evaluate_every=100, stride=24,
         )  # fmt: skip
         begun = perf_counter()
@@ -189,7 +227,8 @@ def many(seeds: int, first: int) -> None:
         score = data.score(model, "test")
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(
-            f"{len(data.examples('train')):,} training windows of {len(data.found.series):,} series; read in {read:.0f} s, trained in {took:.0f} "
+            f"{len(data.examples('train')):,} training windows of {len(data.found.series):,} series; read "
+            f"in {read:.0f} s, trained in {took:.0f} "
             f"s; MASE {score.value:.3f}, seasonal naive {data.naive()['value']:.3f}; {held:.2f} GiB at most ({load()})"
         )
 
@@ -197,7 +236,8 @@ def many(seeds: int, first: int) -> None:
 def latency(seeds: int, first: int) -> None:
     """Milliseconds of one forecast of one series, warm: the whole look-back read anew, and one more step on a stream."""
     recipe = Recipe.of(
-        data="seattle_temps", horizon=48, lookback=336, model={"kind": "lstm", "width": 64, "patch": 1}, scale="series", budget="2steps",
+        data="seattle_temps", horizon=48, lookback=336, model={"kind": "lstm", "width": 64, "patch": 1},
+        scale="series", budget="2steps",
         dtype="float32", threads=torch.get_num_threads(),
     )  # fmt: skip
     data = material(recipe)
@@ -205,12 +245,13 @@ def latency(seeds: int, first: int) -> None:
     model.task = data.task(model, recipe)
     series, origin = data.examples("test").where(np.arange(1))
     whole = fastest(lambda: model.task.foretell(model, data.data, series, origin))
-    from unrolled.running.forecaster import Forecaster
-
-    stream = Forecaster(model)
+    stream = Stream(model)
     stream.push(data.found.series[0].values[:336])
-    step = fastest(lambda: stream.push(50.0))
-    print(f"one forecast, look-back 336: {1000 * whole:.2f} ms; after one more step of a stream: {1000 * step:.2f} ms ({load()})")
+    step = fastest(lambda: (stream.push(50.0), stream.answers()))
+    print(
+        f"one forecast, look-back 336: {1000 * whole:.2f} ms; after one more step of a stream: "
+        f"{1000 * step:.2f} ms ({load()})"
+    )
 
 
 def fastest(call: Callable[[], object], times: int = 50) -> float:
@@ -238,7 +279,12 @@ def main(words: list[str] | None = None) -> None:
     rows = [word for word in words if "=" not in word] or ["samples", "ett", "exchange", "many", "latency"]
     torch.set_num_threads(int(keys.get("threads", 1)))
     seeds, first = int(keys.get("seeds", 3)), int(keys.get("first", 0))
-    table: dict[str, Callable[[int, int], None]] = {"samples": samples, "exchange": exchange, "many": many, "latency": latency}
+    table: dict[str, Callable[[int, int], None]] = {
+        "samples": samples,
+        "exchange": exchange,
+        "many": many,
+        "latency": latency,
+    }
     for row in rows:
         name, *which = row.split(":")
         if name == "ett":

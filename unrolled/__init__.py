@@ -33,6 +33,7 @@ _HOMES = {
     "doctor": "unrolled.cli.doctor",
     "evaluate": "unrolled.training.evaluate",
     "export": "unrolled.exports.export",
+    "forecast": "unrolled.training.forecast",
     "from_torch": "unrolled.model",
     "generate": "unrolled.running.generate",
     "inspect": "unrolled.inspection.inspect",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from unrolled.serving.serve import serve
     from unrolled.state import Source
     from unrolled.training.evaluate import evaluate
+    from unrolled.training.forecast import forecast
     from unrolled.training.predict import predict
     from unrolled.training.run import Run, load
     from unrolled.training.train import train
@@ -95,6 +97,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "export",
+    "forecast",
     "from_torch",
     "generate",
     "inspect",

@@ -1,9 +1,10 @@
 """A window as a network sees it: scaled steps in, scaled future out, and the way back to the data's unit.
 
-Scaling belongs to the data's side, not to the network's: the network stays causal and streams. `scale` says what is taken from
-what is read: "series", the training steps' mean and deviation; "window", the look-back's own (reversible instance
-normalisation, Kim et al. 2022, without its affine map); "last", the last value (NLinear, Zeng et al. 2023, sec. 4). `base` says
-what is taken from what is foretold: "centre", the same; "last", the last value; "season", the value one season ago.
+Scaling belongs to the data's side, not to the network's: the network stays causal and streams. `scale` says what is
+taken from what is read: "series", the training steps' mean and deviation; "window", the look-back's own (reversible
+instance normalisation, Kim et al. 2022, without its affine map); "last", the last value (NLinear, Zeng et al. 2023,
+sec. 4). `base` says what is taken from what is foretold: "centre", the same; "last", the last value; "season", the
+value one season ago.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Framing:
-    """How windows become steps. `channels`: of a series, `foretold`: those of them, the first, that are; `calendar`: periods
-    in steps whose phase is told with each step; `gaps`: which values are missing is told too; `spread`: how many of the last
-    steps are learnt from, each with a horizon of its own.
+    """How windows become steps. `channels`: of a series, `foretold`: those of them, the first, that are; `calendar`:
+    periods in steps whose phase is told with each step; `gaps`: which values are missing is told too; `spread`: how many of
+    the last steps are learnt from, each with a horizon of its own.
     """
 
     lookback: int
@@ -44,9 +45,13 @@ class Framing:
 
     def __post_init__(self) -> None:
         if self.base == "season" and self.season + self.spread - 1 > self.lookback:
-            raise UserError(f"base=season: a season of {self.season} steps isn't in a look-back of {self.lookback}. Give more lookback=")
+            raise UserError(
+                f"base=season: a season of {self.season} steps isn't in a look-back of {self.lookback}. Give more lookback="
+            )
         if self.spread > 1 and self.scale != "series":
-            raise UserError(f"scale={self.scale} looks at the whole window, so only its last step can be learnt from.")
+            raise UserError(
+                f"scale={self.scale} looks at the whole window, so only its last step can be learnt from."
+            )
 
     @property
     def inputs(self) -> int:
@@ -64,8 +69,9 @@ class Framing:
 
 
 class Framed(NamedTuple):
-    """Windows ready for a network. x (B, L, inputs) float32; base (B, H, K): what is added to an answer that was multiplied by
-    deviation (B, K), the window's own; level (B, K): the series' deviation, in whose units errors are weighed.
+    """Windows ready for a network. x (B, L, inputs) float32; base (B, H, K): what is added to an answer that was
+    multiplied by deviation (B, K), the window's own; level (B, K): the series' deviation, in whose units errors are
+    weighed.
     """
 
     x: Singles
@@ -80,7 +86,9 @@ def framed(data: Packed, framing: Framing, series: Whole, origin: Whole) -> Fram
     index = at[:, None] + np.arange(1 - framing.lookback, 1)  # (B, L)
     raw, known = data.values[index], data.known[index]
     centre, deviation = (each[series] for each in data.scales)
-    places = (data.first[series] + origin)[:, None] + np.arange(2 - framing.lookback, 2)  # of the steps to come
+    places = (data.first[series] + origin)[:, None] + np.arange(
+        2 - framing.lookback, 2
+    )  # of the steps to come
     x, centre, deviation = scaled(framing, raw, known, (centre, deviation), places)
     k = framing.foretold
     return Framed(x, bases(framing, raw, centre), deviation[:, :k], data.scales.deviation[series][:, :k])
@@ -129,8 +137,8 @@ def future(data: Packed, framing: Framing, series: Whole, origin: Whole) -> Numb
 
 
 def targets(data: Packed, framing: Framing, series: Whole, origin: Whole) -> Singles:
-    """(B, S, K, H + 1) float32: the scaled future after each of the last `spread` steps of the windows, NaN where missing, and
-    last the weight of an error: how large the window's deviation is beside the series'.
+    """(B, S, K, H + 1) float32: the scaled future after each of the last `spread` steps of the windows, NaN where
+    missing, and last the weight of an error: how large the window's deviation is beside the series'.
     """
     found = []
     for back in range(framing.spread - 1, -1, -1):
@@ -138,7 +146,7 @@ def targets(data: Packed, framing: Framing, series: Whole, origin: Whole) -> Sin
         after = (future(data, framing, series, origin - back) - here.base) / here.deviation[:, None]
         weight = here.deviation / here.level
         found.append(np.concatenate([np.swapaxes(after, 1, 2), weight[..., None]], -1))
-    return np.clip(np.stack(found, 1), -FARTHEST, FARTHEST).astype(np.float32)
+    return np.asarray(np.clip(np.stack(found, 1), -FARTHEST, FARTHEST), np.float32)
 
 
 def framed_base(data: Packed, framing: Framing, series: Whole, origin: Whole) -> Framed:

@@ -1,9 +1,9 @@
 """The rows of one series put on the steps of a frequency: what was out of order, doubled or missing is repaired by rule and
 counted.
 
-The rules: rows are put in order; a row that repeats another says nothing; of an hour that a local clock repeats in autumn the
-mean counts; a stamp between two steps moves to the nearer one; a step without a row is missing. Other rows of one moment are
-an error, and so is a series of which too many stamps lie between the steps.
+The rules: rows are put in order; a row that repeats another says nothing; of an hour that a local clock repeats in
+autumn the mean counts; a stamp between two steps moves to the nearer one; a step without a row is missing. Other rows
+of one moment are an error, and so is a series of which too many stamps lie between the steps.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MOST_MOVED = 0.1  # share of a series' stamps that may lie between the steps
 
 @dataclass(frozen=True)
 class TimedSeries:
-    """`values` (T, C) float64 at steps `first`, `first + 1` ..., NaN where missing. `origin`: the file and line of its first
-    row; `name`: "" of the only one.
+    """`values` (T, C) float64 at steps `first`, `first + 1` ..., NaN where missing. `origin`: the file and line of its
+    first row; `name`: "" of the only one.
     """
 
     name: str
@@ -74,7 +74,8 @@ def on_grid(
     if between.mean() > MOST_MOVED:
         worst = int(order[int(np.argmax(off))])
         problems.append(
-            f"{origins[worst]}: {called} is irregular: {int(between.sum())} of its {len(at)} time stamps lie between the steps "
+            f"{origins[worst]}: {called} is irregular: {int(between.sum())} of its {len(at)} time stamps "
+            "lie between the steps "
             f"of {frequency.words} data, this one by {100 * off.max():.0f} % of a step. Say how far apart steps are "
             "(frequency=15min), or that a row is a step (frequency=rows)."
         )
@@ -120,7 +121,8 @@ def _once(
         else:
             problems.append(
                 f"{origins[row]}: {called} has a second row for {frequency.stamp(int(places[row]))} (the first: "
-                f"{origins[before]}), with other values. Keep one of them; or name the column that tells the series apart: id="
+                f"{origins[before]}), with other values. Keep one of them; or name the column that tells "
+                "the series apart: id="
             )
             if len(problems) >= 20:
                 return None

@@ -22,13 +22,25 @@ def season_of(data: Packed, frequency: Frequency) -> tuple[int, str]:
         likes = {many: float(np.mean([_like(one, many) for one in series])) for many in named}
         kept = [many for many in named if likes[many] > LIKE]
         if kept:
-            errs = {many: np.mean([np.abs(one[many:] - one[:-many]).mean() / (one.std() or 1.0) for one in series]) for many in kept}
+            errs = {
+                many: np.mean(
+                    [np.abs(one[many:] - one[:-many]).mean() / (one.std() or 1.0) for one in series]
+                )
+                for many in kept
+            }
             best = min(kept, key=lambda many: float(errs[many]))
-            return best, f"{frequency.words} data that repeat after {best} steps (correlation {likes[best]:.2f})"
+            return (
+                best,
+                f"{frequency.words} data that repeat after {best} steps (correlation {likes[best]:.2f})",
+            )
         return 1, f"{frequency.words} data that don't repeat after {', '.join(map(str, named))} steps"
     shortest = min(map(len, series))
     curve = np.mean([_autocorrelation(one, min(LONGEST, shortest // 3)) for one in series], 0)
-    peaks = [lag for lag in range(2, len(curve) - 1) if curve[lag - 1] < curve[lag] >= curve[lag + 1] and curve[lag] > LIKE]
+    peaks = [
+        lag
+        for lag in range(2, len(curve) - 1)
+        if curve[lag - 1] < curve[lag] >= curve[lag + 1] and curve[lag] > LIKE
+    ]
     if not peaks:
         return 1, "no season stands out in training"
     best = max(peaks, key=lambda lag: curve[lag])

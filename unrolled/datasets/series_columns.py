@@ -22,7 +22,19 @@ TIMES = (
     "time", "date", "datetime", "timestamp", "ds", "month", "year", "week", "day", "hour", "quarter", "period", "frame",
     "time_s", "t",
 )  # names of columns of numbers that are taken for times  # fmt: skip
-IDS = ("id", "unique_id", "series", "series_id", "item", "item_id", "sensor", "station", "store", "track", "name")
+IDS = (
+    "id",
+    "unique_id",
+    "series",
+    "series_id",
+    "item",
+    "item_id",
+    "sensor",
+    "station",
+    "store",
+    "track",
+    "name",
+)
 PLACES = (("x", "y", "z"), ("x", "y"), ("lat", "lon"), ("latitude", "longitude"))  # of things that move
 LOOKED_AT = 50  # cells of a column that are all stamps where it holds times
 SAMPLE = 4000  # rows that are looked at
@@ -54,7 +66,9 @@ class SeriesColumns:
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> SeriesColumns:
         """What `to_dict` described."""
-        return cls(saved["time"], saved["id"], tuple(saved["targets"]), tuple(saved["past"]), saved["together"])
+        return cls(
+            saved["time"], saved["id"], tuple(saved["targets"]), tuple(saved["past"]), saved["together"]
+        )
 
 
 def seen_as_series(path: Path, asked: Asked) -> SeriesColumns | None:
@@ -63,7 +77,9 @@ def seen_as_series(path: Path, asked: Asked) -> SeriesColumns | None:
         return None
     if sets.of(path) or media_records(path) is not None:
         if asked.task == "forecast":
-            raise UserError(f"{path}: task=forecast needs a table with a column of times and one of numbers, or more.")
+            raise UserError(
+                f"{path}: task=forecast needs a table with a column of times and one of numbers, or more."
+            )
         return None
     return forecasts(list(islice(raw_rows(path), SAMPLE)), asked)
 
@@ -82,7 +98,9 @@ def forecasts(rows: Sequence[Record], asked: Asked) -> SeriesColumns | None:
     if asked.target or asked.input or asked.held or SPLIT in found:
         return None
     time = _time_of(found, asked)
-    if time is None or any(c.kind not in ("number", "empty") and not c.dates for c in _others(found, time, asked)):
+    if time is None or any(
+        c.kind not in ("number", "empty") and not c.dates for c in _others(found, time, asked)
+    ):
         return None
     if any(name.lower() in ANSWERS for name in found) and not _usual(found):
         return None
@@ -91,7 +109,8 @@ def forecasts(rows: Sequence[Record], asked: Asked) -> SeriesColumns | None:
     if not numbers or not _rising(rows, time, id_):
         return None
     made = _targets(found, asked, time, id_, [])
-    reason = f"{time} is a rising time and {', '.join(made.targets[:4])} {'is a number' if len(numbers) == 1 else 'are numbers'}"
+    what = "is a number" if len(numbers) == 1 else "are numbers"
+    reason = f"{time} is a rising time and {', '.join(made.targets[:4])} {what}"
     why = (("task", "forecast", f"{reason}; no column answers"), *made.why)
     return SeriesColumns(time, id_, made.targets, made.past, made.together, why)
 
@@ -115,12 +134,14 @@ def _asked_for(rows: Sequence[Record], found: dict[str, Column], asked: Asked) -
     made = _targets(found, asked, time, id_, why)
     if not made.targets:
         raise UserError(
-            f"no column of numbers to be foretold: there is {', '.join(found)}. Name one with target=, and the time with time="
+            f"no column of numbers to be foretold: there is {', '.join(found)}. Name one with target=, and "
+            "the time with time="
         )
     wordy = [name for name in made.read if found[name].kind not in ("number", "empty")]
     if wordy:
         raise UserError(
-            f"{wordy[0]} holds {found[wordy[0]].kind}; a forecast reads and foretells numbers. Leave it out of target= and input="
+            f"{wordy[0]} holds {found[wordy[0]].kind}; a forecast reads and foretells numbers. Leave it "
+            "out of target= and input="
         )
     return made
 
@@ -145,7 +166,9 @@ def _time_of(found: dict[str, Column], asked: Asked) -> str | None:
         return asked.time
     called = [name for name, c in found.items() if name.lower() in TIMES and _stamps(c)]
     dated = [name for name, c in found.items() if c.kind in ("text", "category") and _stamps(c)]
-    return next(iter([name for name in dated if name in called] or called or (dated if len(dated) == 1 else [])), None)
+    return next(
+        iter([name for name in dated if name in called] or called or (dated if len(dated) == 1 else [])), None
+    )
 
 
 def _stamps(column: Column) -> bool:
@@ -170,7 +193,9 @@ def _id_of(rows: Sequence[Record], found: dict[str, Column], asked: Asked, time:
     if len({row.get(time) for row in sample}) == len(sample):
         return None
     likely = [name for name in found if name.lower() in IDS]
-    likely += [n for n, c in found.items() if c.kind == "category" and n not in (*likely, time) and not c.dates]
+    likely += [
+        n for n, c in found.items() if c.kind == "category" and n not in (*likely, time) and not c.dates
+    ]
     for name in likely:
         if len({(row.get(name), row.get(time)) for row in sample}) >= 0.98 * len(sample):
             return name
@@ -200,13 +225,19 @@ def _targets(
     if asked.target:
         targets = listed(asked.target)
         if both := [name for name in targets if name in past]:
-            raise UserError(f"{both[0]} is named by target= and input=: what is foretold is read anyway. Leave it out of input=")
+            raise UserError(
+                f"{both[0]} is named by target= and input=: what is foretold is read anyway. Leave it out of input="
+            )
         return SeriesColumns(time, id_, targets, past, len(targets) > 1 or bool(past), tuple(why))
     open_ = [n for n, c in found.items() if n not in (time, id_, *past) and c.kind in ("number", "empty")]
     lower = {name.lower(): name for name in open_}
-    moving = next((names for names in PLACES if id_ is not None and all(name in lower for name in names)), None)
+    moving = next(
+        (names for names in PLACES if id_ is not None and all(name in lower for name in names)), None
+    )
     if moving is not None:
         targets = tuple(lower[name] for name in moving)
-        why.append(("target", ",".join(targets), f"{' and '.join(targets)} are a place: one path for each {id_}"))
+        why.append(
+            ("target", ",".join(targets), f"{' and '.join(targets)} are a place: one path for each {id_}")
+        )
         return SeriesColumns(time, id_, targets, past, True, tuple(why))
     return SeriesColumns(time, id_, tuple(open_), past, bool(past), tuple(why))

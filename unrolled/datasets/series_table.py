@@ -74,12 +74,15 @@ class _Origins(Sequence[str]):
 
 
 def read_series(
-    rows: Iterable[Record], columns: SeriesColumns, frequency: str | Frequency = "auto", what: str = "the data"
+    rows: Iterable[Record],
+    columns: SeriesColumns,
+    frequency: str | Frequency = "auto",
+    what: str = "the data",
 ) -> SeriesSet:
     """The series of these rows. frequency: "auto", a name (`stamps.named`), or one known already.
 
-    Raises UserError, all problems together: cells that are no numbers, infinite values, time stamps that can't be read, have
-    mixed zones, come twice or are irregular, series that are missing throughout.
+    Raises UserError, all problems together: cells that are no numbers, infinite values, time stamps that can't be
+    read, have mixed zones, come twice or are irregular, series that are missing throughout.
     """
     raw, notes = _read(rows, columns)
     if not raw:
@@ -154,11 +157,14 @@ def _add(problems: Problems, row: Record, columns: SeriesColumns, name: str) -> 
         try:
             found = number(row.get(column))
         except ValueError as error:
-            problems.add(f"{row['origin']}: column {column!r}{of}: {error}. Expected a number, or nothing where it is missing.")
+            problems.add(
+                f"{row['origin']}: column {column!r}{of}: {error}. Expected a number, or nothing where it is missing."
+            )
             continue
         if isinf(found):
             problems.add(
-                f"{row['origin']}: column {column!r}{of} is {shown(row.get(column))}. Expected a finite number; leave the cell "
+                f"{row['origin']}: column {column!r}{of} is {shown(row.get(column))}. Expected a finite "
+                "number; leave the cell "
                 "empty where the value is missing."
             )
 
@@ -181,7 +187,11 @@ def _apart(series: TimedSeries, columns: SeriesColumns, problems: list[str]) -> 
     else:
         several = len(columns.targets) > 1
         parts = [
-            replace(series, name="/".join(filter(None, (series.name, column if several else ""))), values=series.values[:, [at]])
+            replace(
+                series,
+                name="/".join(filter(None, (series.name, column if several else ""))),
+                values=series.values[:, [at]],
+            )
             for at, column in enumerate(columns.targets)
         ]
     kept = []
@@ -190,7 +200,8 @@ def _apart(series: TimedSeries, columns: SeriesColumns, problems: list[str]) -> 
         there = np.flatnonzero(np.isfinite(foretold).any(1))
         if not len(there):
             problems.append(
-                f"{part.origin}: {part.called} holds no value at all in {len(part)} rows: nothing can be foretold of it. Leave "
+                f"{part.origin}: {part.called} holds no value at all in {len(part)} rows: nothing can be "
+                "foretold of it. Leave "
                 "it out, or name other columns with target="
             )
             continue

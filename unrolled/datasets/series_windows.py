@@ -7,6 +7,7 @@ cut says nothing to what is before it. Scales are those of the steps before the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -51,7 +52,9 @@ class Packed:
 
     @cached_property
     def scales(self) -> Scales:
-        """Of each series' training steps. Of one without any, of all series together; of a constant one the deviation is 1."""
+        """Of each series' training steps. Of one without any, of all series together; of a constant one the deviation
+        is 1.
+        """
         if self.fitted is not None:
             return self.fitted
         count, channels = len(self.first), self.values.shape[1]
@@ -112,9 +115,19 @@ class Windows:
         at = PARTS.index(part)
         ends = np.column_stack([np.zeros(len(data.first), np.int64), data.ends, data.lengths])
         self.begin = np.maximum(ends[:, at] - 1, lookback - 1)
-        last = ends[:, at + 1] - 1 - horizon
-        counts = np.maximum((last - self.begin) // stride + 1, 0) * (last >= self.begin)
-        self.until = np.cumsum(counts)
+        self._last = ends[:, at + 1] - 1 - horizon
+        self._count()
+
+    def _count(self) -> None:
+        many = (self._last - self.begin) // self.stride + 1
+        self.until = np.cumsum(np.maximum(many, 0) * (self._last >= self.begin))
+
+    def latest(self, many: int, after: int) -> Windows:
+        """The last `many` windows of each series, of those from step `after` in time on."""
+        made = copy(self)
+        made.begin = np.maximum.reduce([self.begin, self._last - many + 1, after - self.data.first])
+        made._count()
+        return made
 
     def __len__(self) -> int:
         return int(self.until[-1])
@@ -136,10 +149,14 @@ def check_lengths(found: SeriesSet, data: Packed, lookback: int, horizon: int) -
     short = np.flatnonzero(data.lengths < lookback + horizon)
     if len(short):
         lines = [
-            f"{found.series[at].origin}: {found.series[at].called} has {data.lengths[at]} steps, fewer than lookback={lookback} + "
+            f"{found.series[at].origin}: {found.series[at].called} has {data.lengths[at]} steps, fewer "
+            f"than lookback={lookback} + "
             f"horizon={horizon}"
             for at in short[:20]
         ]
         most = int(data.lengths[short].min())
         more = f"\n({len(short)} series are too short)" if len(short) > 20 else ""
-        raise UserError("\n".join(lines) + f"{more}\nLeave them out, or give lookback= and horizon= that add up to at most {most}.")
+        raise UserError(
+            "\n".join(lines)
+            + f"{more}\nLeave them out, or give lookback= and horizon= that add up to at most {most}."
+        )

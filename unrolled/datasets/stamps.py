@@ -142,7 +142,8 @@ class Frequency:
             usual = {1: "monthly", 3: "quarterly", 12: "yearly"}
             return usual.get(int(self.step), f"every {self.step:g} months")
         for unit, name, one in (
-            (WEEK, "weeks", "weekly"), (DAY, "days", "daily"), (HOUR, "hours", "hourly"), (MINUTE, "minutes", "every minute"),
+            (WEEK, "weeks", "weekly"), (DAY, "days", "daily"), (HOUR, "hours", "hourly"),
+           (MINUTE, "minutes", "every minute"),
         ):  # fmt: skip
             if self.step % unit == 0:
                 many = int(self.step // unit)
@@ -200,8 +201,8 @@ class Frequency:
 
 
 NAMED = {
-    "min": ("seconds", MINUTE), "h": ("seconds", HOUR), "D": ("seconds", DAY), "W": ("seconds", WEEK), "s": ("seconds", 1.0),
-    "M": ("months", 1.0), "Q": ("months", 3.0), "Y": ("months", 12.0),
+    "min": ("seconds", MINUTE), "h": ("seconds", HOUR), "D": ("seconds", DAY), "W": ("seconds", WEEK), "s": ("seconds",
+    1.0), "M": ("months", 1.0), "Q": ("months", 3.0), "Y": ("months", 12.0),
 }  # fmt: skip
 
 
@@ -294,7 +295,9 @@ def stamps_of(cells: Sequence[object], origins: Sequence[str], column: str, prob
         at[row] = found.at
         kinds.setdefault((found.date, found.zoned), origin)
     if len({date for date, _ in kinds}) > 1:
-        places = [next(where for (date, _), where in kinds.items() if date is wanted) for wanted in (True, False)]
+        places = [
+            next(where for (date, _), where in kinds.items() if date is wanted) for wanted in (True, False)
+        ]
         raise UserError(
             f"column {column!r} holds dates ({places[0]}) and numbers ({places[1]}). Write all of them one way."
         )

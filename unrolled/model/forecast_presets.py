@@ -22,19 +22,31 @@ def forecasting(
     """The spec of a named model over windows of `lookback` steps of `inputs` numbers. head: its head's, without a width.
 
     patch: so many steps become one token (a Transformer's patches overlap by half); 1: each step is a token, and the model
-    streams. dlinear and nlinear: one linear map of the window, of the whole look-back. Raises UserError for a patch longer than
-    the look-back, and for options that a kind hasn't got.
+    streams. dlinear and nlinear: one linear map of the window, of the whole look-back. Raises UserError for a patch
+    longer than the look-back, and for options that a kind hasn't got.
     """
     if kind in LINEAR:
         if extra := sorted(key for key, value in options.items() if value):
             raise UserError(f"model={kind} is one linear map of the look-back: it has no {extra[0]}.")
         width = lookback * inputs * (1 + (kind == "dlinear"))
-        embedder: Spec = {"kind": "patches", "inputs": inputs, "width": width, "size": lookback, "map": LINEAR[kind]}
-        return {"embedder": embedder, "core": {"layers": [{"kind": "pool", "width": width, "reduce": "last"}]}, "head": head}
+        embedder: Spec = {
+            "kind": "patches",
+            "inputs": inputs,
+            "width": width,
+            "size": lookback,
+            "map": LINEAR[kind],
+        }
+        return {
+            "embedder": embedder,
+            "core": {"layers": [{"kind": "pool", "width": width, "reduce": "last"}]},
+            "head": head,
+        }
     made = preset(kind, 1, **options)
     width = made["embedder"]["width"]
     if (patch or 1) > lookback:
-        raise UserError(f"model.patch={patch} is longer than lookback={lookback}. Give a shorter patch, or more look-back.")
+        raise UserError(
+            f"model.patch={patch} is longer than lookback={lookback}. Give a shorter patch, or more look-back."
+        )
     if (patch or 1) > 1:
         stride = max(1, (patch or 1) // 2) if kind in ("transformer", "encoder") else patch
         embedder = {"kind": "patches", "inputs": inputs, "width": width, "size": patch, "stride": stride}

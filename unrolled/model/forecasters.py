@@ -15,7 +15,9 @@ from unrolled.kernels import Affine
 
 Distribution = Literal["quantiles", "gaussian", "student", "point"]
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-LEAST_SCALE = 1e-3  # of a distribution, in deviations: below, one step known by heart would outweigh all others
+LEAST_SCALE = (
+    1e-3  # of a distribution, in deviations: below, one step known by heart would outweigh all others
+)
 LEAST_DEGREES = 2.0  # of freedom: above them a Student distribution has a variance
 
 
@@ -55,9 +57,11 @@ class ForecastHead(nn.Module):
             y = y[:, -self.last :]
         return self.values(y)  # type: ignore[no-any-return]
 
-    def parameters_of(self, prediction: Float[Tensor, "*batch answers"]) -> Float[Tensor, "*batch targets horizon size"]:
+    def parameters_of(
+        self, prediction: Float[Tensor, "*batch answers"]
+    ) -> Float[Tensor, "*batch targets horizon size"]:
         """The numbers of each step to come: rising quantiles; mean, scale and degrees of freedom; or the mean."""
-        raw = prediction.unflatten(-1, (self.targets, self.horizon, self.size))
+        raw = prediction.reshape(*prediction.shape[:-1], self.targets, self.horizon, self.size)
         if self.distribution == "point":
             return raw
         if self.distribution == "quantiles":
@@ -68,10 +72,14 @@ class ForecastHead(nn.Module):
         return torch.stack((mean, scale, F.softplus(raw[..., 2] + 2.0) + LEAST_DEGREES), -1)
 
     def loss(
-        self, prediction: Float[Tensor, "batch time answers"], target: Float[Tensor, "batch last targets ahead"], layout: Any = None
+        self,
+        prediction: Float[Tensor, "batch time answers"],
+        target: Float[Tensor, "batch last targets ahead"],
+        layout: Any = None,
     ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
-        """The total over known steps to come, and how many there are: pinball loss, minus log likelihood, or half the squared
-        error. target: (B, last, targets, horizon + 1), NaN where missing; behind the horizon the weight of an error.
+        """The total over known steps to come, and how many there are: pinball loss, minus log likelihood, or half the
+        squared error. target: (B, last, targets, horizon + 1), NaN where missing; behind the horizon the weight of an
+        error.
         """
         found = self.parameters_of(prediction[:, -target.shape[1] :])
         found = found.to(torch.promote_types(found.dtype, torch.float32))

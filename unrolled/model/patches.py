@@ -18,8 +18,9 @@ SMOOTHED = 25  # steps of DLinear's moving average
 
 
 class PatchEmbedder(nn.Module):
-    """Stretches of `size` steps, `stride` apart, become one vector each: raw (B, T, inputs) -> (B, tokens, width), counted back
-    from the last step, what is left over at the beginning being left out (Nie et al. 2023, PatchTST, arXiv:2211.14730, sec. 3.1).
+    """Stretches of `size` steps, `stride` apart, become one vector each: raw (B, T, inputs) -> (B, tokens, width),
+    counted back from the last step, what is left over at the beginning being left out (Nie et al. 2023, PatchTST,
+    arXiv:2211.14730, sec. 3.1).
 
     map: "linear"; "none": the steps themselves, width = size * inputs; "decomposed": what is left when a moving average
     over 25 steps is taken off, and that average, width = 2 * size * inputs (Zeng et al. 2023, DLinear, arXiv:2205.13504,
@@ -39,7 +40,9 @@ class PatchEmbedder(nn.Module):
         positive("PatchEmbedder", inputs=inputs, width=width, size=size, stride=stride)
         wanted = {"none": size * inputs, "decomposed": 2 * size * inputs}.get(map, width)
         if map not in ("linear", "none", "decomposed") or width != wanted:
-            raise UserError(f"PatchEmbedder: map={map!r} and width={width}; expected a map of linear, none, decomposed; width {wanted}.")
+            raise UserError(
+                f"PatchEmbedder: map={map!r} and width={width}; expected a map of linear, none, decomposed; width {wanted}."
+            )
         self.inputs, self.width, self.size, self.stride, self.mode = inputs, width, size, stride, map
         self.map = Affine(size * inputs, width) if map == "linear" else None
 
@@ -50,39 +53,52 @@ class PatchEmbedder(nn.Module):
     def start(self, batch: int) -> State:
         """Raises UserError."""
         raise UserError(
-            "PatchEmbedder cannot stream: a token is made of several steps. Train with model.patch=1 and scale=series for a "
+            "PatchEmbedder cannot stream: a token is made of several steps. Train with model.patch=1 and "
+            "scale=series for a "
             "forecast after each step."
         )
 
     def accept(self, raw: Tensor) -> None:
         """Raises UserError unless `raw` holds `inputs` numbers a step, and enough steps for a patch."""
-        fits = isinstance(raw, Tensor) and raw.ndim == 3 and raw.shape[2] == self.inputs and raw.is_floating_point()
+        fits = (
+            isinstance(raw, Tensor)
+            and raw.ndim == 3
+            and raw.shape[2] == self.inputs
+            and raw.is_floating_point()
+        )
         if not fits or raw.shape[1] < self.size:
             got = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
             raise UserError(
-                f"PatchEmbedder: got {got}; it takes floating numbers (batch, time, {self.inputs}), {self.size} steps at least."
+                f"PatchEmbedder: got {got}; it takes floating numbers (batch, time, {self.inputs}), "
+                f"{self.size} steps at least."
             )
 
     def forward(
         self, raw: Float[Tensor, "batch time inputs"], state: State = None, layout: Layout | None = None
     ) -> tuple[Float[Tensor, "batch tokens width"], State, Layout | None]:
         if state is not None or layout is not None:
-            raise UserError("PatchEmbedder takes whole windows of one length, without state and without padding.")
+            raise UserError(
+                "PatchEmbedder takes whole windows of one length, without state and without padding."
+            )
         skipped = (raw.shape[1] - self.size) % self.stride
         patches = raw[:, skipped:].unfold(1, self.size, self.stride).flatten(2)  # (B, tokens, inputs * size)
         if self.mode == "decomposed":
-            trend = smoothed(patches.unflatten(2, (self.inputs, self.size))).flatten(2)
+            trend = smoothed(patches.view(*patches.shape[:2], self.inputs, self.size)).flatten(2)
             return torch.cat((patches - trend, trend), -1), None, None
         return (patches if self.map is None else self.map(patches)), None, None
 
     def within(self, raw: Float[Tensor, "batch time inputs"]) -> None:
         """Raises UserError for what isn't a finite number."""
         if not bool(raw.isfinite().all()):
-            raise UserError("PatchEmbedder: got numbers that are not finite. Expected the task's steps, in which gaps are filled.")
+            raise UserError(
+                "PatchEmbedder: got numbers that are not finite. Expected the task's steps, in which gaps are filled."
+            )
 
 
 def smoothed(x: Float[Tensor, "*batch time"], over: int = SMOOTHED) -> Float[Tensor, "*batch time"]:
     """The mean of the `over` values around each, the first and the last repeated beyond the ends."""
     before = (over - 1) // 2
     flat = x.flatten(0, -2)[:, None]
-    return F.avg_pool1d(F.pad(flat, (before, over - 1 - before), mode="replicate"), over, 1)[:, 0].view(x.shape)
+    return F.avg_pool1d(F.pad(flat, (before, over - 1 - before), mode="replicate"), over, 1)[:, 0].view(
+        x.shape
+    )

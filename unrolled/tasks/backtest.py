@@ -1,8 +1,8 @@
 """A rolling-origin backtest: from each moment of a part what comes is foretold with what was known by then, and no more.
 
 The weights stay; the quantiles move along: at each moment they are set right on the latest errors that were known
-(`conformal.rolling`), beginning with those of the part before. Where forecasts are too many to hold, they stay as they were set
-once.
+(`conformal.rolling`), beginning with those of the part before. Where forecasts are too many to hold, they stay as they
+were set once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from unrolled.datasets.series_windows import Windows
 from unrolled.datasets.stamps import Numbers, Whole
 from unrolled.tasks.conformal import RECENT, rolling, shifted
-from unrolled.tasks.forecast import Foretold, Forecast
+from unrolled.tasks.forecast import Forecast, Foretold
 
 if TYPE_CHECKING:
     from unrolled.model import Model
@@ -59,11 +59,13 @@ def backtest(model: Model, windows: Windows, before: Windows) -> Iterator[Step]:
 
 
 def settled_now(model: Model, windows: Windows, now: int) -> Forecast:
-    """The task with quantiles set right on the latest of these windows, as known at step `now`; as it is where there is none."""
+    """The task with quantiles set right on the latest of these windows, as known at step `now`; as it is where there
+    is none.
+    """
     task: Forecast = model.task
-    last = [step for step in replace(task, shifts=None).each(model, windows) if len(step[0])]
-    if task.shifts is None or not last:
+    if task.shifts is None or not len(windows):
         return task
+    last = [step for step in replace(task, shifts=None).each(model, windows)]
     series, origin, truth, _, quantiles, deviation = _joined(last)
     places = windows.data.first[series] + origin
     order = np.argsort(places, kind="stable")
@@ -74,7 +76,7 @@ def settled_now(model: Model, windows: Windows, now: int) -> Forecast:
 
 def _joined(steps: list[Step]) -> tuple[Whole, Whole, Numbers, Numbers, Numbers, Numbers]:
     """All steps' series, origins, truth, points, quantiles and deviations."""
-    series, origin, truth = (np.concatenate([step[at] for step in steps]) for at in range(3))  # type: ignore[misc]
+    series, origin, truth = (np.concatenate([step[at] for step in steps]) for at in range(3))
     said = [step[3] for step in steps]
     point, quantiles, deviation = (np.concatenate([one[at] for one in said]) for at in range(3))
     return series, origin, truth, point, quantiles, deviation

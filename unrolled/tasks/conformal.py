@@ -51,13 +51,23 @@ def rolling(off: Numbers, places: Whole, now: int, levels: Sequence[float]) -> N
     rows = []
     for ahead in range(1, off.shape[1] + 1):
         until = int(np.searchsorted(places, now - ahead, side="right"))
-        rows.append(slice(int(np.searchsorted(places, places[until - 1] - RECENT, side="right")) if until else 0, until))
+        rows.append(
+            slice(
+                int(np.searchsorted(places, places[until - 1] - RECENT, side="right")) if until else 0, until
+            )
+        )
     return _shifts(off, rows, levels)
 
 
 def _rank(count: int, level: float) -> int:
     """The order statistic of a level: upwards above the middle, downwards below it."""
-    place = np.ceil(level * (count + 1)) - 1 if level > 0.5 else np.floor(level * (count + 1)) - 1 if level < 0.5 else (count - 1) / 2
+    place = (
+        np.ceil(level * (count + 1)) - 1
+        if level > 0.5
+        else np.floor(level * (count + 1)) - 1
+        if level < 0.5
+        else (count - 1) / 2
+    )
     return int(np.clip(place, 0, count - 1))
 
 

@@ -15,8 +15,9 @@ from unrolled.datasets.series_table import SeriesSet
 from unrolled.datasets.series_windows import Packed, Scales, Windows, packed
 from unrolled.datasets.stamps import Frequency, Numbers, Whole
 from unrolled.errors import UserError
-from unrolled.model.forecasters import DECILES
+from unrolled.model.forecasters import DECILES, ForecastHead
 from unrolled.tasks.conformal import shifts
+from unrolled.tasks.observed import Observed
 from unrolled.tasks.paths import paths
 from unrolled.tasks.student import quantile
 
@@ -75,8 +76,9 @@ class Foretold(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """horizon: steps ahead of an answer; way: "direct", all at once, or "steps", one after the other on the state, as sampled
-    paths. shifts (H, Q): what calibration adds to the quantiles, in deviations.
+    """horizon: steps ahead of an answer; way: "direct", all at once, or "steps", one after the other on the state, as
+    sampled paths. shifts (H, Q): what calibration adds to the quantiles, in deviations; learnt: the last step in time
+    that training saw, None where whole series were held out.
     """
 
     kind: ClassVar[str] = "forecast"
@@ -91,6 +93,7 @@ class Forecast:
     levels: tuple[float, ...] = DECILES
     way: str = "direct"
     shifts: tuple[tuple[float, ...], ...] | None = None
+    learnt: int | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -112,6 +115,10 @@ class Forecast:
         """Steps of past that a model without fixed-size state is given."""
         return self.framing.lookback
 
+    def observed(self, name: str | None = None, place: int | None = None) -> Observed:
+        """What a stream of one series keeps beside the model's state. Raises UserError for a task that can't stream."""
+        return Observed(self, name, place)
+
     def head(self) -> dict[str, Any]:
         """The spec of its head."""
         return {
@@ -125,7 +132,8 @@ class Forecast:
         short = [one for one in found.series if len(one) < self.framing.lookback]
         if short:
             lines = [
-                f"{one.origin}: {one.called} has {len(one)} steps; this model looks back {self.framing.lookback}" for one in short[:20]
+                f"{one.origin}: {one.called} has {len(one)} steps; this model looks back {self.framing.lookback}"
+                for one in short[:20]
             ]
             raise UserError("\n".join(lines) + "\nGive it more of their past, or leave them out.")
         return data
@@ -140,7 +148,8 @@ class Forecast:
             x = torch.from_numpy(window.x).to(device)
             with torch.inference_mode():
                 y, _ = model.core(*_two(model.embedder(x)))
-                raw = model.head.parameters_of(model.head(y[:, -1]))  # type: ignore[union-attr]
+                assert isinstance(model.head, ForecastHead)
+                raw = model.head.parameters_of(model.head(y[:, -1]))
             point, quantiles = self.answer(raw.double().cpu().numpy())
             scale, base = window.deviation[..., None], np.swapaxes(window.base, 1, 2)
             point, quantiles = point * scale + base, quantiles * scale[..., None] + base[..., None]
@@ -167,9 +176,11 @@ class Forecast:
         found = np.quantile(drawn, self.levels, axis=1)  # (Q, B, H, K)
         return np.swapaxes(drawn.mean(1), 1, 2), np.transpose(found, (1, 3, 2, 0))
 
-    def each(self, model: Model, windows: Windows, most: int | None = None) -> Iterator[tuple[Whole, Whole, Numbers, Foretold]]:
-        """Series, origins, what came (B, K, H) and what was foretold, some windows at a time; most: evenly chosen ones stand for
-        all.
+    def each(
+        self, model: Model, windows: Windows, most: int | None = None
+    ) -> Iterator[tuple[Whole, Whole, Numbers, Foretold]]:
+        """Series, origins, what came (B, K, H) and what was foretold, some windows at a time; most: evenly chosen ones
+        stand for all.
         """
         training, count = model.training, len(windows)
         step = -(-count // most) if most else 1
@@ -179,7 +190,12 @@ class Forecast:
             for begin in range(0, len(chosen), BATCH):
                 series, origin = windows.where(chosen[begin : begin + BATCH])
                 truth = future(windows.data, replace(self.framing, horizon=self.horizon), series, origin)
-                yield series, origin, np.swapaxes(truth, 1, 2), self.foretell(model, windows.data, series, origin)
+                yield (
+                    series,
+                    origin,
+                    np.swapaxes(truth, 1, 2),
+                    self.foretell(model, windows.data, series, origin),
+                )
         finally:
             model.train(training)
 
@@ -197,9 +213,11 @@ class Forecast:
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `from_dict` makes this task again."""
         return {
-            "kind": self.kind, "codec": self.codec.to_dict(), "framing": self.framing.to_dict(), "columns": self.columns.to_dict(),
-            "frequency": self.frequency.to_dict(), "horizon": self.horizon, "distribution": self.distribution,
+            "kind": self.kind, "codec": self.codec.to_dict(), "framing": self.framing.to_dict(),
+            "columns": self.columns.to_dict(), "frequency": self.frequency.to_dict(), "horizon": self.horizon,
+            "distribution": self.distribution,
             "levels": list(self.levels), "way": self.way, "shifts": self.shifts and [list(row) for row in self.shifts],
+            "learnt": self.learnt,
         }  # fmt: skip
 
     @classmethod
@@ -210,6 +228,7 @@ class Forecast:
             frequency=Frequency.from_dict(data["frequency"]), codec=SeriesScales.from_dict(data["codec"]),
             horizon=int(data["horizon"]), distribution=data["distribution"], levels=tuple(data["levels"]), way=data["way"],
             shifts=tuple(map(tuple, data["shifts"])) if data.get("shifts") else None,
+            learnt=data.get("learnt"),
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from unrolled.datasets.framing import Framing, bases, scaled
 from unrolled.datasets.series_windows import Packed
 from unrolled.datasets.stamps import Numbers, Whole
+from unrolled.model.forecasters import ForecastHead
 from unrolled.state import grow, pick
 
 if TYPE_CHECKING:
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def paths(
-    model: Model, data: Packed, framing: Framing, where: tuple[Whole, Whole], horizon: int, count: int, seed: int
+    model: Model,
+    data: Packed,
+    framing: Framing,
+    where: tuple[Whole, Whole],
+    horizon: int,
+    count: int,
+    seed: int,
 ) -> Numbers:
     """(B, count, horizon, K) futures of the windows that end with these (series, origins), in the data's unit.
 
@@ -45,13 +52,21 @@ def paths(
         past, centre, deviation, place = raw[each][:, -need:], centre[each], deviation[each], place[each]
         steps = []
         for ahead in range(horizon):
-            drawn = _drawn(model, said, rng).numpy() * deviation + bases(framing, past, centre)[:, 0]  # (B * count, K)
+            drawn = (
+                _drawn(model, said, rng).numpy() * deviation + bases(framing, past, centre)[:, 0]
+            )  # (B * count, K)
             steps.append(drawn)
             if ahead == horizon - 1:
                 break
             past = np.concatenate([past[:, 1:], drawn[:, None]], 1)
             fixed = _fixed(framing)
-            read, _, _ = scaled(fixed, drawn[:, None], np.ones((len(each), 1, framing.channels), bool), (centre, deviation), place + 1)
+            read, _, _ = scaled(
+                fixed,
+                drawn[:, None],
+                np.ones((len(each), 1, framing.channels), bool),
+                (centre, deviation),
+                place + 1,
+            )
             place = place + 1
             state = grow(state, framing.lookback + ahead + 1)
             said, state = model.read(torch.from_numpy(read).to(device), state)
@@ -66,7 +81,8 @@ def _fixed(framing: Framing) -> Framing:
 def _drawn(model: Model, said: Tensor, rng: torch.Generator) -> Tensor:
     """(N, K) float64 one draw of each row's next step, in deviations."""
     head = model.head
-    found = head.parameters_of(said)[:, :, 0].double().cpu()  # type: ignore[union-attr]
+    assert isinstance(head, ForecastHead)
+    found = head.parameters_of(said)[:, :, 0].double().cpu()
     mean = found[..., 0]
     if head.distribution == "point":
         return mean

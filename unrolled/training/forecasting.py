@@ -97,17 +97,21 @@ class Forecasting:
         for part, windows in self._windows.items():
             if not len(windows):
                 raise UserError(
-                    f"{name}: no window of lookback={self.decided.lookback} and horizon={self.decided.horizon} fits into the "
+                    f"{name}: no window of lookback={self.decided.lookback} and "
+                    f"horizon={self.decided.horizon} fits into the "
                     f"{part} part of {self._span(part)}. Give shorter ones, or other shares (split=)."
                 )
         constant = [one.called for one, flat in zip(found.series, self._constant(), strict=True) if flat]
         if len(constant) == len(found.series):
             raise UserError(
-                f"{found.series[0].origin}: {constant[0]} is constant in all its training steps: there is nothing to learn. Name "
+                f"{found.series[0].origin}: {constant[0]} is constant in all its training steps: there is "
+                "nothing to learn. Name "
                 "other columns with target="
             )
         if constant:
-            self.notes.append(f"{len(constant)} series are constant in training, the first is {constant[0]}: they teach nothing")
+            self.notes.append(
+                f"{len(constant)} series are constant in training, the first is {constant[0]}: they teach nothing"
+            )
 
     def _constant(self) -> list[bool]:
         data, k = self.data, self.found.foretold
@@ -139,11 +143,19 @@ class Forecasting:
 
     def amounts(self) -> str:
         many = len(self.found.series)
-        cut = [self.found.frequency.stamp(int((self.data.first + self.data.ends[:, at]).max()) - 1) for at in (0, 1)]
-        until = "whole series in each part" if moving(self.found) else f"training until {cut[0]}, validation until {cut[1]}"
+        cut = [
+            self.found.frequency.stamp(int((self.data.first + self.data.ends[:, at]).max()) - 1)
+            for at in (0, 1)
+        ]
+        until = (
+            "whole series in each part"
+            if moving(self.found)
+            else f"training until {cut[0]}, validation until {cut[1]}"
+        )
         train, valid, test = (len(self._windows[part]) for part in PARTS)
         return (
-            f"{many} series, {self.found.steps:,} steps, {self.found.frequency.words}; {until}; windows of {self.decided.lookback} -> "
+            f"{many} series, {self.found.steps:,} steps, {self.found.frequency.words}; {until}; windows of "
+            f"{self.decided.lookback} -> "
             f"{self.decided.horizon}: {train:,} to learn from, {valid:,} for validation, {test:,} for the test"
         )
 
@@ -153,7 +165,9 @@ class Forecasting:
             raise UserError(f"model.{wrong[0]} isn't for a forecast: leave it out.")
         task = self._task_for(choice)
         framing, patch = task.framing, patch_of(choice, self.decided, self.asked)
-        return forecasting(choice.kind, task.head(), inputs=framing.inputs, lookback=framing.lookback, patch=patch, **options)
+        return forecasting(
+            choice.kind, task.head(), inputs=framing.inputs, lookback=framing.lookback, patch=patch, **options
+        )
 
     def _task_for(self, choice: ModelChoice) -> Forecast:
         framing = framing_of(choice, self.decided, self.asked, self.found)
@@ -161,6 +175,7 @@ class Forecasting:
             framing=framing, columns=self.found.columns, frequency=self.found.frequency,
             codec=SeriesScales.of(self.found, self.data), horizon=self.decided.horizon,
             distribution=self.decided.distribution, way=self.asked.way,
+            learnt=None if moving(self.found) else int((self.data.first + self.data.ends[:, 0]).max()) - 1,
         )  # fmt: skip
 
     def usage(self) -> str:
@@ -184,7 +199,8 @@ class Forecasting:
         framing = task.framing
         calendar = f", {len(framing.calendar)} phases of the calendar" if framing.calendar else ""
         return (
-            f"{framing.lookback} steps in, {task.horizon} out, {task.distribution}, scaled by {framing.scale}, from {framing.base}"
+            f"{framing.lookback} steps in, {task.horizon} out, {task.distribution}, scaled by "
+            f"{framing.scale}, from {framing.base}"
             f"{calendar}"
         )
 
@@ -238,7 +254,13 @@ class Forecasting:
             k = self.found.foretold
             truth = np.where(self.data.known[index], self.data.values[index], np.nan)[..., :k]
             point, quantiles = spread.foretell(self.data, series, origin)
-            tally.add(np.swapaxes(truth, 1, 2), point, quantiles, self._scales_of(series), self._where(series, origin))
+            tally.add(
+                np.swapaxes(truth, 1, 2),
+                point,
+                quantiles,
+                self._scales_of(series),
+                self._where(series, origin),
+            )
         report = tally.report()
         return Scored(report, report.values["crps"])
 
@@ -262,7 +284,8 @@ class Forecasting:
         low, high = score["interval"]
         values = score["values"]
         return (
-            f"{score['unit']} {score['value']:.4f} ({low:.4f} to {high:.4f}), coverage of 80 % {values['coverage']:.3f}, scaled CRPS "
+            f"{score['unit']} {score['value']:.4f} ({low:.4f} to {high:.4f}), coverage of 80 % "
+            f"{values['coverage']:.3f}, scaled CRPS "
             f"{values['crps']:.4f}"
         )
 
@@ -282,7 +305,11 @@ class Forecasting:
 def moving(found: SeriesSet) -> bool:
     """Whether the series are paths, each with a clock of its own: whole ones are held out then."""
     lower = tuple(name.lower() for name in found.columns.targets)
-    return found.columns.id is not None and len(found.series) >= 10 and any(lower[: len(place)] == place for place in PLACES)
+    return (
+        found.columns.id is not None
+        and len(found.series) >= 10
+        and any(lower[: len(place)] == place for place in PLACES)
+    )
 
 
 def naive_scales(data: Packed, foretold: int, season: int) -> tuple[Numbers, Numbers]:

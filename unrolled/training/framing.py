@@ -46,10 +46,22 @@ def decide(found: SeriesSet, asked: Recipe) -> Decided:
     if horizon is None:
         horizon = season if season > 1 else max(1, min(24, longest // 20))
         horizon = min(horizon, max(1, longest // 10))
-        why.append(("horizon", horizon, "one season" if horizon == season else "a twentieth of the series, 24 at most"))
+        why.append(
+            (
+                "horizon",
+                horizon,
+                "one season" if horizon == season else "a twentieth of the series, 24 at most",
+            )
+        )
         shares = asked.split or _shares(longest, horizon)
     if asked.split is None:
-        why.append(("split", shares, "the last fifth by time is the test; validation holds two horizons where it can"))
+        why.append(
+            (
+                "split",
+                shares,
+                "the last fifth by time is the test; validation holds two horizons where it can",
+            )
+        )
     lookback = asked.lookback
     if lookback is None:
         lookback = max(PASTS * season, PASTS * horizon, 8)
@@ -59,15 +71,24 @@ def decide(found: SeriesSet, asked: Recipe) -> Decided:
     distribution = asked.distribution
     if distribution == "auto":
         distribution = "quantiles" if asked.way == "direct" else "student"
-        why.append(("distribution", distribution, "intervals without a belief in a shape" if asked.way == "direct" else "can be drawn from"))
+        why.append(
+            (
+                "distribution",
+                distribution,
+                "intervals without a belief in a shape" if asked.way == "direct" else "can be drawn from",
+            )
+        )
     if asked.way == "steps" and distribution == "quantiles":
-        raise UserError("way=steps draws each step from a distribution: distribution=gaussian, student, or point for one path.")
+        raise UserError(
+            "way=steps draws each step from a distribution: distribution=gaussian, student, or point for one path."
+        )
     if asked.way == "steps" and found.columns.past:
-        raise UserError(f"way=steps needs what comes of {found.columns.past[0]} too, and nobody knows it. Use way=direct.")
+        raise UserError(
+            f"way=steps needs what comes of {found.columns.past[0]} too, and nobody knows it. Use way=direct."
+        )
+    notes: tuple[str, ...] = ()
     if found.columns.time is not None and asked.frequency == "auto":
         notes = (f"{found.frequency.words} steps, from the time stamps in {found.columns.time}",)
-    else:
-        notes = ()
     return Decided(horizon, lookback, season, shares, distribution, tuple(why), notes)
 
 
@@ -81,7 +102,9 @@ def patch_of(choice: ModelChoice, decided: Decided, asked: Recipe) -> int:
     """Steps that make one token for this kind of model."""
     if choice.patch is not None:
         if choice.patch > 1 and asked.way == "steps":
-            raise UserError(f"model.patch={choice.patch}: way=steps reads and writes step by step: model.patch=1.")
+            raise UserError(
+                f"model.patch={choice.patch}: way=steps reads and writes step by step: model.patch=1."
+            )
         return choice.patch
     if asked.way == "steps" or asked.scale == "series" or decided.lookback < LONG or choice.kind in LINEAR:
         return 1
@@ -95,21 +118,34 @@ def framing_of(choice: ModelChoice, decided: Decided, asked: Recipe, found: Seri
         raise UserError(f"model={choice.kind} maps the whole look-back at once: way=direct.")
     scale, base = asked.scale, asked.base
     if scale == "auto":
-        scale = "series" if steps or choice.kind == "dlinear" else "last" if choice.kind == "nlinear" else "window"
+        scale = (
+            "series"
+            if steps or choice.kind == "dlinear"
+            else "last"
+            if choice.kind == "nlinear"
+            else "window"
+        )
     if base == "auto":
         base = "centre" if linear or steps else "season" if 1 < decided.season <= decided.lookback else "last"
     patched = patch_of(choice, decided, asked) > 1
-    calendar = () if linear or patched else _calendar(decided, found)
+    streams = asked.scale == "series" and not steps  # whoever pushes a value knows no calendar
+    calendar = () if linear or patched or streams else _calendar(decided, found)
     gaps = not linear and any(bool((one.values != one.values).any()) for one in found.series)
-    spread = max(1, min(decided.lookback // 2, decided.lookback - decided.season)) if scale == "series" and not linear and not patched else 1
+    spread = (
+        max(1, min(decided.lookback // 2, decided.lookback - decided.season))
+        if scale == "series" and not linear and not patched
+        else 1
+    )
     return Framing(
-        lookback=decided.lookback, horizon=1 if steps else decided.horizon, channels=found.channels, foretold=found.foretold,
-        scale=scale, base=base, season=decided.season, calendar=calendar, gaps=gaps, spread=spread,
+        lookback=decided.lookback, horizon=1 if steps else decided.horizon, channels=found.channels,
+        foretold=found.foretold, scale=scale, base=base, season=decided.season, calendar=calendar, gaps=gaps, spread=spread,
     )  # fmt: skip
 
 
 def _calendar(decided: Decided, found: SeriesSet) -> tuple[float, ...]:
     """The periods whose phase is told: those of the calendar that training holds twice, and the season."""
     train = decided.shares[0] * max(map(len, found.series))
-    periods = {float(many) for many in (*found.frequency.seasons, decided.season) if many > 1 and 2 * many <= train}
+    periods = {
+        float(many) for many in (*found.frequency.seasons, decided.season) if many > 1 and 2 * many <= train
+    }
     return tuple(sorted(periods))

@@ -44,7 +44,9 @@ class ModelChoice:
         "how a target looks back at its source; none = all it knows of it is one vector"
     )
     reader: str | None = _key("of a source: the kind of model that reads it, where it isn't the target's")
-    patch: int | None = _key("of a forecast: steps that make one token; 1 = each step is one, and it streams", at_least=1)
+    patch: int | None = _key(
+        "of a forecast: steps that make one token; 1 = each step is one, and it streams", at_least=1
+    )
     weight_drop: float | None = _key(
         "share of recurrent weights dropped while training", at_least=0.0, below=1.0
     )
@@ -56,8 +58,8 @@ class Recipe:
 
     data: str = _key("a shipped set (irish), a file, a folder or a glob", "irish")
     model: ModelChoice = field(default=ModelChoice(), metadata={"help": "which model", "shorthand": "kind"})
-    task: Literal["auto", "generate", "classify", "tag", "regress", "translate", "transcribe", "forecast"] = _key(
-        "what to learn from the data", "auto"
+    task: Literal["auto", "generate", "classify", "tag", "regress", "translate", "transcribe", "forecast"] = (
+        _key("what to learn from the data", "auto")
     )
     input: str | None = _key("the column of a table that is read, or several: text,age,country")
     target: str | None = _key("the column of a table that is to be foretold, or several numbers: x,y")
@@ -108,14 +110,19 @@ class Recipe:
     )
     horizon: int | None = _key("of a forecast: steps ahead; None = a season", at_least=1)
     lookback: int | None = _key("of a forecast: steps of the past that it is given", at_least=1)
-    stride: int = _key("of a forecast: steps between the moments from which the test part is foretold", 1, at_least=1)
+    stride: int = _key(
+        "of a forecast: steps between the moments from which the test part is foretold", 1, at_least=1
+    )
     season: int | None = _key("of a forecast: steps after which series repeat; 1 = they don't", at_least=1)
-    frequency: str = _key("of a forecast: how far apart steps are (h, D, W, M, 15min); rows = a row is a step", "auto")
+    frequency: str = _key(
+        "of a forecast: how far apart steps are (h, D, W, M, 15min); rows = a row is a step", "auto"
+    )
     scale: Literal["auto", "series", "window", "last"] = _key(
         "of a forecast: by what series are scaled; only `series` can stream", "auto"
     )
     base: Literal["auto", "centre", "last", "season"] = _key(
-        "of a forecast: from what it departs: the scale's centre, the last value, or the one a season ago", "auto"
+        "of a forecast: from what it departs: the scale's centre, the last value, or the one a season ago",
+        "auto",
     )
     way: Literal["direct", "steps"] = _key(
         "of a forecast: all steps ahead at once, or one after the other as sampled paths", "direct"

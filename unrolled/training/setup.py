@@ -23,7 +23,7 @@ from unrolled.training.material import Material
 from unrolled.training.optimizer import adamw
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
-from unrolled.training.rows import prepare_rows
+from unrolled.training.rows import prepare as prepare_table
 from unrolled.training.run import Run
 from unrolled.training.text import Text
 
@@ -129,7 +129,7 @@ def material_of(recipe: Recipe, talk: Talk) -> Material:
     check(recipe.asked(), recipe.data)
     if generates(recipe):
         return Text(prepare(recipe.data, recipe.codec, recipe.split, _runs_of(recipe), talk.warn))
-    return prepare_rows(recipe)
+    return prepare_table(recipe)
 
 
 def _build(recipe: Recipe, material: Material, device: torch.device) -> Model:

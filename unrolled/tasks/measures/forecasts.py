@@ -1,7 +1,8 @@
 """How good forecasts are: errors beside those of the naive method, quantiles, coverage of the 80 % interval.
 
-Every window is one item. MASE and RMSSE: Hyndman & Koehler 2006; sMAPE from 0 to 200 %, as in the M4 competition; pinball loss
-and CRPS, here twice the mean pinball loss over the levels (Gneiting & Ranjan 2011, eq. 15), in units of the naive error.
+Every window is one item. MASE and RMSSE: Hyndman & Koehler 2006; sMAPE from 0 to 200 %, as in the M4 competition;
+pinball loss and CRPS, here twice the mean pinball loss over the levels (Gneiting & Ranjan 2011, eq. 15), in units of
+the naive error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from unrolled.tasks.measures.bootstrap import Numbers, Statistic
 from unrolled.tasks.measures.report import Measure, Report, headed, shown, table
 
 INTERVAL = (0.1, 0.9)  # the levels between which 80 % should lie
-BLOCKS = 10  # of time, at least, that intervals of a score draw from
+BLOCKS = 6  # of time, at least, that intervals of a score draw from
 SERIES = 20  # from which whole series are drawn
 
 
@@ -93,10 +94,15 @@ class Tally:
         self._ahead = {name: np.zeros(horizon) for name in ("mase", "coverage", "count")}
 
     def add(
-        self, truth: Numbers, point: Numbers, quantiles: Numbers, scales: tuple[Numbers, Numbers, Numbers], where: Any
+        self,
+        truth: Numbers,
+        point: Numbers,
+        quantiles: Numbers,
+        scales: tuple[Numbers, Numbers, Numbers],
+        where: Any,
     ) -> None:
-        """truth and point (B, K, H), quantiles (B, K, H, Q), truth NaN where missing. scales, (B, K) each: the mean absolute
-        and squared naive error, and the deviation. where: the windows' series (B,) and places in time (B,).
+        """truth and point (B, K, H), quantiles (B, K, H, Q), truth NaN where missing. scales, (B, K) each: the mean
+        absolute and squared naive error, and the deviation. where: the windows' series (B,) and places in time (B,).
         """
         known = np.isfinite(truth)
         y = np.where(known, truth, 0.0)
@@ -111,12 +117,16 @@ class Tally:
             "smape": 200 * np.divide(np.abs(error), total, out=np.zeros_like(error), where=total > 0),
             "mae": np.abs(error), "mse": error**2,
             "scaled_mae": np.abs(error) / deviation, "scaled_mse": (error / deviation) ** 2,
-            "pinball": lost / mase, "crps": 2 * lost / mase, "coverage": inside.astype(np.float64), "width": (high - low) / mase,
+            "pinball": lost / mase, "crps": 2 * lost / mase, "coverage": inside.astype(np.float64), "width": (high -
+            low) / mase,
         }  # fmt: skip
         count = known.sum((1, 2))
         kept = count > 0
         self._rows.append(
-            {name: (np.where(known, one, 0.0).sum((1, 2)) / np.maximum(count, 1))[kept] for name, one in each.items()}
+            {
+                name: (np.where(known, one, 0.0).sum((1, 2)) / np.maximum(count, 1))[kept]
+                for name, one in each.items()
+            }
         )
         self._groups.append((np.asarray(where[0])[kept], np.asarray(where[1])[kept]))
         for name in ("mase", "coverage"):
@@ -129,7 +139,9 @@ class Tally:
     def report(self, primary: str = "mase", seed: int = 0) -> ForecastReport:
         """The report. Raises UserError where no window had a known future."""
         if not sum(len(row["mase"]) for row in self._rows):
-            raise UserError("nothing to score: no window of this part has a known future. Give it more data, or another split=.")
+            raise UserError(
+                "nothing to score: no window of this part has a known future. Give it more data, or another split=."
+            )
         each = {name: np.concatenate([row[name] for row in self._rows]) for name in MEASURES}
         series, places = (np.concatenate([one[side] for one in self._groups]) for side in (0, 1))
         groups, says = blocks(series, places, self.horizon)
@@ -140,14 +152,20 @@ class Tally:
         return ForecastReport(**found, by_horizon=ahead, notes=[says])
 
 
-def blocks(series: NDArray[np.int64], places: NDArray[np.int64], horizon: int) -> tuple[NDArray[np.int64], str]:
-    """What a score's interval draws: whole series where there are many; else stretches of time, all series' together, as long
-    as the horizon where that leaves enough of them. (N,) numbers of it, and what they are, in words.
+def blocks(
+    series: NDArray[np.int64], places: NDArray[np.int64], horizon: int
+) -> tuple[NDArray[np.int64], str]:
+    """What a score's interval draws: whole series where there are many; else stretches of time, all series' together,
+    as long as the horizon where that leaves enough of them. (N,) numbers of it, and what they are, in words.
     """
     if len(np.unique(series)) >= SERIES:
         return series, "the interval draws whole series"
     first, last = int(places.min()), int(places.max())
     length = max(1, min(horizon, (last - first + 1) // BLOCKS))
     made = (places - first) // length
-    short = "" if length >= horizon else f", shorter than the horizon of {horizon}: the interval is too narrow rather than too wide"
+    short = (
+        ""
+        if length >= horizon
+        else f", shorter than the horizon of {horizon}: the interval is too narrow rather than too wide"
+    )
     return made, f"the interval draws stretches of {length} steps{short}"

@@ -1,4 +1,6 @@
-"""Forecasts without a network: the last value, the value one season ago, the line through the past, a regression on lags."""
+"""Forecasts without a network: the last value, the value one season ago, the line through the past, a regression on
+lags.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ class Naive:
         """(B, H, K)."""
         back = self.season - np.arange(self.horizon) % self.season - 1
         index = np.maximum(origin[:, None] - back, 0)
-        return data.values[data.offsets[series][:, None] + index][..., : self.foretold]
+        found: Numbers = data.values[data.offsets[series][:, None] + index][..., : self.foretold]
+        return found
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,15 @@ class Drift:
 
 
 class LagRegression:
-    """Ridge regression of every step ahead on the last values, all of them less the very last one; all series together, each
-    in its own deviations.
+    """Ridge regression of every step ahead on the last values, all of them less the very last one; all series
+    together, each in its own deviations.
     """
 
     name: ClassVar[str] = "linear regression on lags"
 
     def __init__(self, horizon: int, foretold: int, lags: int) -> None:
         self.horizon, self.foretold, self.lags = horizon, foretold, lags
-        self.weights = np.zeros((lags, horizon))
+        self.weights: Numbers = np.zeros((lags, horizon))
 
     def fit(self, windows: Windows) -> Self:
         """Learns from training windows."""
@@ -90,14 +93,14 @@ class LagRegression:
             gram += x.T @ x
             cross += x.T @ y
         ridge = RIDGE * max(float(np.trace(gram)) / self.lags, 1e-12)
-        self.weights = np.linalg.solve(gram + ridge * np.eye(self.lags), cross)
+        self.weights = np.asarray(np.linalg.solve(gram + ridge * np.eye(self.lags), cross), np.float64)
         return self
 
     def points(self, data: Packed, series: Whole, origin: Whole) -> Numbers:
         """(B, H, K)."""
         x, last, scale = self._read(data, series, origin)
         said = np.einsum("blk,lh->bhk", x, self.weights)
-        return said * scale[:, None] + last[:, None]
+        return np.asarray(said * scale[:, None] + last[:, None], np.float64)
 
     def _read(self, data: Packed, series: Whole, origin: Whole) -> tuple[Numbers, Numbers, Numbers]:
         """The lags (B, L, K) less the last value, that value (B, K), and the deviation (B, K)."""
@@ -120,7 +123,10 @@ class Spread:
         k = said.shape[2]
         truth = np.where(data.known[index][..., :k], data.values[index][..., :k], np.nan)
         scale = data.scales.deviation[series][:, None, :k]
-        off, none = (np.swapaxes(each, 1, 2).reshape(-1, horizon) for each in ((truth - said) / scale, np.zeros_like(said)))
+        off, none = (
+            np.swapaxes(each, 1, 2).reshape(-1, horizon)
+            for each in ((truth - said) / scale, np.zeros_like(said))
+        )
         self.by = shifts(off, np.repeat(none[..., None], len(levels), -1), self.levels)
 
     def foretell(self, data: Packed, series: Whole, origin: Whole) -> tuple[Numbers, Numbers]:
