@@ -179,7 +179,7 @@ class Frequency:
             return f"{self.anchor + place * self.step:.12g}"
         when = self.moment(place)
         if self.kind == "months":
-            return f"{when:%Y-%m-%d}" if when.day > 1 else f"{when:%Y-%m}" if self.step < 12 else f"{when:%Y}"
+            return f"{when:%Y-%m-%d}" if when.day > 1 else f"{when:%Y-%m}"
         return f"{when:%Y-%m-%d}" if self.step % DAY == 0 and not _clock(when) else when.isoformat()
 
     def moment(self, place: int) -> datetime:
@@ -230,7 +230,8 @@ def inferred(at: Numbers, dates: bool) -> Frequency:
         )
     if dates:
         months = np.array([_months(seconds) for seconds in stamps])
-        if (np.abs(months - np.rint(months)) < 1e-9).all() or _month_ends(stamps):
+        off = months - months[0]
+        if (np.abs(off - np.rint(off)) < 1e-9).all() or _month_ends(stamps):
             apart = np.diff(np.floor(months + 1e-9))
             step = _commonest(apart[apart > 0]) if (apart > 0).any() else 1.0
             return Frequency("months", step, float(stamps[0]))

@@ -52,7 +52,7 @@ class ForecastHead(nn.Module):
         nn.init.xavier_uniform_(self.values.weight, gain=0.1)
         nn.init.zeros_(self.values.bias)
 
-    def forward(self, y: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch answers"]:
+    def forward(self, y: Float[Tensor, "*batch width"]) -> Float[Tensor, "*answered answers"]:
         if self.training and y.ndim == 3 and y.shape[1] > self.last:
             y = y[:, -self.last :]
         return self.values(y)  # type: ignore[no-any-return]

@@ -172,7 +172,7 @@ class Forecasting:
     def _task_for(self, choice: ModelChoice) -> Forecast:
         framing = framing_of(choice, self.decided, self.asked, self.found)
         return Forecast(
-            framing=framing, columns=self.found.columns, frequency=self.found.frequency,
+            framing=framing, columns=replace(self.found.columns, why=()), frequency=self.found.frequency,
             codec=SeriesScales.of(self.found, self.data), horizon=self.decided.horizon,
             distribution=self.decided.distribution, way=self.asked.way,
             learnt=None if moving(self.found) else int((self.data.first + self.data.ends[:, 0]).max()) - 1,
