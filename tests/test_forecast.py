@@ -117,10 +117,14 @@ def test_every_kind_forecasts(tmp_path: Path, kind: str) -> None:
     assert again == model.task
 
 
-@pytest.mark.parametrize("keys", [{"distribution": "gaussian"}, {"distribution": "student"}, {"distribution": "point"},
-                                  {"way": "steps"}, {"way": "steps", "distribution": "point"}, {"model.patch": 4},
-                                  {"scale": "series"}, {"scale": "series", "base": "last", "model": "transformer"}])  #
-                                  fmt: skip
+WAYS: tuple[dict[str, Any], ...] = (
+    {"distribution": "gaussian"}, {"distribution": "student"}, {"distribution": "point"}, {"way": "steps"},
+    {"way": "steps", "distribution": "point"}, {"model.patch": 4}, {"scale": "series"},
+    {"scale": "series", "base": "last", "model": "transformer"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("keys", WAYS)
 def test_every_way_forecasts(tmp_path: Path, keys: dict[str, Any]) -> None:
     data, recipe = material(written(tmp_path / "x.csv", count=120), **keys)
     model = fitted(data, recipe)
