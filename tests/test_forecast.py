@@ -350,3 +350,32 @@ def test_constant_series_are_refused_alone_and_told_among_others(tmp_path: Path)
     path.write_text("\n".join(["time,b", *(f"{line.split(',')[0]},5" for line in lines)]))
     with pytest.raises(UserError, match="is constant in all its training steps"):
         material(path)
+
+
+def test_a_server_answers_with_forecasts(tmp_path: Path) -> None:
+    from starlette.testclient import TestClient
+
+    from unrolled.serving.app import guarded
+    from unrolled.serving.limits import Limits
+    from unrolled.serving.served import Served
+
+    data, recipe = material(written(tmp_path / "x.csv"), scale="series")
+    model = fitted(data, recipe)
+    values = data.found.series[0].values[:, 0].tolist()
+    app = guarded(Served({"waves": model}, Limits()), port=80)
+    with TestClient(app, base_url="http://127.0.0.1:80") as client:
+        said = client.post(
+            "/v1/forecast", json={"model": "waves", "rows": [{"value": values}, {"value": values[:50]}]}
+        )
+        assert said.status_code == 200, said.text
+        rows = said.json()["rows"]
+        whole = model.task.foretell(model, data.data, np.zeros(1, int), np.full(1, len(values) - 1))
+        assert np.allclose(rows[0]["forecast"], whole.point[0, 0], atol=1e-4) and len(rows[1]["0.9"]) == 4
+        short = client.post("/v1/forecast", json={"model": "waves", "rows": [{"value": values[:5]}]})
+        assert short.status_code == 422 and "looks back 16" in short.text
+
+
+def test_an_export_says_that_there_is_none_yet(tmp_path: Path) -> None:
+    data, recipe = material(written(tmp_path / "x.csv"), scale="series", budget="2steps")
+    with pytest.raises(UserError, match="no exported form"):
+        un.export(fitted(data, recipe), out=str(tmp_path / "out"))

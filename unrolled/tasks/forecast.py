@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from unrolled.datasets.framing import Framing, framed, future
+from unrolled.datasets.grids import TimedSeries
 from unrolled.datasets.series_columns import SeriesColumns
 from unrolled.datasets.series_table import SeriesSet
 from unrolled.datasets.series_windows import Packed, Scales, Windows, packed
@@ -95,10 +96,12 @@ class Forecast:
     shifts: tuple[tuple[float, ...], ...] | None = None
     learnt: int | None = None
 
+    long: ClassVar[None] = None
+
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns that are read."""
-        return self.columns.read
+        """What a row that is sent to a server holds: the past of one series, a list a column."""
+        return self.columns.read if self.columns.together or len(self.columns.targets) == 1 else ("series",)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -175,6 +178,53 @@ class Forecast:
         drawn = paths(model, data, self.framing, (series, origin), self.horizon, PATHS, SEED)  # (B, P, H, K)
         found = np.quantile(drawn, self.levels, axis=1)  # (Q, B, H, K)
         return np.swapaxes(drawn.mean(1), 1, 2), np.transpose(found, (1, 3, 2, 0))
+
+    def value(self, row: Mapping[str, Any]) -> Any:
+        """The pasts in a row, a list a column; None where one is missing."""
+        found = [row.get(name) for name in self.inputs]
+        return None if any(one is None for one in found) else found
+
+    def encoded(self, row: Mapping[str, Any]) -> Numbers:
+        """The past of one series (T, C), NaN where missing. Raises UserError for one that is too short, and for a
+        model that reads the calendar, which a list of numbers hasn't.
+        """
+        if self.framing.calendar:
+            raise UserError(
+                "this model reads the calendar, and a list of numbers has none. Train with scale=series, or use "
+                "unrolled forecast."
+            )
+        try:
+            rows = np.stack([np.asarray(one, np.float64).reshape(-1) for one in self.value(row)], 1)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"expected lists of numbers, equally long: {error}.") from error
+        if len(rows) < self.framing.lookback:
+            raise UserError(f"{len(rows)} steps of the past; this model looks back {self.framing.lookback}.")
+        return rows
+
+    def predict(self, model: Model, inputs: Sequence[Numbers], batch: int = BATCH) -> list[dict[str, Any]]:
+        """What comes after each of these pasts (T, C), scaled as the one series of training or each by itself."""
+        names = list(self.codec.centre)
+        name, back = names[0] if len(names) == 1 else "", self.framing.lookback
+        pasts = tuple(TimedSeries(name, "row", 0, rows[-back:]) for rows in inputs)
+        data = self.packed(SeriesSet(self.columns, self.frequency, pasts))
+        model.eval()
+        said = self.foretell(model, data, np.arange(len(inputs)), data.lengths - 1)
+        return [self.named(*one) for one in zip(said.point, said.quantiles, strict=True)]
+
+    def named(self, point: Numbers, quantiles: Numbers) -> dict[str, Any]:
+        """point (K, H), quantiles (K, H, Q) -> `forecast` and every level, each a list of the steps ahead; of several
+        targets a dict of these by name.
+        """
+        made = [
+            {"forecast": point[at].tolist()}
+            | {f"{level:g}": quantiles[at, :, q].tolist() for q, level in enumerate(self.levels)}
+            for at in range(len(point))
+        ]
+        return made[0] if len(made) == 1 else dict(zip(self.targets, made, strict=True))
+
+    def rows(self, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Forecasts as they are shown."""
+        return said
 
     def each(
         self, model: Model, windows: Windows, most: int | None = None

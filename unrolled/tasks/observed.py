@@ -82,9 +82,7 @@ class Observed:
         return self.scales
 
     def forecast(self, prediction: Tensor, head: Any) -> dict[str, Any]:
-        """What the head said of one row -> `forecast` and every level, each a list of the steps ahead; of several targets a
-        dict of these by name.
-        """
+        """What the head said of one row, as `Forecast.named` says it."""
         framing, task = self.task.framing, self.task
         assert self.scales is not None
         point, quantiles = task.answer(head.parameters_of(prediction).double().cpu().numpy())
@@ -96,12 +94,7 @@ class Observed:
             point = quantiles[..., len(task.levels) // 2] if task.distribution == "quantiles" else point
         point = point * scale[:, None] + base
         quantiles = quantiles * scale[:, None, None] + base[..., None]
-        made = [
-            {"forecast": point[at].tolist()}
-            | {f"{level:g}": quantiles[at, :, q].tolist() for q, level in enumerate(task.levels)}
-            for at in range(k)
-        ]
-        return made[0] if k == 1 else dict(zip(task.targets, made, strict=True))
+        return task.named(point, quantiles)
 
     def _season(self) -> Numbers:
         """The last season; before one is complete, its first value repeated in front."""

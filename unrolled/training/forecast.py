@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -217,14 +217,28 @@ def _picture(
 ) -> list[str]:
     if path is None or said is None:
         return []
+    durable.replace(Path(path), drawn_as_svg(_fan_of(found, task, said, steps)).encode())
+    return [path]
+
+
+def _fan_of(found: SeriesSet, task: Forecast, said: Foretold, steps: int) -> LineChart:
     one = found.series[0]
     begin = max(0, len(one) - SHOWN_PASTS * max(task.framing.lookback, steps))
-    past = one.values[begin:, 0]
-    chart = fan(
-        (begin, past), said.point[0, 0, :steps], said.quantiles[0, 0, :steps], task.levels, one.called
-    )
-    durable.replace(Path(path), drawn_as_svg(chart).encode())
-    return [path]
+    past = (begin, one.values[begin:, 0])
+    title = f"What comes next{': ' + one.name if one.name else ''}"
+    return fan(past, said.point[0, 0, :steps], said.quantiles[0, 0, :steps], task.levels, title)
+
+
+def next_fan(run: Run) -> LineChart:
+    """The past and the forecast of the first series of a run's own data. Raises UserError where it can't be read."""
+    model = run.model()
+    task: Forecast = model.task
+    found = series_for(task, run.recipe.data)
+    found = replace(found, series=found.series[:1])
+    packed = task.packed(found)
+    model.task = _settled(model, packed, task.horizon)
+    said = model.task.foretell(model, packed, np.zeros(1, np.int64), packed.lengths[:1] - 1)
+    return _fan_of(found, task, said, task.horizon)
 
 
 def fan(
