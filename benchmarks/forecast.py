@@ -69,7 +69,7 @@ def samples(seeds: int, first: int) -> None:
         base = Recipe.of(
             data=name,
             horizon=horizon,
-            budget="800steps",
+            budget="400steps",
             threads=torch.get_num_threads(),
             dtype="float32",
             patience=10,
@@ -129,7 +129,7 @@ def ett(which: list[str], seeds: int, first: int) -> None:
 def _ett_line(name: str, cut: Path, horizon: int, kind: str, seeds: range) -> None:
     linear = kind in ("dlinear", "nlinear")
     shape: dict[str, Any] = (
-        {"kind": kind} if linear else {"kind": kind, "patch": 24 if kind != "encoder" else 16, "dropout": 0.2}
+        {"kind": kind} if linear else {"kind": kind, "patch": 24 if kind != "encoder" else 48, "dropout": 0.2}
     )
     if kind == "conv":
         shape |= {"layers": 3}
@@ -138,7 +138,7 @@ def _ett_line(name: str, cut: Path, horizon: int, kind: str, seeds: range) -> No
         recipe = Recipe.of(
             data=str(cut), split=(0.6, 0.2, 0.2), horizon=horizon, lookback=336, season=24, distribution="point",
             model=shape,
-            base="centre", batch=256, lr=1e-3, budget="1000steps", seed=seed, threads=torch.get_num_threads(),
+            base="centre", batch=256, lr=3e-4 if linear else 1e-3, budget="1000steps", seed=seed, threads=torch.get_num_threads(),
             dtype="float32",
             patience=10, evaluate_every=50,
         )  # fmt: skip

@@ -96,7 +96,7 @@ _SERIES: dict[str, Defaults] = {
     kind: Defaults(_WINDOWS, lr=1e-3, width=64, layers=2, dropout=0.1, warmup=100)
     for kind in ("transformer", "encoder", "mingru", "conv")
 } | {
-    kind: Defaults("one linear map of the look-back", lr=2e-3, warmup=20, weight_decay=0.0) for kind in ("dlinear",
+    kind: Defaults("one linear map of the look-back", lr=1e-3, warmup=20, weight_decay=0.0) for kind in ("dlinear",
     "nlinear")
 }  # fmt: skip
 TABLES: dict[Reads, dict[str, Defaults]] = {
