@@ -138,8 +138,8 @@ def _ett_line(name: str, cut: Path, horizon: int, kind: str, seeds: range) -> No
         recipe = Recipe.of(
             data=str(cut), split=(0.6, 0.2, 0.2), horizon=horizon, lookback=336, season=24, distribution="point",
             model=shape,
-            base="centre", batch=256, lr=3e-4 if linear else 1e-3, budget="1000steps", seed=seed, threads=torch.get_num_threads(),
-            dtype="float32",
+            base="centre", batch=256, lr=3e-4 if linear else 1e-3, budget="1000steps", seed=seed,
+            threads=torch.get_num_threads(), dtype="float32",
             patience=10, evaluate_every=50,
         )  # fmt: skip
         data = material(recipe)

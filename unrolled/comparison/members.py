@@ -38,8 +38,8 @@ class Shape:
 
 
 def field_of(models: Sequence[str], answers: bool = False, series: bool = False) -> list[str]:
-    """The kinds asked for, each once, and the opponent that always stands beside them. answers: they answer rows; series: they
-    foretell series.
+    """The kinds asked for, each once, and the opponent that always stands beside them. answers: they answer rows;
+    series: they foretell series.
 
     Raises UserError for a kind there is not, and for nobody but the opponent.
     """
