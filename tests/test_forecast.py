@@ -54,7 +54,7 @@ def material(path: Path, **keys: Any) -> tuple[Forecasting, Recipe]:
 
 
 @pytest.mark.parametrize("scale", ["series", "window", "last"])
-@pytest.mark.parametrize("base", ["centre", "last", "season"])
+@pytest.mark.parametrize("base", ["centre", "last", "season", "line"])
 def test_what_was_scaled_comes_back(tmp_path: Path, scale: Any, base: Any) -> None:
     data, _ = material(written(tmp_path / "x.csv"))
     framing = replace(data.task(None, data.asked).framing, scale=scale, base=base, calendar=(), spread=1)  # type: ignore[arg-type]

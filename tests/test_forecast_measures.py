@@ -161,3 +161,22 @@ def test_rolling_shifts_see_nothing_that_isn_t_known_yet(count: int, horizon: in
     for ahead in range(1, horizon + 1):
         changed[places + ahead > now, ahead - 1] = 1e6
     assert np.array_equal(rolling(off, places, now, DECILES), rolling(changed, places, now, DECILES))
+
+
+def test_paths_go_straight_on_or_turn_on_and_are_measured() -> None:
+    from unrolled.datasets.series_columns import SeriesColumns
+    from unrolled.datasets.series_table import read_series
+    from unrolled.datasets.series_windows import packed
+    from unrolled.tasks.simple.motion import ConstantTurn, ConstantVelocity, displacement
+
+    angle = np.arange(40) * 0.1
+    rows = [{"origin": f"x:{at}", "time": at, "x": np.cos(a), "y": np.sin(a)} for at, a in enumerate(angle)]
+    data = packed(read_series(rows, SeriesColumns("time", None, ("x", "y"), (), True)))
+    here = np.zeros(1, np.int64), np.full(1, 20)
+    truth = np.stack([np.cos(angle[21:26]), np.sin(angle[21:26])])[None]
+    circle = np.swapaxes(ConstantTurn(5).points(data, *here), 1, 2)
+    assert np.allclose(circle, truth), "a circle is a constant turn"
+    line = ConstantVelocity(5, 2).points(data, *here)[0]
+    step = data.values[20] - data.values[19]
+    assert np.allclose(line, data.values[20] + step * np.arange(1, 6)[:, None])
+    assert displacement(np.zeros((1, 2, 2)), np.array([[[3.0, 0], [4, 1]]])) == pytest.approx((3.0, 1.0))

@@ -4,7 +4,7 @@ Scaling belongs to the data's side, not to the network's: the network stays caus
 taken from what is read: "series", the training steps' mean and deviation; "window", the look-back's own (reversible
 instance normalisation, Kim et al. 2022, without its affine map); "last", the last value (NLinear, Zeng et al. 2023,
 sec. 4). `base` says what is taken from what is foretold: "centre", the same; "last", the last value; "season", the
-value one season ago.
+value one season ago; "line", the last value and then the last step again and again, as what moves would go on.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Framing:
     channels: int = 1
     foretold: int = 1
     scale: Literal["series", "window", "last"] = "series"
-    base: Literal["centre", "last", "season"] = "centre"
+    base: Literal["centre", "last", "season", "line"] = "centre"
     season: int = 1
     calendar: tuple[float, ...] = ()
     gaps: bool = False
@@ -48,6 +48,8 @@ class Framing:
             raise UserError(
                 f"base=season: a season of {self.season} steps isn't in a look-back of {self.lookback}. Give more lookback="
             )
+        if self.base == "line" and self.lookback < self.spread + 1:
+            raise UserError("base=line goes on from the last two steps: give more lookback=")
         if self.spread > 1 and self.scale != "series":
             raise UserError(
                 f"scale={self.scale} looks at the whole window, so only its last step can be learnt from."
@@ -125,6 +127,9 @@ def bases(framing: Framing, raw: Numbers, centre: Numbers) -> Numbers:
     if framing.base == "season":
         back = framing.season - np.arange(horizon) % framing.season  # steps before the first to come
         return raw[:, raw.shape[1] - back, :k]
+    if framing.base == "line":
+        last, step = raw[:, -1, :k], raw[:, -1, :k] - raw[:, -2, :k]
+        return np.asarray(last[:, None] + step[:, None] * np.arange(1, horizon + 1)[:, None], np.float64)
     value = raw[:, -1, :k] if framing.base == "last" else centre[:, :k]
     return np.broadcast_to(value[:, None], (rows, horizon, k))
 
@@ -154,7 +159,7 @@ def framed_base(data: Packed, framing: Framing, series: Whole, origin: Whole) ->
     if framing.scale == "window":
         return framed(data, framing, series, origin)
     centre, deviation = (each[series][:, : framing.foretold] for each in data.scales)
-    need = framing.season if framing.base == "season" else 1
+    need = framing.season if framing.base == "season" else 2 if framing.base == "line" else 1
     raw = data.values[(data.offsets[series] + origin)[:, None] + np.arange(1 - need, 1)]
     if framing.scale == "last":
         centre = raw[:, -1, : framing.foretold]

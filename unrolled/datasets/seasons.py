@@ -47,6 +47,12 @@ def season_of(data: Packed, frequency: Frequency) -> tuple[int, str]:
     return best, f"training is most like itself {best} steps ago (correlation {curve[best]:.2f})"
 
 
+def likeness(data: Packed, season: int) -> float:
+    """The mean correlation of training's steps with those a season ago, each series less its line; 0 without a season."""
+    series = [part for at in range(len(data.first)) if len(part := _part(data, at)) >= 2 * season][:LOOKED_AT]
+    return float(np.mean([_like(one, season) for one in series])) if series and season > 1 else 0.0
+
+
 def _part(data: Packed, at: int) -> Numbers:
     """The first channel of a series' training steps, less its line."""
     values = data.values[data.offsets[at] : data.offsets[at] + data.ends[at, 0], 0]

@@ -14,7 +14,7 @@ import torch
 from unrolled.datasets.framing import framed, targets
 from unrolled.datasets.rows import data_files, raw_rows
 from unrolled.datasets.sampler import Batch
-from unrolled.datasets.series_columns import PLACES, SeriesColumns
+from unrolled.datasets.series_columns import SeriesColumns
 from unrolled.datasets.series_table import SeriesSet, read_series
 from unrolled.datasets.series_windows import PARTS, Packed, Windows, check_lengths, packed
 from unrolled.datasets.stamps import Numbers, Whole
@@ -25,10 +25,11 @@ from unrolled.tasks.forecast import Forecast, SeriesScales
 from unrolled.tasks.measures.forecasts import Tally, naive_scale
 from unrolled.tasks.scored import Scored
 from unrolled.tasks.simple.forecasts import LAGS, Drift, LagRegression, Naive, Spread
+from unrolled.tasks.simple.motion import ConstantTurn, ConstantVelocity
 from unrolled.tasks.units import Units
 from unrolled.training.corpus import fingerprints, name_of
 from unrolled.training.defaults import Chosen
-from unrolled.training.framing import Decided, decide, framing_of, patch_of
+from unrolled.training.framing import Decided, decide, framing_of, moving, patch_of
 from unrolled.training.kinds import Reads
 from unrolled.training.labelled import units_of, verdict
 from unrolled.training.material import Rival
@@ -241,6 +242,9 @@ class Forecasting:
         lags = min(self.decided.lookback - 1, max(LAGS, 2 * season), len(self._windows["train"]) // 2)
         rules: list[Any] = [Naive(horizon, k), Drift(horizon, k)]
         rules += [Naive(horizon, k, season)] if season > 1 else []
+        rules += (
+            [ConstantVelocity(horizon, k), ConstantTurn(horizon)] if moving(self.found) and k == 2 else []
+        )
         rules += [LagRegression(horizon, k, lags).fit(self._windows["train"])] if lags > 1 else []
         found = [(rule.name, self._scored(rule)) for rule in rules]
         return sorted(found, key=lambda each: each[1].value)
@@ -300,16 +304,6 @@ class Forecasting:
             f"foretells {self.found.columns.targets[0] if len(self.found.columns.targets) == 1 else 'series'} "
             f"{self.decided.horizon} steps ahead, trained by Unrolled on `{self.name}` ({len(self.found.series)} series)"
         )
-
-
-def moving(found: SeriesSet) -> bool:
-    """Whether the series are paths, each with a clock of its own: whole ones are held out then."""
-    lower = tuple(name.lower() for name in found.columns.targets)
-    return (
-        found.columns.id is not None
-        and len(found.series) >= 10
-        and any(lower[: len(place)] == place for place in PLACES)
-    )
 
 
 def naive_scales(data: Packed, foretold: int, season: int) -> tuple[Numbers, Numbers]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unrolled.datasets.framing import Framing
-from unrolled.datasets.seasons import season_of
+from unrolled.datasets.seasons import likeness, season_of
+from unrolled.datasets.series_columns import PLACES
 from unrolled.datasets.series_table import SeriesSet
 from unrolled.datasets.series_windows import packed
 from unrolled.errors import UserError
@@ -18,6 +19,7 @@ PASTS = 2  # seasons, or horizons, that are looked back
 LONG = 96  # steps of a look-back from which a few make one token
 PATCHES = {"transformer": 16, "encoder": 16, "conv": 1}
 PATCH = 24  # of other kinds
+REPEATS = 0.7  # correlation with the past a season ago, from which a forecast departs from there
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Decided:
     season: int
     shares: tuple[float, float, float]
     distribution: str
+    repeats: bool  # so closely that a season ago is a good beginning
     why: tuple[tuple[str, Any, str], ...]
     notes: tuple[str, ...] = ()
 
@@ -37,10 +40,10 @@ def decide(found: SeriesSet, asked: Recipe) -> Decided:
     """From the series' own training steps. Raises UserError for what can't be."""
     why: list[tuple[str, Any, str]] = []
     longest = max(map(len, found.series))
-    shares = asked.split or _shares(longest, asked.horizon or 0)
+    shares = asked.split or _shares(longest, 0 if moving(found) else asked.horizon or 0)
     season = asked.season
     if season is None:
-        season, reason = season_of(packed(found, shares), found.frequency)
+        season, reason = season_of(packed(found, shares, moving(found)), found.frequency)
         why.append(("season", season, reason))
     horizon = asked.horizon
     if horizon is None:
@@ -53,13 +56,15 @@ def decide(found: SeriesSet, asked: Recipe) -> Decided:
                 "one season" if horizon == season else "a twentieth of the series, 24 at most",
             )
         )
-        shares = asked.split or _shares(longest, horizon)
+        shares = asked.split or _shares(longest, 0 if moving(found) else horizon)
     if asked.split is None:
         why.append(
             (
                 "split",
                 shares,
-                "the last fifth by time is the test; validation holds two horizons where it can",
+                "whole paths are held out"
+                if moving(found)
+                else "the last fifth by time is the test; validation holds two horizons where it can",
             )
         )
     lookback = asked.lookback
@@ -89,7 +94,8 @@ def decide(found: SeriesSet, asked: Recipe) -> Decided:
     notes: tuple[str, ...] = ()
     if found.columns.time is not None and asked.frequency == "auto":
         notes = (f"{found.frequency.words} steps, from the time stamps in {found.columns.time}",)
-    return Decided(horizon, lookback, season, shares, distribution, tuple(why), notes)
+    repeats = likeness(packed(found, shares, moving(found)), season) > REPEATS
+    return Decided(horizon, lookback, season, shares, distribution, repeats, tuple(why), notes)
 
 
 def _shares(steps: int, horizon: int) -> tuple[float, float, float]:
@@ -126,7 +132,13 @@ def framing_of(choice: ModelChoice, decided: Decided, asked: Recipe, found: Seri
             else "window"
         )
     if base == "auto":
-        base = "centre" if linear or steps else "season" if 1 < decided.season <= decided.lookback else "last"
+        base = (
+            "centre"
+            if linear or steps
+            else "season"
+            if decided.repeats and decided.season <= decided.lookback
+            else "last"
+        )
     patched = patch_of(choice, decided, asked) > 1
     streams = asked.scale == "series" and not steps  # whoever pushes a value knows no calendar
     calendar = () if linear or patched or streams else _calendar(decided, found)
@@ -140,6 +152,16 @@ def framing_of(choice: ModelChoice, decided: Decided, asked: Recipe, found: Seri
         lookback=decided.lookback, horizon=1 if steps else decided.horizon, channels=found.channels,
         foretold=found.foretold, scale=scale, base=base, season=decided.season, calendar=calendar, gaps=gaps, spread=spread,
     )  # fmt: skip
+
+
+def moving(found: SeriesSet) -> bool:
+    """Whether the series are paths, each with a clock of its own: whole ones are held out then."""
+    lower = tuple(name.lower() for name in found.columns.targets)
+    return (
+        found.columns.id is not None
+        and len(found.series) >= 10
+        and any(lower[: len(place)] == place for place in PLACES)
+    )
 
 
 def _calendar(decided: Decided, found: SeriesSet) -> tuple[float, ...]:

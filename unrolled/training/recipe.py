@@ -120,8 +120,10 @@ class Recipe:
     scale: Literal["auto", "series", "window", "last"] = _key(
         "of a forecast: by what series are scaled; only `series` can stream", "auto"
     )
-    base: Literal["auto", "centre", "last", "season"] = _key(
-        "of a forecast: from what it departs: the scale's centre, the last value, or the one a season ago",
+    base: Literal["auto", "centre", "last", "season", "line"] = _key(
+        "of a forecast: from what it departs: the scale's centre, the last value, the one a season ago, "
+        "or the line through "
+        "the last two",
         "auto",
     )
     way: Literal["direct", "steps"] = _key(
