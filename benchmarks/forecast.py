@@ -1,10 +1,10 @@
 """Forecasts: what the models reach on series, beside rules without a network.
 
-`python -m benchmarks.forecast [ROW ...] [seeds=3] [first=0] [threads=1]`. Rows: `samples` (the four shipped series),
-`ett` (ETTh1 and ETTh2, four horizons; also `ett:ETTh1:96:gru,dlinear`), `exchange` (daily rates, 96 days), `many`
-(2,000 series of 1,000 steps), `latency` (one series, a 1-layer LSTM of 64 units), `tracks` (aircraft, 12 -> 30 steps).
-`ett` and `exchange` need UNROLLED_DATA, the folder that holds `ett/` and `exchange_rate.txt.gz`; without it they are
-left out, aloud. Every line tells the machine's load.
+`python -m benchmarks.forecast [ROW ...] [seeds=3] [first=0] [threads=1]`. Rows: `samples` (the four shipped series;
+also `samples:sunspots`), `ett` (ETTh1 and ETTh2, four horizons; also `ett:ETTh1:96:gru,dlinear`), `exchange` (daily
+rates, 96 days), `many` (2,000 series of 1,000 steps), `latency` (one series, a 1-layer LSTM of 64 units), `tracks`
+(aircraft, 12 -> 30 steps). `ett` and `exchange` need UNROLLED_DATA, the folder that holds `ett/` and
+`exchange_rate.txt.gz`; without it they are left out, aloud. Every line tells the machine's load.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from unrolled.datasets.framing import future
 from unrolled.model import build
 from unrolled.running.stream import Stream
 from unrolled.tasks.measures.bootstrap import interval
-from unrolled.tasks.measures.forecasts import blocks
+from unrolled.tasks.simple.motion import ConstantTurn, ConstantVelocity, displacement
 from unrolled.training.fit import fitted
 from unrolled.training.forecasting import Forecasting
 from unrolled.training.recipe import Recipe
@@ -39,6 +40,9 @@ CORES = ("rnn", "lstm", "gru", "mingru", "conv", "transformer")
 PUBLISHED = {"dlinear": (0.375, 0.405, 0.439, 0.472), "nlinear": (0.374, 0.408, 0.429, 0.440)}  # MSE, ETTh1
 HORIZONS = (96, 192, 336, 720)
 ETT_KINDS = ("dlinear", "nlinear", "gru", "lstm", "conv", "encoder")
+KILOMETRES = np.array([111.2, 111.2 * np.cos(np.radians(46.8))])[
+    :, None
+]  # a degree of latitude and of longitude there
 ROWS_USED = 14_400  # of ETT: twelve months, four and four
 
 
@@ -62,10 +66,14 @@ def load() -> str:
     return f"load {getloadavg()[0]:.1f}"
 
 
-def samples(seeds: int, first: int) -> None:
-    """Every core on every shipped series: MASE, coverage, and the paired difference from the seasonal naive method."""
+def samples(seeds: int, first: int, only: str = "") -> None:
+    """Every core on every shipped series, or only one: MASE, coverage, and how much less than the seasonal naive
+    method's it is.
+    """
     print("data            kind          MASE    coverage  CRPS    seasonal naive - it, 95 %     seconds")
     for name, horizon in SAMPLES.items():
+        if only not in ("", name):
+            continue
         base = Recipe.of(
             data=name,
             horizon=horizon,
@@ -200,6 +208,36 @@ def exchange(seeds: int, first: int) -> None:
             )
 
 
+def tracks(seeds: int, first: int) -> None:
+    """Aircraft over Switzerland, 12 -> 30 steps of 10 s, whole tracks held out: how far off, in kilometres."""
+    data, windows = None, None
+    for kind in ("gru", "lstm"):
+        found = []
+        for seed in range(first, first + seeds):
+            recipe = Recipe.of(
+                data="flights", horizon=30, lookback=12, model=kind, budget="1500steps", seed=seed, stride=5,
+                dtype="float32",
+                threads=torch.get_num_threads(), patience=10, batch=64,
+            )  # fmt: skip
+            data = material(recipe)
+            windows = data.examples("test")
+            model, _ = trained(data, recipe)
+            both = [(truth, said.point) for _, _, truth, said in model.task.each(model, windows)]
+            found.append(
+                displacement(*(np.concatenate(side) * KILOMETRES for side in zip(*both, strict=True)))
+            )
+        ade, fde = (fmean(column) for column in zip(*found, strict=True))
+        print(f"{kind:18} ADE {ade:6.3f} km  FDE {fde:6.3f} km  ({seeds} seeds, {load()})", flush=True)
+    assert data is not None and windows is not None
+    series, origin = windows.where(np.arange(len(windows)))
+    truth = np.swapaxes(future(data.data, data.task(None, data.asked).framing, series, origin), 1, 2)  # type: ignore[arg-type]
+    for rule in (ConstantVelocity(30, 2), ConstantTurn(30)):
+        ade, fde = displacement(
+            truth * KILOMETRES, np.swapaxes(rule.points(data.data, series, origin), 1, 2) * KILOMETRES
+        )
+        print(f"{rule.name:18} ADE {ade:6.3f} km  FDE {fde:6.3f} km  ({len(windows):,} windows)")
+
+
 def many(seeds: int, first: int) -> None:
     """2,000 series of 1,000 steps: one minute's training, and the most memory that the process ever held."""
     rng = np.random.default_rng(first)
@@ -276,12 +314,20 @@ def main(words: list[str] | None = None) -> None:
     """Prints the rows that were asked for."""
     words = sys.argv[1:] if words is None else words
     keys = dict(word.split("=", 1) for word in words if "=" in word)
-    rows = [word for word in words if "=" not in word] or ["samples", "ett", "exchange", "many", "latency"]
+    rows = [word for word in words if "=" not in word] or [
+        "samples",
+        "ett",
+        "exchange",
+        "tracks",
+        "many",
+        "latency",
+    ]
     torch.set_num_threads(int(keys.get("threads", 1)))
     seeds, first = int(keys.get("seeds", 3)), int(keys.get("first", 0))
     table: dict[str, Callable[[int, int], None]] = {
         "samples": samples,
         "exchange": exchange,
+        "tracks": tracks,
         "many": many,
         "latency": latency,
     }
@@ -290,12 +336,10 @@ def main(words: list[str] | None = None) -> None:
         if name == "ett":
             ett(which, seeds, first)
         elif name in table:
-            table[name](seeds, first)
+            samples(seeds, first, *which) if name == "samples" else table[name](seeds, first)
         else:
-            raise SystemExit(f"unknown row {row!r}; there are samples, ett, exchange, many, latency")
+            raise SystemExit(f"unknown row {row!r}; there are samples, ett, exchange, tracks, many, latency")
 
-
-__all__ = ["blocks", "main"]
 
 if __name__ == "__main__":
     main()
