@@ -60,7 +60,7 @@ def test_a_shipped_set_is_read_dealt_and_drawn(data: str) -> None:
 def test_a_set_without_a_task_says_so_and_offers_nothing_that_fails(data: str) -> None:
     found = looked(data)
     assert found.reading is None and found.dealt is None
-    assert "No task does that yet" in found.open and "unrolled train" not in found.text()
+    assert "task=forecast" in found.open and "unrolled train" not in found.text()
     assert max(map(len, found.text().splitlines())) <= 100
 
 

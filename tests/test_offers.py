@@ -111,7 +111,7 @@ def test_no_time_is_read_with_others_or_foretold(tmp_path: Path) -> None:
 def test_what_has_no_task_is_no_command(tmp_path: Path) -> None:
     path = put(tmp_path, "sun.csv", table("year,spots", lambda n: f"{1900 + n},{number(n, 1)}"))
     open_ = look_rows(str(path), path).open
-    assert "to be forecast. No task does that yet" in open_ and not offered(open_) and "Say so" not in open_
+    assert "to be forecast: say task=forecast" in open_ and not offered(open_) and "Say so" not in open_
 
 
 def test_commands_that_fail_on_the_rows_are_not_offered(tmp_path: Path) -> None:

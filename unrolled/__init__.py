@@ -35,6 +35,7 @@ _HOMES = {
     "export": "unrolled.exports.export",
     "finetune": "unrolled.comparison.finetune",
     "from_keras": "unrolled.model",
+    "forecast": "unrolled.training.forecast",
     "from_torch": "unrolled.model",
     "generate": "unrolled.running.generate",
     "inspect": "unrolled.inspection.inspect",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from unrolled.serving.serve import serve
     from unrolled.state import Source
     from unrolled.training.evaluate import evaluate
+    from unrolled.training.forecast import forecast
     from unrolled.training.predict import predict
     from unrolled.training.run import Run, load
     from unrolled.training.train import train
@@ -100,6 +102,7 @@ __all__ = [
     "export",
     "finetune",
     "from_keras",
+    "forecast",
     "from_torch",
     "generate",
     "inspect",

@@ -33,6 +33,7 @@ VERBS = {
     "translate": Verb(
         "use", "what a run writes for texts: translations, pronunciations, summaries; line by line"
     ),
+    "forecast": Verb("use", "what a run foretells after the end of series, with quantiles, as CSV"),
     "generate": Verb("use", "let a run's model write: text, a tune you can hear, the likeliest next words"),
     "export": Verb("use", "a run's model as files that need no torch: ONNX, a page, C; proved equal"),
     "serve": Verb("use", "runs behind HTTP: completions, answers to rows, streams that keep their state"),

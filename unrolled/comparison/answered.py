@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unrolled.comparison import sections as parts
+from unrolled.comparison.foretold import foretold
 from unrolled.report import Cell, Definitions, Heatmap, LineChart, Section, Series, Table, page
 from unrolled.training.run import Run
 
@@ -13,7 +14,7 @@ SQUARE = 30  # classes up to which the confusions are drawn
 
 def answered_page(run: Run) -> str:
     """`report.html` of a finished or stopped run."""
-    body = [*_score(run), *_classes(run), *_curves(run)]
+    body = [*_score(run), *_classes(run), *foretold(run), *_curves(run)]
     body.append(
         Definitions(parts.settings(run), title="Settings", caption="Each value, and where it came from.")
     )
@@ -25,7 +26,11 @@ def answered_page(run: Run) -> str:
 def _lead(run: Run) -> str:
     if run.test is None:
         return f"{run.kind} on {run.data}: stopped at step {run.step}."
-    return f"{run.kind} on {run.data}: {run.test['unit']} {run.test['value']:.3f} on rows it has never seen. {run.verdict}"
+    return f"{run.kind} on {run.data}: {run.test['unit']} {run.test['value']:.3f} on {_unseen(run)}. {run.verdict}"
+
+
+def _unseen(run: Run) -> str:
+    return "times it has never seen" if run.recipe.task == "forecast" else "rows it has never seen"
 
 
 def _score(run: Run) -> list[Section]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from unrolled.comparison.members import Shape, field_of
 from unrolled.comparison.result import ENOUGH_SEEDS
+from unrolled.datasets.samples import resolve
+from unrolled.datasets.series_columns import seen_as_series
 from unrolled.errors import UserError
 from unrolled.training.budget import Budget
 from unrolled.training.device import choose_device
@@ -80,7 +82,11 @@ class Asked:
                 f"budget={self.budget}: a comparison needs one fixed budget, such as 1m, 2000steps or 5Mtok."
             )
         Budget.parse(self.budget)
-        kinds = field_of(self.models, answers=not generates(self.open_recipe(Path())))
+        recipe = self.open_recipe(Path())
+        rows = not generates(recipe)
+        kinds = field_of(
+            self.models, rows, rows and seen_as_series(resolve(self.data), recipe.asked()) is not None
+        )
         choose_device(self.device, lambda line: None)
         return kinds
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from unrolled.errors import UserError, unknown
-from unrolled.model import build, known_kinds, matched_width
+from unrolled.model import build, forecasters, known_kinds, matched_width
+from unrolled.model.forecast_presets import LINEAR
 from unrolled.model.spec import Spec
 from unrolled.training.material import Material
 from unrolled.training.recipe import ModelChoice, Recipe
@@ -17,6 +18,7 @@ from unrolled.training.setup import filled_in
 MODELS = ("rnn", "lstm", "gru", "mingru", "transformer")
 OPPONENT = "window"  # stands in every table of models that go on with text: what came before recurrence
 BLIND = "bag"  # stands in every table of models that answer: it sees its steps in no order
+LINE = "nlinear"  # stands in every table of forecasts: one linear map of the look-back, of whatever size that makes
 MEASURE = "lstm"  # whose size is everybody's, unless another is asked for
 TOLERANCE = 0.05  # largest share by which a member's size may miss the target
 CLOSE = 0.005  # a width that comes this near needs no help from the feed-forward's
@@ -35,15 +37,17 @@ class Shape:
         return abs(self.parameters - parameters) <= TOLERANCE * parameters
 
 
-def field_of(models: Sequence[str], answers: bool = False) -> list[str]:
-    """The kinds asked for, each once, and the opponent that always stands beside them. answers: they answer rows.
+def field_of(models: Sequence[str], answers: bool = False, series: bool = False) -> list[str]:
+    """The kinds asked for, each once, and the opponent that always stands beside them. answers: they answer rows;
+    series: they foretell series.
 
     Raises UserError for a kind there is not, and for nobody but the opponent.
     """
-    opponent = BLIND if answers else OPPONENT
+    opponent = LINE if series else BLIND if answers else OPPONENT
     if not set(models) - {opponent}:
         raise UserError(f"models={','.join(models)}: name at least one beside {opponent}.")
-    kinds, known = list(dict.fromkeys([*models, opponent])), known_kinds(whole=answers)
+    kinds = list(dict.fromkeys([*models, opponent]))
+    known = forecasters() if series else known_kinds(whole=answers)
     for kind in kinds:
         if kind not in known:
             raise unknown("model", kind, known)
@@ -67,6 +71,8 @@ class Sizes:
         comes as near as it can.
         """
         plain = replace(self._default(kind), width=None, hidden=None)
+        if kind in LINEAR:
+            return Shape(kind, self._count(plain), {})
         width = matched_width(lambda width: self._count(replace(plain, width=width)), parameters)
         choice, made = {"width": width}, replace(plain, width=width)
         found, layers = self._count(made), _layers(self.material.spec(made))

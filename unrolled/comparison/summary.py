@@ -16,6 +16,7 @@ from unrolled.comparison.result import Baseline, Comparison, Pair, Row
 from unrolled.comparison.speed import pace_of
 from unrolled.comparison.statistics import Interval, interval
 from unrolled.comparison.words import verdict_of
+from unrolled.model.patches import SeriesPatchEmbedder
 from unrolled.state import nbytes
 from unrolled.tasks.units import Numbers, Units
 from unrolled.training.material import Material, Rival
@@ -146,8 +147,8 @@ def _reads(model: Model) -> str:
 
 
 def _remembered(model: Model, answers: bool) -> int | None:
-    """Bytes of the state of one sequence; None for a model of rows that remembers all of a row."""
-    if answers and not model.fixed_state:
+    """Bytes of the state of one sequence; None for a model of rows that remembers all of a row, or reads patches of one."""
+    if (answers and not model.fixed_state) or isinstance(model.embedder, SeriesPatchEmbedder):
         return None
     return nbytes(model.start(1, capacity=0 if model.fixed_state else int(model.task.context or 0)))
 

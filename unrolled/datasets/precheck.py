@@ -13,6 +13,8 @@ from unrolled.datasets.media import Clip, MediaFile
 from unrolled.datasets.readers import Record, records
 from unrolled.datasets.rows import Rows, continues, raw_rows
 from unrolled.datasets.samples import resolve
+from unrolled.datasets.series_columns import seen_as_series
+from unrolled.datasets.series_table import read_series
 from unrolled.datasets.split import GENERATE, split
 from unrolled.datasets.trial import try_out
 from unrolled.datasets.unread import unread
@@ -45,6 +47,10 @@ def _checked(path: Path, data: str, asked: Asked, typed: Sequence[str]) -> None:
         _check_text(path, asked.shares)
         return
     if asked.task == "generate" or sets.of(path):
+        return
+    if columns := seen_as_series(path, asked):
+        first = islice(raw_rows(path), ROWS)
+        read_series(first, columns, "rows", data)  # how far apart steps are may be said by a key
         return
     rows = list(islice(raw_rows(path), ROWS + 1))
     if len(rows) > ROWS or len(rows) * len(rows[0]) > CELLS:

@@ -1,4 +1,4 @@
-"""Rows of which it isn't clear what they are for, in plain words: commands that work, then what no task does yet."""
+"""Rows of which it isn't clear what they are for, in plain words: commands that work, then what they look like."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def _without(reading: Asked, times: set[str]) -> Asked:
 
 
 def _like(found: dict[str, Column], times: set[str]) -> str:
-    """What the columns look like, where that is a task that there is not."""
+    """What the columns look like, where that is a forecast."""
     time = next((name for name in found if name in times), None)
     numbers = [c.name for c in found.values() if c.kind == "number" and c.name not in (time, "id")]
     if time and numbers:
-        return f"It looks like {_some(numbers)} over {time}, to be forecast. No task does that yet."
+        return f"It looks like {_some(numbers)} over {time}, to be forecast: say task=forecast time={time}."
     return ""
 
 

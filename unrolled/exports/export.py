@@ -24,7 +24,7 @@ from unrolled.exports.proof import proved
 from unrolled.exports.rounding import rounded
 from unrolled.exports.runner import program
 from unrolled.model import Seq2Seq
-from unrolled.tasks import Translate
+from unrolled.tasks import Forecast, Translate
 from unrolled.training.evaluate import evaluate
 from unrolled.training.example import record
 from unrolled.training.progress import aloud
@@ -91,6 +91,10 @@ def export(
     opened = _opened(run, runs)
     model = _copied(opened) if not isinstance(opened, Run) else opened.model()
     name = opened.name if isinstance(opened, Run) else "model"
+    if isinstance(model.task, Forecast):
+        raise UserError(
+            f"{name} foretells series, and there is no exported form of that yet: use unrolled forecast, or unrolled serve."
+        )
     if isinstance(model, Seq2Seq) and to != "onnx":
         raise UserError(
             f"to={to}: {name} reads a source before it writes, and only to=onnx has graphs for both. Export it with "

@@ -2,6 +2,7 @@
 
 from unrolled.model.core import Core
 from unrolled.model.embedders import EMBEDDERS, TokenEmbedder
+from unrolled.model.forecast_presets import forecasters, forecasting
 from unrolled.model.heads import HEADS, TokenHead
 from unrolled.model.interchange import from_torch, to_torch
 from unrolled.model.keras_arrays import from_keras
@@ -25,6 +26,8 @@ __all__ = [
     "build",
     "build_core",
     "from_keras",
+    "forecasters",
+    "forecasting",
     "from_torch",
     "known_kinds",
     "matched_width",

@@ -13,6 +13,7 @@ from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout, select
 from unrolled.model.media_embedders import FrameEmbedder, PatchEmbedder
+from unrolled.model.patches import SeriesPatchEmbedder
 from unrolled.model.pictures import PictureEmbedder
 from unrolled.state import State
 
@@ -224,10 +225,12 @@ Embedder = (
     | MixedEmbedder
     | VectorEmbedder
     | PatchEmbedder
+    | SeriesPatchEmbedder
     | FrameEmbedder
     | PictureEmbedder
 )
 EMBEDDERS: dict[str, type[Embedder]] = {
     "tokens": TokenEmbedder, "values": ValueEmbedder, "mixed": MixedEmbedder, "vectors": VectorEmbedder,
     "patches": PatchEmbedder, "frames": FrameEmbedder, "pictures": PictureEmbedder,
+    "series_patches": SeriesPatchEmbedder,
 }  # fmt: skip

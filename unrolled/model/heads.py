@@ -13,6 +13,7 @@ from unrolled.errors import UserError, positive
 from unrolled.kernels import Affine
 from unrolled.layout import Layout
 from unrolled.model.ctc import CTCHead
+from unrolled.model.forecasters import ForecastHead
 
 FARTHEST = (
     1e4  # standardised: what lies beyond counts as this in a loss, or one answer would outweigh all others
@@ -194,8 +195,8 @@ def ends(prediction: Float[Tensor, "batch time size"], layout: Layout | None) ->
     return prediction[:, -1] if layout is None else layout.at_last(prediction, prediction[:, 0])
 
 
-Head = TokenHead | LabelHead | NumberHead | CTCHead | VectorHead
+Head = TokenHead | LabelHead | NumberHead | CTCHead | VectorHead | ForecastHead
 HEADS: dict[str, type[Head]] = {
     "tokens": TokenHead, "labels": LabelHead, "numbers": NumberHead, "ctc": CTCHead,
-    "vectors": VectorHead,
+    "vectors": VectorHead, "forecast": ForecastHead,
 }  # fmt: skip

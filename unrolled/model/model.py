@@ -13,6 +13,7 @@ from unrolled.mixer import Reach
 from unrolled.model.core import Core
 from unrolled.model.embedders import Embedder
 from unrolled.model.heads import Head
+from unrolled.model.patches import SeriesPatchEmbedder
 from unrolled.state import Source, State, bounded, describe
 
 
@@ -93,6 +94,8 @@ class Model(nn.Module):
 
     def flops(self, tokens: int) -> int:
         """Floating-point operations of one forward pass over a sequence of `tokens`."""
+        if isinstance(self.embedder, SeriesPatchEmbedder):
+            tokens = self.embedder.tokens(tokens)
         return self.core.flops(tokens) + 2 * tokens * sum(
             p.numel() for p in self.head.parameters() if p.ndim > 1
         )

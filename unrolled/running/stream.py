@@ -34,7 +34,8 @@ class Stream:
     """`rows` sequences of one model, each continued by what is pushed.
 
     `push` returns what the head says after the last step pushed: of a model that writes, the logits of the next token;
-    of one that answers, its answer so far, which `answers` shows as people see it. `context` (steps, of models with
+    of one that answers, its answer so far, which `answers` shows as people see it; of a forecast what comes, after each
+    observation, in the scale that training or the first push fixed. `context` (steps, of models with
     Slots only) defaults to the length the model was trained on.
 
     Raises UserError for a model that sees a sequence as a whole.
@@ -50,6 +51,8 @@ class Stream:
         model.start(1)  # refuses in its own words what can't stream
         self._slots = not model.fixed_state
         self.context: int | None = limit if self._slots else None
+        # Of forecasts: what turns observations into steps.
+        self._observe: Any = getattr(model.task, "observed", None)
         self.reset()
 
     @torch.inference_mode()
@@ -58,6 +61,7 @@ class Stream:
         self.state: State = self.model.start(self.rows, self._reserved)
         self.prediction: Tensor | None = None
         self.recent = Recent(self.rows, self.context)
+        self.observed: Any = self._observe() if self._observe and self.rows == 1 else None
 
     @torch.inference_mode()
     def push(self, x: Any, layout: Layout | None = None) -> Float[Tensor, "rows answer"]:
@@ -144,7 +148,10 @@ class Stream:
 
     def _fitting(self, x: Any, layout: Layout | None) -> Tensor:
         """The steps (rows, T) or (rows, T, D) that `x` stands for."""
-        steps = steps_of(self.model, x, begins=self.prediction is None).to(self.device)
+        if self.observed is not None and not isinstance(x, Tensor):
+            steps: Tensor = self.observed.steps(x).to(self.device)
+        else:
+            steps = steps_of(self.model, x, begins=self.prediction is None).to(self.device)
         sides = self.model.embedder.sides
         if steps.ndim == sides - 1:
             steps = steps.expand(self.rows, *steps.shape)
@@ -178,6 +185,8 @@ class Stream:
         if self.prediction is None or self.model.task is None:
             raise UserError("push something first: nothing is predicted yet.")
         task = self.model.task
+        if self.observed is not None:
+            return [self.observed.forecast(self.prediction[0], self.model.head)]
         return list(task.shown(task.settled(self.prediction.double().cpu()).numpy()))
 
     def likeliest(self, n: int = 10, row: int = 0) -> list[tuple[str, float]]:
@@ -199,6 +208,7 @@ class Stream:
         other.state = pick(self.state, rows)
         other.prediction = None if self.prediction is None else self.prediction[rows]
         other.recent = self.recent.pick(rows.tolist())
+        other.observed = self.observed.copy() if self.observed is not None and len(rows) == 1 else None
         return other
 
     @torch.inference_mode()
@@ -223,6 +233,10 @@ class Stream:
 
     def save(self, path: str | Path) -> None:
         """Writes the state and all that goes with it to a safetensors file, with the digest of the model's weights."""
+        if self.observed is not None:
+            raise UserError(
+                "a forecast's stream isn't kept in a file: keep its observations, and push them again."
+            )
         kept = Kept(self.state, self.prediction, self.recent)
         kept.write(Path(path), self.model)
 
@@ -234,11 +248,12 @@ class Stream:
         kept = Kept.read(Path(path), model)
         other = object.__new__(cls)
         other.model, other.rows, other.context = model, kept.recent.rows, kept.recent.context
-        other._slots = not model.fixed_state
+        other._slots, other._observe, other.observed = not model.fixed_state, None, None
         other.state, other.prediction, other.recent = kept.state, kept.prediction, kept.recent
         return other
 
     def _of(self, rows: int) -> Stream:
         other = object.__new__(Stream)
         other.model, other.context, other._slots, other.rows = self.model, self.context, self._slots, rows
+        other._observe = self._observe
         return other

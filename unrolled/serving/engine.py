@@ -26,6 +26,7 @@ from unrolled.serving.metrics import Counters
 from unrolled.serving.records import Records, Whole
 from unrolled.serving.rows import Rows
 from unrolled.serving.seats import Piece, Seat, Session, Writing
+from unrolled.tasks import Forecast
 from unrolled.tasks.answering import Answering
 
 LOCKSTEP = 0.05  # seconds that a step waits at most until the one before was told: both need the interpreter
@@ -59,7 +60,8 @@ class Engine:
         if model.conditioned:  # a text is written as long as its source asks for, while everyone else waits
             most = min(most, limits.length)
         self.limits = replace(limits, steps=most)
-        self.streams = not model.reach.future and not model.conditioned
+        foretells = isinstance(model.task, Forecast)  # what it says of a step needs the steps before it, too
+        self.streams = not (model.reach.future or model.conditioned or foretells)
         self.counters = Counters()
         self._word = threading.Condition()
         self._orders: deque[Callable[[], None]] = deque()

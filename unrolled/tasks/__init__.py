@@ -6,6 +6,7 @@ from typing import Any
 
 from unrolled.errors import unknown
 from unrolled.tasks.classify import Classify
+from unrolled.tasks.forecast import Forecast
 from unrolled.tasks.generate import GenerateText
 from unrolled.tasks.regress import Regress
 from unrolled.tasks.several import ClassifySeveral
@@ -20,6 +21,7 @@ TASKS: dict[str, Any] = {
     "classify_several": ClassifySeveral,
     "regress": Regress,
     "tag": Tag,
+    "forecast": Forecast,
     "transcribe": Transcribe,
     "translate": Translate,
 }
@@ -37,6 +39,7 @@ __all__ = [
     "TASKS",
     "Classify",
     "ClassifySeveral",
+    "Forecast",
     "GenerateText",
     "Regress",
     "Score",

@@ -10,13 +10,16 @@ import numpy as np
 
 from unrolled.datasets.store import Ragged
 from unrolled.errors import NumericalFailure, unknown
+from unrolled.tasks import Forecast
 from unrolled.tasks.scored import Scored
 from unrolled.training.corpus import Corpus
 from unrolled.training.device import choose_device
+from unrolled.training.forecast import scored_anew
+from unrolled.training.forecasting import Forecasting
 from unrolled.training.new_rows import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.resume import same_data
-from unrolled.training.rows import corpus_of, rows_of
+from unrolled.training.rows import corpus_of, table_of
 from unrolled.training.run import Run
 
 if TYPE_CHECKING:
@@ -69,11 +72,15 @@ def _answers(run: Run, split: str, data: str | None, batch: int, device: str) ->
     model = run.model(str(choose_device(device, aloud)))
     task = model.task
     if data is None:
-        material = rows_of(run)
+        material = table_of(run)
         same_data(run, material.facts)
+        if isinstance(material, Forecasting):
+            return material.score(model, split)
         examples = material.examples(split)
         found: Scored = task.score(model, examples.inputs, examples.targets, batch)
         return found
+    if isinstance(task, Forecast):
+        return scored_anew(model, data)
     rows = rows_for(task, data, answers=True)
     truth: list[np.ndarray] = []
 

@@ -14,6 +14,7 @@ from unrolled.errors import NumericalFailure, UserError
 from unrolled.model.weights import load_weights, weights_of
 from unrolled.training.defaults import EVALUATIONS
 from unrolled.training.device import choose_device
+from unrolled.training.forecasting import Forecasting
 from unrolled.training.labelled import Labelled
 from unrolled.training.loop import Hooks, steps
 from unrolled.training.progress import Talk
@@ -31,7 +32,7 @@ class Unleaking(Labelled):
         return []
 
 
-def fitted(material: Labelled, recipe: Recipe) -> Model:
+def fitted(material: Labelled | Forecasting, recipe: Recipe) -> Model:
     """Trains as `un.train` would and returns the best model by validation, its task fitted and attached; where nothing is
     for validation, the last one. Says nothing; torch's random state and its number of threads stay as they are.
 
@@ -61,7 +62,7 @@ def _undisturbed(recipe: Recipe, talk: Talk) -> Iterator[None]:
 class _Fit:
     """The loop's hooks in memory."""
 
-    def __init__(self, setup: Setup, material: Labelled, talk: Talk) -> None:
+    def __init__(self, setup: Setup, material: Labelled | Forecasting, talk: Talk) -> None:
         self.setup, self.material, self.talk = setup, material, talk
         self.learner = setup.learner
         self.validates = len(material.examples("valid")) > 0

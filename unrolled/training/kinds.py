@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Reads = Literal["text", "tokens", "numbers", "pairs", "speech"]
-"""A corpus to be continued; to answer rows, tokens or numbers a step; a source, to write its target; or sound."""
+Reads = Literal["text", "tokens", "numbers", "pairs", "speech", "series"]
+"""A corpus to be continued; to answer rows, tokens or numbers a step; a source, to write its target; sound; or series to be
+foretold.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Defaults:
     pool: str | None = None
     attention: str | None = None
     reader: str | None = None
+    patch: int | None = None
     batch: int = 32
     length: int = 128
     warmup: int = 50
@@ -85,8 +88,20 @@ _SPEECH: dict[str, Defaults] = {
     kind: Defaults(_HEARD, lr=1e-3, width=128, layers=4, dropout=0.1, warmup=200, batch=16)
     for kind in ("transformer", "encoder", "mingru", "conv")
 }
+_WINDOWS = "windows of the series, each with the steps to come"
+_SERIES: dict[str, Defaults] = {
+    kind: Defaults(_WINDOWS, lr=2e-3, width=64, layers=1, dropout=0.1, warmup=50)
+    for kind in ("rnn", "lstm", "gru", "bilstm", "bigru")
+} | {
+    kind: Defaults(_WINDOWS, lr=1e-3, width=64, layers=2, dropout=0.1, warmup=100)
+    for kind in ("transformer", "encoder", "mingru", "conv")
+} | {
+    kind: Defaults("one linear map of the look-back", lr=1e-3, warmup=20, weight_decay=0.0) for kind in ("dlinear",
+    "nlinear")
+}  # fmt: skip
 TABLES: dict[Reads, dict[str, Defaults]] = {
     "text": _TEXT, "tokens": _TOKENS, "numbers": _NUMBERS, "pairs": _PAIRS, "speech": _SPEECH,
+    "series": _SERIES,
 }  # fmt: skip
 
 _SUITS = "`unrolled compare` finds what suits your data better"
@@ -96,4 +111,5 @@ AUTO: dict[Reads, tuple[str, str]] = {
     "numbers": ("gru", f"reads in order and can answer after every step; {_SUITS}"),
     "pairs": ("gru", f"quick to train, and looks back at its source; {_SUITS}"),
     "speech": ("gru", f"reads in order and can transcribe while the sound comes; {_SUITS}"),
+    "series": ("gru", f"reads in order and can foretell after every step; {_SUITS}"),
 }

@@ -21,11 +21,12 @@ from unrolled.datasets.rows import data_files
 from unrolled.datasets.understand import BESIDE
 from unrolled.errors import UserError, unknown
 from unrolled.model.weights import fingerprint
-from unrolled.tasks import Transcribe, Translate
+from unrolled.tasks import Forecast, Transcribe, Translate
 from unrolled.tasks.answering import Answering
 from unrolled.training.answer_file import SHOWN, AnswerFile, as_text
 from unrolled.training.corpus import fingerprints
 from unrolled.training.device import choose_device
+from unrolled.training.forecast import forecast
 from unrolled.training.new_rows import rows_for
 from unrolled.training.progress import aloud
 from unrolled.training.run import Run
@@ -96,6 +97,10 @@ def predict(
     name = run.name if isinstance(run, Run) else "this model"
     model = run.model(str(choose_device(device, aloud))) if isinstance(run, Run) else run
     task = model.task
+    if isinstance(task, Forecast):
+        _refuse_for_series(name, every, beam, into_folder)
+        made = forecast(run if isinstance(run, Run) else model, data, out=out, to=to, device=device)
+        return Predictions(made.rows, len(made.rows), kind, out)
     if not isinstance(task, Answering):
         raise UserError(f"{name} goes on with text: use unrolled generate {name}.")
     if not data:
@@ -119,6 +124,15 @@ def predict(
         return Predictions([], _one_file(answer, data, Path(out), kind), kind, out)
     found = [row for block in answer.blocks(data) for row in block[0]]
     return Predictions(found, len(found), kind)
+
+
+def _refuse_for_series(name: str, every: bool, beam: int | None, into_folder: bool) -> None:
+    """Raises UserError for what a forecast hasn't."""
+    for key, given in (("every=true", every), ("beam=", beam is not None), ("out=FOLDER", into_folder)):
+        if given:
+            raise UserError(
+                f"{key}: {name} foretells series, and has none. Leave it out; see unrolled forecast --help."
+            )
 
 
 def _searching(task: Answering, beam: int, name: str) -> Answering:

@@ -24,7 +24,8 @@ class ModelChoice:
     """Which model. `model=lstm` is short for `model.kind=lstm`."""
 
     kind: str = _key(
-        "rnn, lstm, gru, mingru, conv, transformer, window; for answers also bilstm, bigru, encoder, bag; or auto",
+        "rnn, lstm, gru, mingru, conv, transformer, window; for answers also bilstm, bigru, encoder, bag; for forecasts "
+        "dlinear, nlinear; or auto",
         "auto",
     )
     width: int | None = _key("units of a layer", at_least=1)
@@ -43,6 +44,9 @@ class ModelChoice:
         "how a target looks back at its source; none = all it knows of it is one vector"
     )
     reader: str | None = _key("of a source: the kind of model that reads it, where it isn't the target's")
+    patch: int | None = _key(
+        "of a forecast: steps that make one token; 1 = each step is one, and it streams", at_least=1
+    )
     weight_drop: float | None = _key(
         "share of recurrent weights dropped while training", at_least=0.0, below=1.0
     )
@@ -79,8 +83,8 @@ class Recipe:
     tune: Tuning = field(
         default=Tuning(), metadata={"help": "how it goes on with what it starts from", "shorthand": "how"}
     )
-    task: Literal["auto", "generate", "classify", "tag", "regress", "translate", "transcribe"] = _key(
-        "what to learn from the data", "auto"
+    task: Literal["auto", "generate", "classify", "tag", "regress", "translate", "transcribe", "forecast"] = (
+        _key("what to learn from the data", "auto")
     )
     input: str | None = _key("the column of a table that is read, or several: text,age,country")
     target: str | None = _key("the column of a table that is to be foretold, or several numbers: x,y")
@@ -129,6 +133,30 @@ class Recipe:
         "the probability from which the rarer of two classes, or any of several labels, is said; auto = fitted to F1",
         at_least=0.0,
         below=1.0,
+    )
+    horizon: int | None = _key("of a forecast: steps ahead; None = a season", at_least=1)
+    lookback: int | None = _key("of a forecast: steps of the past that it is given", at_least=1)
+    stride: int = _key(
+        "of a forecast: steps between the moments from which the test part is foretold", 1, at_least=1
+    )
+    season: int | None = _key("of a forecast: steps after which series repeat; 1 = they don't", at_least=1)
+    frequency: str = _key(
+        "of a forecast: how far apart steps are (h, D, W, M, 15min); rows = a row is a step", "auto"
+    )
+    scale: Literal["auto", "series", "window", "last"] = _key(
+        "of a forecast: by what series are scaled; only `series` can stream", "auto"
+    )
+    base: Literal["auto", "centre", "last", "season", "line"] = _key(
+        "of a forecast: from what it departs: the scale's centre, the last value, the one a season ago, "
+        "or the line through "
+        "the last two",
+        "auto",
+    )
+    way: Literal["direct", "steps"] = _key(
+        "of a forecast: all steps ahead at once, or one after the other as sampled paths", "direct"
+    )
+    distribution: Literal["auto", "quantiles", "gaussian", "student", "point"] = _key(
+        "of a forecast: what is said of each step ahead", "auto"
     )
     accumulate: int = _key("pieces a batch is computed in: same gradient, less memory", 1, at_least=1)
     lr: float | None = _key("learning rate of the flat phase", above=0.0)

@@ -13,7 +13,7 @@ from unrolled.datasets import samples
 from unrolled.datasets.asked import check_plain, check_rows
 from unrolled.datasets.rows import continues
 from unrolled.errors import UserError
-from unrolled.model import build, known_kinds
+from unrolled.model import build, forecasters, known_kinds
 from unrolled.training.base import Base, base_of, run_of
 from unrolled.training.budget import Budget, Plan, pretty_seconds
 from unrolled.training.corpus import prepare
@@ -27,7 +27,7 @@ from unrolled.training.material import Material
 from unrolled.training.optimizer import adamw
 from unrolled.training.progress import Talk
 from unrolled.training.recipe import Recipe
-from unrolled.training.rows import Known, prepare_rows
+from unrolled.training.rows import Known, prepare_table
 from unrolled.training.run import Run
 from unrolled.training.starting import refuse, started
 from unrolled.training.text import Text
@@ -154,7 +154,7 @@ def filled_in(
     )
     if small:
         recipe = replace(recipe, batch=FEW)
-    kinds = known_kinds(whole=recipe.task != "generate")
+    kinds = forecasters() if material.reads == "series" else known_kinds(whole=recipe.task != "generate")
     filled, chosen = fill(recipe, kinds, device, material.reads)
     if small:
         chosen.append(Chosen("batch", FEW, f"fewer than {SMALL:,} training examples: more steps a pass"))
@@ -196,7 +196,7 @@ def material_of(recipe: Recipe, talk: Talk, base: Base | None = None) -> Materia
         codec: Any = base.codec if base is not None and known else recipe.codec
         return Text(prepare(recipe.data, codec, recipe.split, _runs_of(recipe), talk.warn))
     given = Known(base.codec, base.answers, base.longest) if base is not None and known else None
-    return prepare_rows(recipe, given)
+    return prepare_table(recipe, given)
 
 
 def _build(recipe: Recipe, material: Material, device: torch.device, base: Base | None) -> Model:
@@ -207,6 +207,8 @@ def _build(recipe: Recipe, material: Material, device: torch.device, base: Base 
             "model.attention and model.reader are for a source and its target: task=translate, and task=transcribe with "
             "model.attention=."
         )
+    if material.reads != "series" and recipe.model.patch is not None:
+        raise UserError("model.patch makes tokens of a series' steps: it is for task=forecast.")
     given = None if recipe.tune.how == "scratch" else base
     spec = material.spec(recipe.model, base)
     if given is not None and given.suits(spec, task := material.task(given.model, recipe)):
