@@ -41,8 +41,8 @@ class SeriesPatchEmbedder(nn.Module):
         wanted = {"none": size * inputs, "decomposed": 2 * size * inputs}.get(map, width)
         if map not in ("linear", "none", "decomposed") or width != wanted:
             raise UserError(
-                f"SeriesPatchEmbedder: map={map!r} and width={width}; expected a map of linear, none or decomposed, and the "
-                f"width {wanted}."
+                f"SeriesPatchEmbedder: map={map!r} and width={width}; expected a map of linear, none or decomposed, and "
+                f"the width {wanted}."
             )
         self.inputs, self.width, self.size, self.stride, self.mode = inputs, width, size, stride, map
         self.map = Affine(size * inputs, width) if map == "linear" else None
