@@ -22,7 +22,7 @@ SECTIONS = ("Why", "Equation", "Break it on purpose", "Flashcards", "Glossary")
 # The way through the course.
 ORDER = (
     "rnn", "unrolled-bptt", "gates", "gradients", "state-in-a-file", "next-word", "embeddings", "order", "bottleneck",
-    "attention", "attention-maps", "images-as-sequences", "music",
+    "attention", "attention-maps", "images-as-sequences", "music", "transfer",
 )  # fmt: skip
 
 

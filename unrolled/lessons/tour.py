@@ -33,6 +33,7 @@ EXPERIMENTS = {
     "attention-maps": "maps",
     "images-as-sequences": "images",
     "music": "music",
+    "transfer": "transfer",
 }
 FOLDER = "learn"  # where pages go
 Say = Callable[[str], object]
