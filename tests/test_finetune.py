@@ -82,7 +82,11 @@ def test_embedder_and_core_are_copied_and_the_head_of_the_same_classes_too(home:
     assert all(torch.equal(w, theirs[n]) for n, w in weights_of(same).items())
     other = began(home, from_="lstm-rows-1", tune="full", data="others.csv").learner.model
     drawn = {n for n, w in weights_of(other).items() if not torch.equal(w, theirs[n])}
-    assert drawn == {"head.scores.weight"} or drawn == {"head.scores.weight", "head.scores.bias"}
+    assert drawn and drawn <= {"head.scores.weight", "head.scores.bias"}
+    fewer = began(
+        home, from_="lstm-rows-1", tune="full", samples=31
+    ).learner.model  # the classes' counts differ
+    assert torch.equal(weights_of(fewer)["head.scores.weight"], theirs["head.scores.weight"])
 
 
 def test_a_writers_core_reads_rows_under_a_new_head(home: Path) -> None:
@@ -371,3 +375,87 @@ def test_of_a_text_longer_than_the_model_counts_the_beginning_is_read_aloud(
     un.predict(run.model(), [{"text": "the food was lovely" + " and" * 40}])
     assert "no more is read of them" in capfd.readouterr().err
     assert run.evaluate("test").value == pytest.approx((run.test or {})["value"])
+
+
+def test_steps_are_summed_up_as_they_were_and_not_at_all_for_answers_of_every_step(home: Path) -> None:
+    base = base_of("lstm-rows-1", home / "runs")
+    layers = [dict(layer) for layer in base.model.spec["core"]["layers"]]
+    layers[-1]["reduce"] = "max"
+    base.model.spec = {**base.model.spec, "core": {**base.model.spec["core"], "layers": layers}}
+    head = {"kind": "labels", "classes": 3}
+    whole = base.under(head, None, stepwise=False, codec=base.codec)
+    assert whole["core"]["layers"][-1]["reduce"] == "max"
+    assert base.under(head, "last", False, base.codec)["core"]["layers"][-1]["reduce"] == "last"
+    every = base.under(head, None, stepwise=True, codec=base.codec)
+    assert [layer["kind"] for layer in every["core"]["layers"]] == ["lstm"]
+
+
+@pytest.mark.parametrize("how", ["full", "lora"])
+def test_text_is_gone_on_with_in_the_same_codec_and_resumed(home: Path, tmp_path: Path, how: str) -> None:
+    (tmp_path / "other.txt").write_text(
+        "\n\n".join(f"An Xylophone, {n} & more: we left it so." for n in range(200))
+    )
+    keys: dict[str, Any] = {"batch": 4, "length": 16, "budget": "6steps", "evaluate_every": 3}
+    keys["dtype"] = "float32"
+    run = fine(home, tmp_path, data=tmp_path / "other.txt", from_="gru-text-1", tune=how, **keys).run
+    base = base_of("gru-text-1", home / "runs")
+    assert run.model().task.codec.to_dict() == base.codec.to_dict() and run.recipe.codec == "auto"
+    assert run.before is not None and run.evaluate("test").value == pytest.approx((run.test or {})["value"])
+    more = un.train(resume=str(run.path), budget="+4steps", runs=str(home / "runs"), talk=Talk(quiet=True))
+    assert more is not None and more.step == 10 and more.before == run.before
+
+
+def test_a_writer_with_a_tokenizer_of_its_own_is_tuned_and_resumed(home: Path, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    words = ["<end>", "<unk>", *PLAIN, *GOOD, *BAD]
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(words), n_embd=16, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0
+    )
+    folder = tmp_path / "gpt"
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    made = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    (folder / "tokenizer.json").write_text(made.to_str())
+    keys: dict[str, Any] = {"batch": 4, "length": 12, "budget": "6steps", "evaluate_every": 3}
+    run = fine(home, tmp_path, data="text.txt", from_=str(folder), tune="lora", dtype="float32", **keys).run
+    assert run.recipe.codec == "auto" and run.model().task.codec.kind == "tokenizer"
+    assert run.evaluate("test").value == pytest.approx((run.test or {})["value"])
+    more = un.train(resume=str(run.path), budget="+2steps", runs=str(home / "runs"), talk=Talk(quiet=True))
+    assert more is not None and more.step == 8
+
+
+def test_what_is_drawn_anew_trains_or_is_refused(home: Path) -> None:
+    setup = began(home, from_="lstm-rows-1", tune="lora", model={"pool": "attention"})
+    assert setup.learner.model.get_parameter("core.layers.1.score.weight").requires_grad
+    with pytest.raises(UserError, match=r"tune=head: core\.layers\.1\.score\.weight was drawn anew"):
+        began(home, from_="lstm-rows-1", tune="head", model={"pool": "attention"})
+
+
+@pytest.mark.parametrize(
+    "tune, said",
+    [
+        ({"how": "full", "freeze": "."}, "leaves nothing that trains"),
+        ({"how": "lora", "freeze": "core"}, "leaves no matrix to adapt"),
+        ({"how": "head", "decay": 0.5}, "tune.decay is of tune=full and gradual"),
+        ({"rank": 2}, "tune.rank is of tune=lora, and here it is tune=full"),
+    ],
+)
+def test_keys_that_leave_nothing_or_do_nothing_are_refused(
+    home: Path, tune: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        began(home, from_="lstm-rows-1", tune=tune)
+
+
+def test_a_gradual_run_has_passes_enough_for_every_layer(home: Path) -> None:
+    setup = began(home, from_="lstm-rows-1", tune="gradual")
+    way = setup.learner.tuned
+    assert int(setup.recipe.budget.removesuffix("steps")) >= len(way.parts) * way.every
+
+
+def test_scratch_beside_resume_is_refused(home: Path) -> None:
+    with pytest.raises(UserError, match="scratch= stands beside a run that begins"):
+        un.finetune(resume="lstm-rows-1", budget="+2steps", scratch=True, runs=str(home / "runs"))

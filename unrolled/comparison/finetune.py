@@ -8,7 +8,7 @@ from typing import Any
 
 from unrolled.comparison.statistics import interval
 from unrolled.errors import UserError
-from unrolled.training.base import base_of
+from unrolled.training.base import run_of
 from unrolled.training.budget import pretty_seconds
 from unrolled.training.labelled import units_of
 from unrolled.training.progress import Talk
@@ -57,8 +57,9 @@ def finetune(
     **keys: Any,
 ) -> Finetuned | None:
     """Goes on with other weights: `finetune("minilm", data="reviews.csv", target="label")`; keys as in `Recipe`, of which
-    `tune` says how (head, full, gradual, lora). scratch: also trains without them, on the same rows for the same time; of
-    a run its own shape, beside a pretrained model what `train` makes of the data.
+    `tune` says how (head, full, gradual, lora). scratch: also trains without them, on the same rows with the same budget
+    (of an open one as many seconds of optimizer steps, 10 at least); of a run its own shape, beside a pretrained model
+    what `train` makes of the data.
 
     Returns the run beside the other one; None with `dry_run`. Raises what `train` raises; UserError where nothing is named
     to start from, NotAtHand (exit 4) for known weights that are not on this machine.
@@ -67,6 +68,10 @@ def finetune(
     if wanted.from_ is None and wanted.resume is None:
         raise UserError(
             "say what to start from: from=RUN, from=FOLDER, or a pretrained model such as from=minilm."
+        )
+    if scratch and wanted.resume is not None:
+        raise UserError(
+            "scratch= stands beside a run that begins, and resume= goes on with one. Leave one of them out."
         )
     talk = talk or Talk()
     run = train(recipe=wanted, sources=sources, dry_run=dry_run, talk=talk)
@@ -86,7 +91,7 @@ def finetune(
 def _from_scratch(wanted: Recipe, run: Run) -> Recipe:
     """The recipe of the run that is compared: the same data and time, and nothing to start from."""
     assert run.recipe.from_ is not None
-    known = base_of(run.recipe.from_, wanted.runs).known
+    known = run_of(run.recipe.from_, wanted.runs) is None
     budget = wanted.budget if wanted.budget != "auto" else f"{max(run.seconds, 10):.0f}s"
     plain = replace(wanted, budget=budget, out=None, lr=None, warmup=None, cooldown=None)
     if known:
@@ -100,7 +105,10 @@ def gain(run: Run, other: Run) -> dict[str, Any] | None:
     """
     if run.recipe.task in ("generate", "translate", "transcribe") or run.unit != other.unit:
         return None
-    mine, theirs = (units_of(each.evaluate("test")) for each in (run, other))  # type: ignore[arg-type]
+    scores: Any = [each.evaluate("test") for each in (run, other)]
+    if any(score.units is None for score in scores):
+        return None
+    mine, theirs = (units_of(score) for score in scores)
     if len(mine.sums) != len(theirs.sums):
         return None
     found = interval((mine.sums - theirs.sums)[None], mine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
@@ -16,6 +17,7 @@ from unrolled.comparison.statistics import student
 from unrolled.datasets import samples as shipped
 from unrolled.errors import UserError
 from unrolled.report import Code, LineChart, Section, Series, Table, page, svg, write
+from unrolled.training.base import base_of
 from unrolled.training.budget import pretty_seconds
 from unrolled.training.corpus import name_of
 from unrolled.training.folder import make, make_at, write_json
@@ -80,15 +82,21 @@ def label_curve(
     """Trains each of `starts` (runs, pretrained names, or "scratch", which is `train`'s own model) on each of `samples`
     rows (numbers or "all"), `seeds` times; keys as in `Recipe`. Raises UserError for what can't be.
     """
-    counts = [_count(each) for each in samples]
+    counts = list(dict.fromkeys(_count(each) for each in samples))
     runs = Path(keys.pop("runs", "runs"))
-    data = str(keys["data"])
+    data, starts = str(keys["data"]), list(dict.fromkeys(starts))
+    if len({Path(start).name for start in starts}) < len(starts):
+        raise UserError(
+            f"from={','.join(starts)}: two of them have one name. Give one of the folders another."
+        )
     for start in starts:  # before anything is made
-        Recipe.of(**_recipe(start, None, keys, runs, 0))
+        asked = Recipe.of(**_recipe(start, None, keys, runs, 0))
+        if asked.from_ is not None:
+            base_of(asked.from_, asked.runs)
     stem = f"labels-{name_of(data, shipped.resolve(data))}"
     path = make_at(Path(out)) if out else make(runs, stem)
     points = []
-    for start in dict.fromkeys(starts):
+    for start in starts:
         for count in counts:
             done = [
                 _trained(start, count, keys | {"seed": keys.get("seed", 0) + seed}, runs, path)
@@ -101,7 +109,8 @@ def label_curve(
     baseline = dict(last.baseline or {})
     curve = LabelCurve(path, data, last.unit, last.better, tuple(points), baseline)
     write_json(path / "labels.json", {k: v for k, v in curve.to_dict().items() if k != "path"})
-    _report(curve)
+    told = {"data": data, "from": ",".join(starts), "samples": ",".join(samples), "seeds": seeds}
+    _report(curve, shlex.join(["unrolled", "compare", *(f"{k}={v}" for k, v in (told | keys).items())]))
     return curve
 
 
@@ -150,7 +159,7 @@ def _labels(run: Run) -> int:
     return int(json.loads((run.path / "data.json").read_bytes())["parts"]["train"])
 
 
-def _report(curve: LabelCurve) -> None:
+def _report(curve: LabelCurve, command: str) -> None:
     starts = list(dict.fromkeys(point.start for point in curve.points))
     series = []
     for start in starts:
@@ -162,9 +171,9 @@ def _report(curve: LabelCurve) -> None:
             )
         )  # fmt: skip
     figure = LineChart(
-        series, y_label=f"{curve.unit} on the test rows ({curve.better} is better)", x_label="labelled rows",
+        series, y_label=f"{curve.unit} on the test rows ({curve.better} is better)", x_label="labelled rows to train on",
         title="Quality by the number of labels",
-        caption="The same test rows everywhere; bands are 95 % intervals over rows and seeds.",
+        caption="The same validation and test rows everywhere; bands are 95 % intervals over rows and seeds.",
     )  # fmt: skip
     rows: list[list[str | float | None]] = [
         [p.start, p.samples, f"{p.value:.4f}", f"{p.low:.4f} to {p.high:.4f}", pretty_seconds(p.seconds)]
@@ -175,10 +184,7 @@ def _report(curve: LabelCurve) -> None:
         f"{curve.baseline['name']} with {curve.most} labels: {curve.baseline['value']:.4f}.", title="Every point",
     )  # fmt: skip
     body: list[Section] = [figure, table]
-    starts_said, counts = ",".join(starts), ",".join(dict.fromkeys(str(p.samples) for p in curve.points))
-    body.append(
-        Code(f"unrolled compare data={curve.data} from={starts_said} samples={counts}", title="Repeat it")
-    )
+    body.append(Code(command, title="Repeat it"))
     write(curve.path / "labels.svg", svg(figure))
     lead = (
         f"What it is worth on {curve.data} to start from other weights, by how many labelled rows there are."

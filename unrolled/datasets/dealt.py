@@ -80,8 +80,16 @@ class Dealt:
         if count > len(here):
             raise UserError(f"samples={count}: there are {len(here)} training rows.")
         order = np.random.default_rng([seed, count]).permutation(len(here))
-        if self.reading.task == "classify" and not self.reading.several:
+        if self.reading.task == "tag" or self.reading.several:
+            raise UserError(
+                "samples= is for one class or number a row: here a rare name could be left without a row."
+            )
+        if self.reading.task == "classify":
             names = np.array([str(self.answer(row)) for row in self.of("train")])[order]
+            if count < len(np.unique(names)):
+                raise UserError(
+                    f"samples={count}: there are {len(np.unique(names))} classes, and each needs a row."
+                )
             turn = np.zeros(len(here), np.int64)  # the how-manieth of its class each is
             for name in np.unique(names):
                 turn[names == name] = np.arange((names == name).sum())

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from unrolled.model.spec import Spec
 
 
+TABLE = "embedder.table.weight"
+
+
 @dataclass(frozen=True)
 class Base:
     """A model that is at hand, and the codec of what it reads."""
@@ -57,8 +60,9 @@ class Base:
 
     @property
     def pool(self) -> str:
-        """How its steps are summed up for one answer: what sees only what came before says most at its end."""
-        return "last" if self.looks_back and not self.model.reach.future else "mean"
+        """How its steps are summed up for one answer: as it did it; else what only looks back says most at its end."""
+        own = [layer["reduce"] for layer in self.model.spec["core"]["layers"] if layer["kind"] == "pool"]
+        return own[-1] if own else "last" if self.looks_back and not self.model.reach.future else "mean"
 
     def under(self, head: Spec, pool: str | None, stepwise: bool, codec: Any) -> Spec:
         """The spec of its embedder and core, for what `codec` reads, under another head."""
@@ -72,7 +76,12 @@ class Base:
         if not stepwise:
             layers.append({"kind": "pool", "width": width, "reduce": pool or self.pool})
         embedder = dict(spec["embedder"])
-        if "vocabulary" in embedder:
+        if codec.to_dict() != self.codec.to_dict():
+            if "vocabulary" not in embedder or not hasattr(codec, "token_text"):
+                raise UserError(
+                    f"codec={codec.kind} beside from={self.source}: it reads {self.codec.kind}, and only tokens can be "
+                    "exchanged for other tokens. Leave codec= out."
+                )
             embedder["vocabulary"] = codec.size
         return {"embedder": embedder, "core": {**spec["core"], "layers": layers}, "head": head}
 
@@ -107,36 +116,44 @@ class Base:
     def give(self, model: Model, codec: Any) -> list[str]:
         """Copies what fits into a model of `under`, or of its own spec; returns the names of what stays as it was drawn.
 
-        Another vocabulary: rows of tokens that both have, as both write them; the others begin at the mean of all.
+        Another vocabulary: rows of tokens that both have, as both write them; the others begin at the mean of all, and the
+        table counts as drawn.
         """
         own, theirs = weights_of(model), weights_of(self.model)
-        table = "embedder.table.weight"
+        other_words = codec.to_dict() != self.codec.to_dict()
+        kept_head = self._same_head(model)
         drawn = []
         for name, weight in own.items():
             given = theirs.get(name)
-            if name == table and codec.to_dict() != self.codec.to_dict():
+            if name == TABLE and other_words:
                 assert given is not None
                 weight.copy_(rows_of(given, self.codec, codec))
-            elif given is not None and given.shape == weight.shape and self._goes_along(name, model):
-                weight.copy_(given)
-            else:
                 drawn.append(name)
+            elif given is None or given.shape != weight.shape:
+                drawn.append(name)
+            elif not name.startswith("head."):
+                weight.copy_(given)
+            elif not kept_head:
+                drawn.append(name)
+            elif name in dict(model.named_parameters()):  # how classes weigh is the new task's
+                weight.copy_(given)
         return drawn
 
-    def _goes_along(self, name: str, model: Model) -> bool:
-        """The head only where it means the same."""
-        if not name.startswith("head."):
-            return True
+    def _same_head(self, model: Model) -> bool:
+        """Whether the head means the same: it says the same answers in the same order."""
         mine, other = self.model.task, model.task
-        return (
-            mine is not None and self.model.spec["head"] == model.spec["head"] and _same_answers(mine, other)
-        )
+        heads = [
+            {key: value for key, value in each.spec["head"].items() if key not in ("weights", "smoothing")}
+            for each in (self.model, model)
+        ]
+        return mine is not None and heads[0] == heads[1] and _same_answers(mine, other)
 
 
 def _same_answers(one: Any, other: Any) -> bool:
-    """Whether two tasks' heads say the same things in the same order."""
-    mine, theirs = (task.answers if hasattr(task, "answers") else task.codec for task in (one, other))
-    return bool(one.kind == other.kind and mine.to_dict() == theirs.to_dict())
+    """Whether two tasks' heads say the same things in the same order, however often each was met."""
+    told = [(task.answers if hasattr(task, "answers") else task.codec).to_dict() for task in (one, other)]
+    plain = [{key: list(x) if key == "counts" else x for key, x in each.items()} for each in told]  # by name
+    return bool(one.kind == other.kind and plain[0] == plain[1])
 
 
 def rows_of(table: Tensor, theirs: Any, ours: Any) -> Tensor:

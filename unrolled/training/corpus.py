@@ -27,6 +27,7 @@ FORMAT = (
     2  # of the folder; another one makes it anew. 2: BPE is fitted to as many merges as the text can teach
 )
 AS_ASKED = "as asked"
+GIVEN = "that of what it starts from"
 VALID_TOKENS = 200_000  # validation reads at most so many, so that evaluating stays short beside training
 
 
@@ -88,7 +89,7 @@ def prepare(
     shares = fractions or GENERATE
     fitted = None if isinstance(codec, str) else codec
     if not isinstance(codec, str):
-        kind, reason = codec.kind, "that of what it starts from"
+        kind, reason = codec.kind, GIVEN
     else:
         kind, reason = (codec, AS_ASKED) if codec != "auto" else choose(readers.records(path), path)
     told = kind if fitted is None else fitted.to_dict()

@@ -7,7 +7,6 @@ import numpy as np
 from unrolled.datasets.examples import Examples
 from unrolled.datasets.store import Ragged
 from unrolled.model import Model, build
-from unrolled.model.weights import weights_of
 from unrolled.tasks.answer import answers, every_answer
 
 
@@ -36,12 +35,6 @@ def whole_of(body: Model, head: Model) -> Model:
     made = Model(body.embedder, body.core, head.head, body.spec)
     made.task = head.task
     return made.eval()
-
-
-def put_head(whole: Model, head: Model) -> None:
-    """Copies the whole's head weights into `head`."""
-    for name, weight in weights_of(head.head).items():
-        weight.copy_(weights_of(whole.head)[name])
 
 
 def _nothing(width: int) -> dict[str, dict[str, object]]:

@@ -137,7 +137,7 @@ class Labelled:
     def spec(self, choice: ModelChoice, base: Base | None = None) -> dict[str, Any]:
         task = self._task
         if base is not None:
-            return base.under(task.head(), choice.pool, task.stepwise, task.codec)
+            return base.under(task.head(), choice.pool, task.stepwise or task.ragged, task.codec)
         options = {k: v for k, v in asdict(choice).items() if k != "kind" and v is not None}
         if (
             self.vectors is not None

@@ -232,7 +232,7 @@ class Recipe:
 class Beside(Recipe):
     """The keys of `unrolled finetune`: a run's recipe, and what stands beside the run."""
 
-    scratch: bool = _key("also train without these weights, on the same rows for the same time", False)
+    scratch: bool = _key("also train without these weights, on the same rows with the same budget", False)
 
 
 def _out_of_range(record: Any, prefix: str) -> list[str]:

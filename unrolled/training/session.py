@@ -111,6 +111,7 @@ class Session:
         found, model_stays = before_decay(run, talk.warn)
         folder = make(run.path.parent, f"{setup.recipe.model.kind}-{setup.material.name}")
         session = cls(setup, talk, folder, Lock(folder), run.name)
+        session.before = run.before
         with session._or_gone():
             session.learner.restore(found, str(run.path / "checkpoints" / checkpoints.name_of(found.step)))
             head = session.learner.progress.metrics_bytes
@@ -237,7 +238,7 @@ class Session:
 
     def _sample(self) -> None:
         """What the model writes at this point, for people to watch it learn."""
-        written = self.material.sample(self.learner.model, self.recipe.seed)
+        written = self.material.sample(self.setup.whole(self.learner.model), self.recipe.seed)
         if written is None:
             return
         folder = self.path / "samples"

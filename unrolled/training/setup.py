@@ -22,7 +22,7 @@ from unrolled.training.device import choose_device, choose_dtype
 from unrolled.training.features import head_of, whole_of
 from unrolled.training.folder import command_of
 from unrolled.training.labelled import Labelled
-from unrolled.training.learner import Learner, Progress, Settings
+from unrolled.training.learner import Learner, Progress, Sampler, Settings
 from unrolled.training.material import Material
 from unrolled.training.optimizer import adamw
 from unrolled.training.progress import Talk
@@ -95,7 +95,11 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Materi
     if recipe.dtype == "auto":
         recipe = replace(recipe, dtype="bfloat16" if bfloat16 else "float32")
         chosen.append(Chosen("dtype", recipe.dtype, dtype_reason))
-    model = _build(recipe, material, device, base)
+    model, drawn = _build(recipe, material, device, base)
+    if recipe.tune.how == "head" and (below := [name for name in drawn if not name.startswith("head.")]):
+        raise UserError(
+            f"tune=head: {below[0]} was drawn anew, or has another vocabulary, and would stand still so. Say tune=full."
+        )
     body = model if recipe.tune.how == "head" else None
     if body is not None:
         model = _read_once(body, material, talk)
@@ -112,7 +116,7 @@ def set_up(recipe: Recipe, sources: dict[str, str], talk: Talk, material: Materi
     )  # fmt: skip
     del base  # its weights were copied, or are the model's
     way = recipe.tune if origin is not None and body is None else None
-    trained = plain(model) if way is None else tuned(model, way, max(1, material.rows // sampler.batch_size))
+    trained = plain(model) if way is None else tuned(model, way, _pass_of(material, sampler), drawn)
     learner = Learner(
         model,
         adamw(trained.parts, settings.lr, settings.betas, settings.weight_decay),
@@ -199,8 +203,17 @@ def material_of(recipe: Recipe, talk: Talk, base: Base | None = None) -> Materia
     return prepare_table(recipe, given)
 
 
-def _build(recipe: Recipe, material: Material, device: torch.device, base: Base | None) -> Model:
-    """The model with its initial weights: the same for a seed on every device, since they're drawn on the CPU."""
+def _pass_of(material: Material, sampler: Sampler) -> int:
+    """Steps of one pass over the training part."""
+    return max(1, round(material.epoch / max(1, material.targets(sampler.batch(0)))))
+
+
+def _build(
+    recipe: Recipe, material: Material, device: torch.device, base: Base | None
+) -> tuple[Model, list[str]]:
+    """The model with its initial weights: the same for a seed on every device, since they're drawn on the CPU; and which of
+    them a base didn't give.
+    """
     torch.manual_seed(recipe.seed)
     if material.reads != "pairs" and (recipe.model.attention or recipe.model.reader):
         raise UserError(
@@ -213,13 +226,12 @@ def _build(recipe: Recipe, material: Material, device: torch.device, base: Base 
     spec = material.spec(recipe.model, base)
     if given is not None and given.suits(spec, task := material.task(given.model, recipe)):
         given.model.task = task
-        return given.model.to(device)  # nothing is drawn anew, so no second copy is needed
+        return given.model.to(device), []  # so no second copy is needed
     model = build(spec)
     material.begin(model)
     model.task = material.task(model, recipe)
-    if given is not None:
-        given.give(model, model.task.codec)
-    return model.to(device)
+    drawn = [] if given is None else given.give(model, model.task.codec)
+    return model.to(device), drawn
 
 
 def _runs_of(recipe: Recipe) -> Path:

@@ -10,6 +10,7 @@ from unrolled.training.base import Base
 from unrolled.training.defaults import Chosen
 from unrolled.training.kinds import Reads
 from unrolled.training.recipe import ModelChoice, Recipe, Tuning, Way
+from unrolled.training.tuning import layers_of
 
 LARGE = 5_000_000  # weights from which a CPU trains a new head alone
 HUGE = 20_000_000  # weights of a model that goes on with text from which a CPU trains adapters alone
@@ -58,26 +59,33 @@ def started(recipe: Recipe, base: Base, reads: Reads, device: str, rows: int) ->
         )
     if how == "lora" and reads == "pairs":
         raise UserError("tune=lora isn't built for a source and its target. Say tune=full.")
+    _refuse_keys_of_another(recipe, how)
     rates = RATES[how]
+    batch = recipe.batch or SHARED["batch"]
+    if recipe.batch is None:
+        batch = recipe.accumulate * max(1, batch // recipe.accumulate)
     given: dict[str, Any] = {
         "lr": rates.looking_back if base.looks_back else rates.recurrent, "warmup": rates.warmup,
-        "weight_decay": rates.weight_decay, "cooldown": rates.cooldown, **SHARED,
+        "weight_decay": rates.weight_decay, "cooldown": rates.cooldown, **SHARED, "batch": batch,
     }  # fmt: skip
     if how == "head":  # its steps take a millisecond
         given["log_every"] = 500
     given = {key: value for key, value in given.items() if getattr(recipe, key) is None and value is not None}
     chosen += [Chosen(key, value, f"tune={how}") for key, value in given.items()]
-    batch = recipe.batch or given["batch"]
-    if recipe.budget == "auto" and how in ("full", "gradual", "lora") and reads != "text":
-        steps = max(LEAST, PASSES * -(-rows // batch))
-        given["budget"] = f"{steps}steps"
-        chosen.append(
-            Chosen("budget", given["budget"], f"{PASSES} passes over {rows:,} rows, {LEAST} steps at least")
-        )
-    if recipe.batch is None and recipe.accumulate > 1:
-        given["batch"] = recipe.accumulate * max(1, batch // recipe.accumulate)
+    if recipe.budget == "auto" and rates.cooldown is not None:
+        given["budget"], why = _budget(base, how, reads, rows, batch)
+        chosen.append(Chosen("budget", given["budget"], why))
     model = replace(recipe.model, kind=base.name)
     return replace(recipe, model=model, tune=replace(recipe.tune, how=how), **given), chosen
+
+
+def _budget(base: Base, how: Way, reads: Reads, rows: int, batch: int) -> tuple[str, str]:
+    """How long, where the rate falls nearly from the beginning, so that no plateau can end it sooner; and why."""
+    if reads == "text":
+        return "5m", "the learning rate falls all along, so its end is fixed"
+    passes = PASSES + (len(layers_of(base.model)) if how == "gradual" else 0)
+    steps = max(LEAST, passes * -(-rows // batch))
+    return f"{steps}steps", f"{passes} passes over {rows:,} rows, {LEAST} steps at least"
 
 
 def _how(base: Base, reads: Reads, device: str) -> tuple[Way, str]:
@@ -109,13 +117,23 @@ def refuse(recipe: Recipe, base: Base) -> None:
         raise UserError(
             f"model.{said[0]} beside from={base.source}: its shape is what it is. Leave model.{said[0]} out."
         )
-    plain = Tuning(how=recipe.tune.how)
-    for key in ("rank", "scale", "weights"):
-        if recipe.tune.how not in ("lora", "auto") and getattr(recipe.tune, key) != getattr(plain, key):
-            raise UserError(f"tune.{key} is of tune=lora, and tune={recipe.tune.how}.")
-    if recipe.tune.how == "head" and recipe.augment not in (None, "auto", "none"):
-        raise UserError("augment= changes rows anew each time, and tune=head reads them once. Say tune=full.")
+    if recipe.codec != "auto" and "source" in base.model.spec:
+        raise UserError(
+            f"codec= beside from={base.source}: both sides keep the codecs that it was trained with. Leave it out."
+        )
     if recipe.vectors is not None:
         raise UserError(
             f"vectors= beside from={base.source}: its table of vectors is its own. Leave one of them out."
         )
+
+
+def _refuse_keys_of_another(recipe: Recipe, how: Way) -> None:
+    """Raises UserError for keys that the way of going on hasn't got."""
+    of: dict[str, tuple[Way, ...]] = {"rank": ("lora",), "scale": ("lora",), "weights": ("lora",)}
+    of |= {"decay": ("full", "gradual"), "freeze": ("full", "gradual", "lora")}
+    plain = Tuning()
+    for key, ways in of.items():
+        if how not in ways and getattr(recipe.tune, key) != getattr(plain, key):
+            raise UserError(f"tune.{key} is of tune={' and '.join(ways)}, and here it is tune={how}.")
+    if how == "head" and recipe.augment not in (None, "auto", "none"):
+        raise UserError("augment= changes rows anew each time, and tune=head reads them once. Say tune=full.")

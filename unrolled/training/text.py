@@ -18,7 +18,7 @@ from unrolled.tasks.score import nats
 from unrolled.tasks.units import Units, cut, pieces_of
 from unrolled.training.baselines import beaten, naive, ngram_nats, strong
 from unrolled.training.budget import pretty_count
-from unrolled.training.corpus import AS_ASKED, Corpus
+from unrolled.training.corpus import AS_ASKED, GIVEN, Corpus
 from unrolled.training.defaults import Chosen
 from unrolled.training.kinds import Reads
 from unrolled.training.material import Rival
@@ -58,7 +58,9 @@ class Text:
     @property
     def chosen(self) -> list[Chosen]:
         codec = self.facts["codec"]
-        asked = [] if codec["reason"] == AS_ASKED else [Chosen("codec", codec["kind"], codec["reason"])]
+        asked = (
+            [] if codec["reason"] in (AS_ASKED, GIVEN) else [Chosen("codec", codec["kind"], codec["reason"])]
+        )
         return [Chosen("task", "generate", "the data is text, so: continue it"), *asked]
 
     def amounts(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from unrolled.errors import UserError
 from unrolled.model import Model
 from unrolled.training.recipe import Tuning
 from unrolled.transfer.adapters import Adapters, adaptable, matching
@@ -69,19 +70,28 @@ def plain(model: nn.Module) -> Tuned:
     return Tuned([Part([p for p in model.parameters() if p.requires_grad])])
 
 
-def tuned(model: Model, tuning: Tuning, steps_a_pass: int) -> Tuned:
-    """What `tuning` trains of a model whose weights were given. Raises UserError for patterns that name nothing."""
+def tuned(model: Model, tuning: Tuning, steps_a_pass: int, drawn: Sequence[str] = ()) -> Tuned:
+    """What `tuning` trains of a model whose weights were given, but for those `drawn` anew, which always train. Raises
+    UserError for patterns that name nothing, or leave nothing.
+    """
     frozen = set(matching(model, tuning.freeze)) if tuning.freeze else set[str]()
     adapters = None
     if tuning.how == "lora":
         names = [name for name in adaptable(model, tuning.weights, tuning.rank) if name not in frozen]
-        frozen |= {name for name, _ in model.named_parameters() if not name.startswith("head.")}
+        if not names:
+            raise UserError(
+                f"tune.freeze={tuning.freeze!r} leaves no matrix to adapt. Freeze less, or say tune.weights=."
+            )
+        own = (name for name, _ in model.named_parameters() if not name.startswith("head."))
+        frozen |= {name for name in own if name not in drawn}
         adapters = Adapters(model, names, tuning.rank, tuning.scale)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in frozen)
     groups = [[p for name in group if (p := named(model, name)).requires_grad] for group in layers_of(model)]
     if adapters is not None:
         groups[-1] += list(adapters.parameters())
+    if not any(groups):
+        raise UserError(f"tune.freeze={tuning.freeze!r} leaves nothing that trains. Freeze less.")
     decay = tuning.decay or (RATE if tuning.how in ("full", "gradual") else 1.0)
     top = len(groups) - 1
     parts = [Part(group, decay ** (top - height)) for height, group in enumerate(groups)]

@@ -39,7 +39,7 @@ class Adapters(nn.Module):
             )
         device = next(iter(weights.values())).device
         self.down = nn.ParameterList(
-            torch.randn(rank, w.shape[1], device=device) * w.shape[1] ** -0.5 for w in weights.values()
+            (torch.randn(rank, w.shape[1]) * w.shape[1] ** -0.5).to(device) for w in weights.values()
         )
         self.up = nn.ParameterList(torch.zeros(len(w), rank, device=device) for w in weights.values())
 
@@ -52,10 +52,13 @@ class Adapters(nn.Module):
         """W + (scale / rank) B A of each."""
         share = self.scale / self.rank
         pairs = zip(self.originals().items(), self.up, self.down, strict=True)
-        return {
-            name: torch.addmm(weight.detach(), up.to(weight.dtype), down.to(weight.dtype), alpha=share)
-            for (name, weight), up, down in pairs
-        }
+        with torch.autocast(
+            self.down[0].device.type, enabled=False
+        ):  # a sum keeps its weight's own precision
+            return {
+                name: torch.addmm(weight.detach(), up.to(weight.dtype), down.to(weight.dtype), alpha=share)
+                for (name, weight), up, down in pairs
+            }
 
     def call(self, *arguments: Any) -> Any:
         """The model's output with adapted weights; gradients reach A and B."""
