@@ -16,7 +16,7 @@ from unrolled.datasets.series_table import read_series
 from unrolled.datasets.series_windows import Packed, packed
 from unrolled.errors import UserError
 from unrolled.model import build, forecasters, forecasting
-from unrolled.model.patches import PatchEmbedder, smoothed
+from unrolled.model.patches import SeriesPatchEmbedder, smoothed
 from unrolled.running.stream import Stream
 from unrolled.tasks import task_from_dict
 from unrolled.tasks.backtest import backtest
@@ -94,7 +94,7 @@ def test_dlinear_is_two_linear_maps_of_trend_and_remainder() -> None:
 
 
 def test_patches_are_counted_back_from_the_last_step() -> None:
-    made = PatchEmbedder(2, 8, size=4, stride=3, map="none")
+    made = SeriesPatchEmbedder(2, 8, size=4, stride=3, map="none")
     x = torch.arange(2 * 11 * 2.0).view(2, 11, 2)
     y, _, _ = made(x)
     assert y.shape == (2, made.tokens(11), 8) and torch.equal(y[:, -1], x[:, -4:].swapaxes(1, 2).flatten(1))
